@@ -1,8 +1,12 @@
-//! pop-sim
+//! The deterministic simulator of `pop-revive`: a world of simulated nodes, networks, clocks and disks that breaks by
+//! plan.
 
 #[cfg(not(madsim))]
 compile_error!(
     "pop-sim runs under simulation only: build it with `--cfg madsim`, which the repository's .cargo/config.toml sets unless a RUSTFLAGS variable overrides it; unset RUSTFLAGS, or add `--cfg madsim` to it"
 );
 
+pub mod faults;
 pub mod plan;
+pub mod random;
+pub mod world;
