@@ -9,4 +9,6 @@ compile_error!(
 pub mod faults;
 pub mod plan;
 pub mod random;
+pub mod scenario;
+pub mod schedule;
 pub mod world;
