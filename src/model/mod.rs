@@ -19,7 +19,6 @@ pub mod names;
 pub mod pop_info;
 pub mod properties;
 pub mod record;
-pub mod route;
 pub mod topic;
 
 pub use ack::AckBody;
