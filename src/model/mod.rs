@@ -1,1 +1,3 @@
 //! model
+pub mod json_keys;
+pub mod route;
