@@ -227,7 +227,7 @@ fn the_same_seed_gives_the_same_log() {
     let once = |seed| {
         let faults = vec![
             Fault::Kill { node: "b".into(), when: on_request(20), down_ms: 50 },
-            Fault::Crash { node: "b".into(), when: Moment::At(400), down_ms: 50 },
+            Fault::Crash { node: "b".into(), when: Moment::At(250), down_ms: 50 },
             Fault::Latency {
                 from: None,
                 to: Some("a".into()),
