@@ -1,0 +1,249 @@
+//! The history of one run: what clients saw, what passed the wire, what disks hold, and what was broken.
+//!
+//! It is the oracles' only input and the event log that two equal runs must share byte for byte. Nothing in it comes
+//! from the broker's own events or counters.
+
+use std::{fmt, sync::Arc};
+
+use serde::Serialize;
+
+use crate::{
+    evidence::DurableEntry,
+    plan::{NodeName, SimMs},
+};
+
+/// Names one produced message for ever: `producer#number`. The producer stamps it into the body as `<<producer#number>>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct LedgerId(pub Arc<str>);
+
+impl fmt::Display for LedgerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// When, simulated ms since the run began.
+    pub at_ms: SimMs,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// A producer's send has come to something.
+    Sent(Sent),
+    /// A consumer's pop has come to something.
+    Popped(Popped),
+    /// A consumer's ack of one message has come to something (each message of a batch ack is one).
+    Acked(Acked),
+    /// A consumer's renewal of one handle has come to something.
+    Renewed(Renewed),
+    /// An operator's command has come to something.
+    Operated {
+        /// The command, for example `resume-parked broker-b`.
+        command: String,
+        /// What came of it: a count, or why not.
+        result: Result<u64, String>,
+    },
+    /// A request left its sender, before any verdict of the network.
+    Request(Frame),
+    /// A response left its server, before any verdict of the network.
+    Response(Frame),
+    /// A log entry is durable on a node's disk for the first time, as decoded from the synced pages.
+    Durable {
+        /// Whose disk.
+        node: NodeName,
+        /// Number of the sync that made it durable, from 1.
+        sync: u64,
+        /// The entry.
+        entry: Arc<DurableEntry>,
+    },
+    /// A node's disk synced (bytes written since the last sync); what it made durable stands before this.
+    Synced {
+        /// Whose disk.
+        node: NodeName,
+        /// Number of the sync, from 1.
+        sync: u64,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// Something happened to a node.
+    Node {
+        /// Which.
+        node: NodeName,
+        /// What: started, killed, crashed, stopping, stopped, paused, resumed.
+        event: String,
+    },
+    /// A planned fault fired.
+    Fault {
+        /// Its position in the plan.
+        index: Option<usize>,
+        /// What it did.
+        text: String,
+    },
+    /// All faults ended; the run goes on to settle.
+    Healed,
+    /// The run is over.
+    Over,
+}
+
+/// The outcome of a call that either worked, was refused, or is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen<T> {
+    /// It worked.
+    Ok(T),
+    /// The server said no.
+    Refused {
+        /// Response code.
+        code: i32,
+        /// Its remark.
+        remark: String,
+    },
+    /// No answer: it may have taken effect.
+    Unknown {
+        /// Why there is none: timeout, reset, refused...
+        cause: String,
+    },
+}
+
+/// A send.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sent {
+    /// Who.
+    pub producer: NodeName,
+    /// What.
+    pub ledger: LedgerId,
+    /// To which topic.
+    pub topic: String,
+    /// With which tag.
+    pub tag: Option<String>,
+    /// Delay asked for, ms.
+    pub delay_ms: Option<u64>,
+    /// To which broker.
+    pub broker: NodeName,
+    /// When it began.
+    pub began_ms: SimMs,
+    /// What came of it: queue and offset.
+    pub seen: Seen<(i32, i64)>,
+}
+
+/// A pop.
+#[derive(Debug, Clone, Serialize)]
+pub struct Popped {
+    /// Who.
+    pub consumer: NodeName,
+    /// For which group.
+    pub group: String,
+    /// Which topic was asked for.
+    pub topic: String,
+    /// From which broker.
+    pub broker: NodeName,
+    /// When it began.
+    pub began_ms: SimMs,
+    /// The messages; empty when the poll timed out at the broker.
+    pub seen: Seen<Vec<Delivery>>,
+}
+
+/// One message as a consumer got it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Delivery {
+    /// Which message, as stamped in its body; `None` when the body carries no stamp.
+    pub ledger: Option<LedgerId>,
+    /// Its receipt handle.
+    pub handle: String,
+    /// The topic it was really popped from (a retry topic's own name if so).
+    pub topic: String,
+    /// Queue.
+    pub queue: i32,
+    /// Offset.
+    pub offset: i64,
+    /// Its reconsume count.
+    pub reconsume: i32,
+    /// Its body.
+    pub body: bytes::Bytes,
+    /// Its properties, sorted by name.
+    pub properties: Vec<(String, String)>,
+}
+
+/// An ack of one message.
+#[derive(Debug, Clone, Serialize)]
+pub struct Acked {
+    /// Who.
+    pub consumer: NodeName,
+    /// For which group.
+    pub group: String,
+    /// Which message.
+    pub ledger: Option<LedgerId>,
+    /// The handle that was presented.
+    pub handle: String,
+    /// The topic it was popped from, queue and offset.
+    pub place: (String, i32, i64),
+    /// Its reconsume count.
+    pub reconsume: i32,
+    /// When the ack began.
+    pub began_ms: SimMs,
+    /// What came of it.
+    pub seen: Seen<AckVerdict>,
+}
+
+/// What a server says of an ack it served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AckVerdict {
+    /// The message is over for this group.
+    Absorbed,
+    /// It is on its way again, or gone.
+    TooLate,
+}
+
+/// A renewal (change of the invisible time) of one message.
+#[derive(Debug, Clone, Serialize)]
+pub struct Renewed {
+    /// Who.
+    pub consumer: NodeName,
+    /// For which group.
+    pub group: String,
+    /// Which message.
+    pub ledger: Option<LedgerId>,
+    /// The handle that was renewed.
+    pub handle: String,
+    /// When it began.
+    pub began_ms: SimMs,
+    /// What came of it: the new handle, or `None` when it was too late.
+    pub seen: Seen<Option<String>>,
+}
+
+/// A frame on the wire.
+#[derive(Debug, Clone, Serialize)]
+pub struct Frame {
+    /// Who sent it.
+    pub from: Arc<str>,
+    /// To whom.
+    pub to: Arc<str>,
+    /// On which connection.
+    pub connection: u64,
+    /// Correlates a response with its request on that connection.
+    pub opaque: i32,
+    /// Request code; for a response that of the request it answers, 0 if that was never seen.
+    pub request_code: i32,
+    /// Response code; 0 for a request.
+    pub code: i32,
+    /// Length in bytes.
+    pub length: usize,
+    /// The whole frame, where an oracle needs it (PULL, POP, SEND, ACK and their answers); empty otherwise.
+    #[serde(skip)]
+    pub bytes: bytes::Bytes,
+}
+
+/// A whole run.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// The events, in order.
+    pub events: Vec<Event>,
+}
