@@ -1,0 +1,159 @@
+//! Who takes part in a scenario, as validated values: the cluster, its clients and what a human does.
+
+use serde::Serialize;
+
+use crate::plan::{NodeName, SimMs};
+
+/// The name server that every scenario has.
+pub const NAMESRV: &str = "namesrv";
+
+/// A replica group; its single member is the node of the same name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Broker {
+    /// Broker name and node name.
+    pub name: NodeName,
+    /// The broker that keeps the checkpoints and acks of pops served here, as for an acting slave.
+    pub escapes_to: Option<NodeName>,
+    /// Disks that must have synced a record before it is confirmed.
+    pub degree: u32,
+}
+
+/// A topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Topic {
+    /// Name on the wire.
+    pub name: String,
+    /// The brokers that hold it, in the order of the file; never empty.
+    pub brokers: Vec<NodeName>,
+    /// Queues per broker.
+    pub queues: u32,
+}
+
+/// A consumer group, subscribed to one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// Name on the wire.
+    pub name: String,
+    /// What it subscribes to.
+    pub topic: String,
+    /// Tag filter; `*` is every message.
+    pub tag: String,
+    /// Redeliveries after which a message goes to the dead-letter topic.
+    pub max_reconsume: u32,
+}
+
+/// A client that sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Producer {
+    /// Node name.
+    pub name: NodeName,
+    /// Where it sends to.
+    pub topic: String,
+    /// How many messages it sends in all.
+    pub messages: u32,
+    /// When it begins.
+    pub from_ms: SimMs,
+    /// The span, from `from_ms`, over which the messages are spread.
+    pub over_ms: SimMs,
+    /// Size of a body.
+    pub body_bytes: u32,
+    /// Tags given to the messages in turn; empty for none.
+    pub tags: Vec<String>,
+    /// `Some`: every message is a delayed one, due this long after it was sent.
+    pub delay_ms: Option<SimMs>,
+}
+
+/// A client that pops and acks.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Consumer {
+    /// Node name.
+    pub name: NodeName,
+    /// The group it belongs to.
+    pub group: String,
+    /// Most messages per pop, `1..=32`.
+    pub batch: u32,
+    /// How long a popped message stays invisible.
+    pub invisible_ms: SimMs,
+    /// How long a pop may wait for messages.
+    pub poll_ms: SimMs,
+    /// Time between pop and ack.
+    pub think_ms: SimMs,
+    /// Probability that a first delivery is acked in time.
+    pub ack: f64,
+    /// Probability that a later delivery is acked in time.
+    pub ack_retries: f64,
+    /// Probability that a message is renewed before its ack.
+    pub renew: f64,
+    /// Probability that a first delivery is acked only after its invisible time; `ack + late_ack <= 1`.
+    pub late_ack: f64,
+    /// Probability that an ack is sent twice.
+    pub repeat_ack: f64,
+    /// Acks travel in batches.
+    pub batch_ack: bool,
+}
+
+/// How long a chain waits before each further revive attempt, and when it gives up.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Policy {
+    /// The waits, one per rewrite; the last one serves for all further rewrites. Never empty.
+    pub waits_ms: Vec<SimMs>,
+    /// Rewrites after which the chain is parked.
+    pub rewrites: u32,
+    /// Time after the first failure at which the chain is parked, whatever rewrites are left.
+    pub total_ms: Option<SimMs>,
+    /// Share of a wait that may be added to it at random, `0..=1`.
+    pub jitter: f64,
+}
+
+/// The usual latency of every frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Network {
+    /// Shortest.
+    pub min_ms: SimMs,
+    /// Longest.
+    pub max_ms: SimMs,
+}
+
+/// What a human does, and when; it may be after the end of the workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OperatorStep {
+    /// When.
+    pub at_ms: SimMs,
+    /// What.
+    pub action: OperatorAction,
+}
+
+/// Something a human can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperatorAction {
+    /// Resumes all parked chains: each begins another round.
+    ResumeParked {
+        /// Whose; `None` is every broker's.
+        broker: Option<NodeName>,
+    },
+}
+
+/// What a sweep over many seeds must reach as a whole, or the scenario provokes nothing any more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Expect {
+    /// Names from [`super::reached::REACHED`].
+    pub reached: Vec<String>,
+    /// Minimum totals over the sweep.
+    pub settle: Settle,
+}
+
+/// Minimum totals over a sweep; 0 demands nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Settle {
+    /// Chains that ended revived.
+    pub revived_at_least: u64,
+    /// Chains that were parked.
+    pub parked_at_least: u64,
+    /// Rewrites.
+    pub rewrites_at_least: u64,
+    /// The highest attempt count of any chain.
+    pub max_attempts_at_least: u64,
+    /// Faults that fired.
+    pub faults_at_least: u64,
+}
