@@ -1,4 +1,5 @@
-//! pop-sim
+//! The deterministic simulator of `pop-revive`: a world of simulated nodes, networks, clocks and disks that breaks by
+//! plan.
 
 #[cfg(not(madsim))]
 compile_error!(
@@ -6,8 +7,11 @@ compile_error!(
 );
 
 pub mod evidence;
+pub mod faults;
 pub mod history;
 pub mod plan;
 pub mod random;
 pub mod scenario;
+pub mod schedule;
 pub mod workload;
+pub mod world;

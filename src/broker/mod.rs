@@ -1,1 +1,239 @@
-//! broker
+//! A broker: requests in, steps on the store, answers out; and the services that drive its chains and timers.
+
+mod ack;
+mod arrivals;
+mod change_invisible;
+mod config;
+mod dispatch;
+mod filter;
+mod offsets;
+pub mod parked;
+mod pop;
+mod pop_step;
+mod pull;
+mod refusal;
+mod registration;
+mod revive_message;
+mod send;
+mod shared;
+mod timer;
+mod topics;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock, atomic::AtomicU64},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    ack::{ACK_OUTCOMES, UNCONFIRMED, UNKNOWN},
+    config::{BrokerConfig, ConfigError},
+    refusal::Refusal,
+};
+use self::{
+    arrivals::Arrivals,
+    registration::{Identity, Registration},
+    shared::Shared,
+};
+use crate::{
+    model::record::{LogEntry, Record},
+    remote::{Neighbours, neighbours::NeighboursConfig, routes::Routes},
+    remoting::{Client, ClientConfig, Peer, Server, ServerConfig},
+    revive::{Peers, ReviveConfig, ReviveService, Reviver, apply::Home},
+    seams::Host,
+    store::{CommitListener, Store, StoreConfig, StoreError},
+    wake::Wake,
+};
+
+/// A broker that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// Its configuration.
+    #[error("the configuration is wrong")]
+    Config(#[from] ConfigError),
+    /// Its store.
+    #[error("the store does not open")]
+    Store(#[from] StoreError),
+    /// Its address.
+    #[error("cannot listen on {address:?}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the network said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The address that others are told.
+    #[error("{address:?} is no address that others can connect to: expected IP:port")]
+    Address {
+        /// The address.
+        address: String,
+    },
+}
+
+/// A running broker.
+pub struct Broker {
+    shared: Arc<Shared>,
+    server: Server,
+    client: Arc<Client>,
+    services: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// What a commit has to wake; filled once all of it exists.
+struct Woken {
+    arrivals: Arc<Arrivals>,
+    revive: Arc<Wake>,
+    timers: Arc<Wake>,
+    registration: OnceLock<Arc<Registration>>,
+}
+
+impl Broker {
+    /// Opens the store (recovering it if need be), listens, registers, and takes up every chain and timer that is due.
+    ///
+    /// # Errors
+    /// The configuration, the store or the address is unusable.
+    pub async fn start(host: Host, config: BrokerConfig) -> Result<Self, BrokerError> {
+        config.check()?;
+        let woken = Arc::new(Woken {
+            arrivals: Arc::default(),
+            revive: Arc::default(),
+            timers: Arc::default(),
+            registration: OnceLock::new(),
+        });
+        let store_config = StoreConfig { degree: config.degree, ..StoreConfig::default() };
+        let store = Store::open(&host, store_config, listener(woken.clone())).await?;
+        let listen = |cause| BrokerError::Listen { address: config.listen.clone(), cause };
+        let bound = host.transport.bind(&config.listen).await.map_err(listen)?;
+        let advertised = config.advertise.clone().unwrap_or_else(|| bound.local_address());
+        let address: SocketAddr =
+            advertised.parse().map_err(|_| BrokerError::Address { address: advertised.clone() })?;
+        let client = Arc::new(Client::new(host.transport.clone(), ClientConfig::default()));
+        let shared = Arc::new(assemble(host, config, address, store, &client, &woken));
+        let _ = woken.registration.set(shared.registration.clone()); // set once, here
+        let server = Server::start(bound, shared.clone(), ServerConfig::default());
+        let services = start_services(&shared, &woken);
+        tracing::info!(broker = %shared.config.name, %address, "broker is up");
+        Ok(Self { shared, server, client, services })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// Ends long polls, finishes the requests under way within `deadline`, leaves the name servers, and closes the
+    /// store. Attempts under way are durable and are taken up at the next start.
+    pub async fn shutdown(self, deadline: Duration) {
+        self.shared.stop.cancel();
+        self.server.shutdown(deadline).await;
+        for service in self.services {
+            // A service that does not end in time is cut off by the closing store.
+            let _ = tokio::time::timeout(deadline, service).await;
+        }
+        self.shared.store.close().await;
+        self.client.close();
+    }
+}
+
+fn assemble(
+    host: Host,
+    config: BrokerConfig,
+    address: SocketAddr,
+    store: Store,
+    client: &Arc<Client>,
+    woken: &Woken,
+) -> Shared {
+    let routes = Routes::new(client.clone(), config.name_servers.clone());
+    let neighbours_config = NeighboursConfig {
+        own_broker: config.name.clone(),
+        own_id: config.id,
+        cluster: config.cluster.clone(),
+        read_timeout_ms: config.read_timeout_ms,
+        hand_over_timeout_ms: config.hand_over_timeout_ms,
+    };
+    let neighbours = Arc::new(Neighbours::new(client.clone(), routes, host.clock.clone(), neighbours_config));
+    let engine = Arc::new(Reviver {
+        own_broker: config.name.clone(),
+        policy: config.policy.clone(),
+        attempt_limit_ms: config.attempt_limit_ms(),
+    });
+    let home = Home { broker: config.name.clone(), store_host: address, engine };
+    let peers: Arc<dyn Peers> = neighbours.clone();
+    let revive = ReviveService::new(
+        home.clone(),
+        store.clone(),
+        host.clock.clone(),
+        peers,
+        woken.revive.clone(),
+        ReviveConfig::default(),
+    );
+    let identity = Identity {
+        broker: config.name.clone(),
+        id: config.id,
+        cluster: config.cluster.clone(),
+        address: address.to_string(),
+        name_servers: config.name_servers.clone(),
+        every: Duration::from_millis(config.register_every_ms),
+    };
+    let registration = Arc::new(Registration::new(identity, client.clone(), store.clone(), host.clock.clone()));
+    Shared {
+        config,
+        host,
+        address,
+        store,
+        home,
+        revive,
+        neighbours,
+        arrivals: woken.arrivals.clone(),
+        registration,
+        stop: CancellationToken::new(),
+        pops: AtomicU64::new(0),
+        sends: AtomicU64::new(0),
+    }
+}
+
+fn start_services(shared: &Arc<Shared>, woken: &Woken) -> Vec<tokio::task::JoinHandle<()>> {
+    let stop = &shared.stop;
+    let (store, clock) = (shared.store.clone(), shared.host.clock.clone());
+    vec![
+        tokio::spawn(shared.registration.clone().run(stop.clone())),
+        tokio::spawn(shared.revive.clone().run(stop.clone())),
+        tokio::spawn(timer::run(store, shared.address, clock, woken.timers.clone(), stop.clone())),
+    ]
+}
+
+/// Tells the sleepers what each commit brought.
+fn listener(woken: Arc<Woken>) -> CommitListener {
+    Arc::new(move |entries: &[LogEntry]| {
+        for record in entries.iter().flat_map(|entry| &entry.records) {
+            match record {
+                Record::Message { topic, .. } => woken.arrivals.arrived(topic),
+                Record::Timer { due_ms, .. } => woken.timers.due(*due_ms),
+                Record::Chain(chain) => {
+                    if let Some(due_ms) = chain.due_ms() {
+                        woken.revive.due(due_ms);
+                    }
+                }
+                Record::Topic { .. } => {
+                    if let Some(registration) = woken.registration.get() {
+                        registration.topics_changed();
+                    }
+                }
+                Record::TimerFired { .. }
+                | Record::Group { .. }
+                | Record::Offset { .. }
+                | Record::EarlyAck { .. }
+                | Record::EarlyAckDropped { .. }
+                | Record::SetAside(_) => {}
+            }
+        }
+    })
+}
+
+/// A peer's address as a message carries it; one that is no IP address is replaced by our own.
+fn peer_host(peer: &Peer, own: SocketAddr) -> SocketAddr {
+    peer.address.parse().unwrap_or(own)
+}

@@ -30,6 +30,8 @@ pub struct AckBody {
     pub start_offset: i64,
     /// `t`: topic that was read, which may be a retry topic.
     pub topic: String,
+    /// `term`: our own member, which other readers ignore: the term under which the message was popped; 0 is none.
+    pub term: u64,
 }
 
 impl AckBody {
@@ -61,6 +63,7 @@ impl AckBody {
             queue_id: body_error::queue("q", raw.q)?,
             start_offset: body_error::natural("so", raw.so)?,
             topic: body_error::text("t", raw.t)?,
+            term: raw.term.unwrap_or_default(),
         })
     }
 
@@ -75,6 +78,7 @@ impl AckBody {
             q: self.queue_id,
             so: self.start_offset,
             t: &self.topic,
+            term: (self.term > 0).then_some(self.term),
         };
         serde_json::to_vec(&written).expect("numbers, texts and lists of them always have a JSON form")
     }
@@ -124,6 +128,7 @@ struct RawAck {
     so: Option<i64>,
     #[serde(alias = "topic")]
     t: Option<String>,
+    term: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -138,6 +143,8 @@ struct WrittenAck<'a> {
     q: i32,
     so: i64,
     t: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    term: Option<u64>,
 }
 
 #[cfg(test)]
@@ -188,6 +195,7 @@ mod tests {
         ) {
             let body = AckBody {
                 ack_offset, ack_offset_list, broker_name, consumer_group, pop_time, queue_id, start_offset, topic,
+                term: 0,
             };
             prop_assert_eq!(AckBody::parse(&body.to_json()).unwrap(), body);
         }

@@ -54,6 +54,8 @@ pub struct CheckpointExtension {
     pub generation: u32,
     /// Broker groups the chain moved through.
     pub hop: u32,
+    /// How often the owner's group table lets the message be redelivered; 0 when not told.
+    pub reconsume_limit: i32,
     /// Milliseconds left to the deadline when the body was written.
     pub remaining_ms: i64,
     /// Rounds of revive the chain went through.

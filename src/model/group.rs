@@ -63,6 +63,13 @@ impl Default for SubscriptionGroupConfig {
     }
 }
 
+impl SubscriptionGroupConfig {
+    /// A group with RocketMQ's defaults.
+    pub fn named(name: &str) -> Self {
+        Self { group_name: name.into(), ..Self::default() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::chain::{Chain, ChainId};
 use super::clip::clip;
 use super::topic;
 
@@ -112,6 +113,49 @@ pub enum HandleError {
         /// What the field must be.
         expected: &'static str,
     },
+}
+
+/// Revive queues from here on carry a term: RocketMQ's own are few, and clients echo the number unread.
+const FIRST_TERM_QUEUE: i32 = 1000;
+
+impl ReceiptHandle {
+    /// The handle of a chain.
+    pub fn of_chain(chain: &Chain) -> Self {
+        Self {
+            start_offset: chain.start_offset,
+            pop_time: chain.id.pop_time,
+            invisible_time: chain.invisible_ms,
+            revive_queue: Self::revive_queue_of(chain.id.term),
+            retry: RetryFlag::of_topic(&chain.id.topic),
+            broker: chain.id.broker.clone(),
+            queue_id: chain.id.queue,
+            offset: chain.id.offset,
+            commit_log_offset: None,
+        }
+    }
+
+    /// The chain it names, for a message that was popped from `topic` (the retry topic if it came from there).
+    pub fn chain_id(&self, topic: &str, group: &str) -> ChainId {
+        ChainId {
+            broker: self.broker.clone(),
+            topic: topic.into(),
+            queue: self.queue_id,
+            offset: self.offset,
+            group: group.into(),
+            pop_time: self.pop_time,
+            term: Self::term_of(self.revive_queue),
+        }
+    }
+
+    /// The revive queue that carries a term.
+    pub fn revive_queue_of(term: u64) -> i32 {
+        i32::try_from(term).map_or(i32::MAX, |term| term.saturating_add(FIRST_TERM_QUEUE))
+    }
+
+    /// The term that a revive queue carries; 0 for one of RocketMQ's own.
+    pub fn term_of(revive_queue: i32) -> u64 {
+        u64::try_from(revive_queue.saturating_sub(FIRST_TERM_QUEUE)).unwrap_or(0)
+    }
 }
 
 impl fmt::Display for ReceiptHandle {

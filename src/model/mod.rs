@@ -6,6 +6,8 @@
 pub mod ack;
 pub mod batch_ack;
 pub mod body_error;
+pub mod cause;
+pub mod chain;
 pub mod checkpoint;
 mod clip;
 pub mod group;
@@ -16,6 +18,7 @@ mod message_codec;
 pub mod names;
 pub mod pop_info;
 pub mod properties;
+pub mod record;
 pub mod topic;
 
 pub use ack::AckBody;

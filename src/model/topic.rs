@@ -224,6 +224,13 @@ impl Default for TopicConfig {
     }
 }
 
+impl TopicConfig {
+    /// A topic with as many queues to read as to write, for everybody.
+    pub fn with_queues(name: &str, queues: u32) -> Self {
+        Self { topic_name: name.into(), read_queue_nums: queues, write_queue_nums: queues, ..Self::default() }
+    }
+}
+
 /// Reads a JSON null as an empty table.
 pub(super) fn null_as_empty<'de, D>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error>
 where

@@ -4,15 +4,24 @@
 //! a seed does it become a [`crate::plan::Plan`], in [`crate::schedule::expand`].
 
 mod cast;
+mod check;
+mod check_faults;
+pub mod error;
 mod faults;
+mod file;
+mod findings;
 pub mod reached;
+mod shapes;
 pub mod wire_names;
+
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 pub use cast::{
     Broker, Consumer, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer, Settle, Topic,
 };
+pub use error::{Place, Problem, ScenarioError, ScenarioErrors};
 pub use faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
 
 use crate::plan::SimMs;
@@ -46,4 +55,65 @@ pub struct Scenario {
     pub operators: Vec<OperatorStep>,
     /// What a sweep must reach.
     pub expect: Expect,
+}
+
+impl Scenario {
+    /// Reads and checks one file; its stem is the name of the scenario.
+    ///
+    /// # Errors
+    /// All that is wrong with the file, or that it cannot be read.
+    pub fn load(path: &Path) -> Result<Self, ScenarioErrors> {
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        Self::parse(&name, &path.display().to_string(), &text)
+    }
+
+    /// Checks the text of a file; `path` is used for messages only.
+    ///
+    /// # Errors
+    /// What is no TOML or has a wrong shape is reported alone; otherwise all that makes no sense, in order of place.
+    pub fn parse(name: &str, path: &str, text: &str) -> Result<Self, ScenarioErrors> {
+        let file = toml::from_str(text).map_err(|error| ScenarioError::of_reader(path, text, &error))?;
+        check::check(name, path, text, &file)
+    }
+
+    /// A short digest of everything the scenario says; it tells whether two replays had the same scenario.
+    pub fn digest(&self) -> String {
+        // Plain values with string keys always serialize; should that ever change, the digest is that of the debug form.
+        let canonical = serde_json::to_vec(self).unwrap_or_else(|_| format!("{self:?}").into_bytes());
+        blake3::hash(&canonical).to_hex()[..16].to_owned()
+    }
+}
+
+/// Loads every `*.toml` of a folder, in order of name.
+///
+/// # Errors
+/// All that is wrong with any of the files, that the folder cannot be read, or that it has no scenario.
+pub fn load_all(folder: &Path) -> Result<Vec<Scenario>, ScenarioErrors> {
+    let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
+    let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths.map_err(|error| unreadable(folder, error))?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    if paths.is_empty() {
+        return Err(ScenarioError::of_file(folder, Problem::EmptyFolder).into());
+    }
+    let mut scenarios = Vec::new();
+    let mut errors = Vec::new();
+    for path in &paths {
+        match Scenario::load(path) {
+            Ok(scenario) => scenarios.push(scenario),
+            Err(more) => errors.extend(more.0),
+        }
+    }
+    if errors.is_empty() { Ok(scenarios) } else { Err(ScenarioErrors(errors)) }
+}
+
+/// The JSON Schema of scenario files, for editors.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(file::ScenarioFile).to_value()
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> ScenarioError {
+    ScenarioError::of_file(path, Problem::Unreadable(error))
 }

@@ -1,0 +1,121 @@
+//! Boots the nodes of a scenario: name server, brokers, producers, consumers, operator.
+
+use std::{sync::Arc, time::Duration};
+
+use pop_revive::{
+    broker::{Broker, BrokerConfig},
+    namesrv::{NameServer, NameServerConfig},
+    revive::RewritePolicy,
+    seams::Host,
+};
+
+use super::observer::Observer;
+use crate::{
+    random::Streams,
+    scenario::{NAMESRV, Scenario},
+    workload::{self, Recorder},
+    world::{StopSignal, World},
+};
+
+/// How long a node that is asked to stop may finish what it has begun.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a node that cannot start waits before it tries again, as a process supervisor does.
+const RESTART_WAIT: Duration = Duration::from_secs(1);
+/// The operator's node.
+pub const OPERATOR: &str = "operator";
+
+/// Addresses by node.
+pub struct Addresses {
+    name_server: String,
+}
+
+impl Addresses {
+    fn broker(index: usize) -> (String, String) {
+        let ip = format!("10.0.1.{}", index + 1);
+        (ip.clone(), format!("{ip}:10911"))
+    }
+}
+
+/// Adds and starts every node of the scenario.
+pub fn start(world: &World, scenario: &Scenario, seed: u64, observer: &Arc<Observer>) {
+    let addresses = Addresses { name_server: "10.0.0.1:9876".into() };
+    world.add_node(NAMESRV, "10.0.0.1");
+    for (index, broker) in scenario.brokers.iter().enumerate() {
+        world.add_node(&broker.name, &Addresses::broker(index).0);
+    }
+    let clients = scenario.producers.iter().map(|p| &p.name).chain(scenario.consumers.iter().map(|c| &c.name));
+    for (index, name) in clients.enumerate() {
+        world.add_node(name, &format!("10.0.2.{}", index + 1));
+    }
+    world.add_node(OPERATOR, "10.0.3.1");
+    start_name_server(world, &addresses);
+    for index in 0..scenario.brokers.len() {
+        start_broker(world, scenario, index, &addresses);
+    }
+    start_clients(world, scenario, seed, &addresses, observer);
+}
+
+fn start_name_server(world: &World, addresses: &Addresses) {
+    let listen = addresses.name_server.clone();
+    world.start(NAMESRV, move |host, stop| {
+        let listen = listen.clone();
+        Box::pin(async move {
+            let config = NameServerConfig { listen, ..NameServerConfig::default() };
+            match NameServer::start(host, config).await {
+                Ok(server) => {
+                    stop.cancelled().await;
+                    server.shutdown().await;
+                }
+                Err(error) => tracing::error!(%error, "the name server does not start"),
+            }
+        })
+    });
+}
+
+fn start_broker(world: &World, scenario: &Scenario, index: usize, addresses: &Addresses) {
+    let broker = &scenario.brokers[index];
+    let mut config =
+        BrokerConfig::new(&broker.name, Addresses::broker(index).1, vec![addresses.name_server.clone()]);
+    config.escape_to.clone_from(&broker.escapes_to);
+    config.degree = broker.degree;
+    config.auto_create_topics = false;
+    config.policy = RewritePolicy {
+        waits_ms: scenario.policy.waits_ms.clone(),
+        rewrites: scenario.policy.rewrites,
+        total_ms: scenario.policy.total_ms,
+        jitter: scenario.policy.jitter,
+    };
+    world.start(&broker.name, move |host, stop| Box::pin(run_broker(host, config.clone(), stop)));
+}
+
+/// Runs a broker until it is asked to stop, and keeps trying when it cannot start.
+async fn run_broker(host: Host, config: BrokerConfig, stop: StopSignal) {
+    loop {
+        match Broker::start(host.clone(), config.clone()).await {
+            Ok(broker) => {
+                stop.cancelled().await;
+                return broker.shutdown(STOP_DEADLINE).await;
+            }
+            Err(error) => tracing::error!(broker = config.name, %error, "the broker does not start"),
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(RESTART_WAIT) => {}
+        }
+    }
+}
+
+fn start_clients(world: &World, scenario: &Scenario, seed: u64, addresses: &Addresses, observer: &Arc<Observer>) {
+    let streams = Streams::new(seed);
+    let name_servers = vec![addresses.name_server.clone()];
+    let recorder = {
+        let (world, observer) = (world.downgrade(), observer.clone());
+        Recorder::new(Arc::new(move |kind| {
+            if let Some(world) = world.upgrade() {
+                observer.record(world.now_ms(), kind);
+            }
+        }))
+    };
+    let _ = (streams, name_servers, recorder, workload::setup);
+}

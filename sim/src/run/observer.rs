@@ -1,0 +1,132 @@
+//! Writes the history: what passes the wire, what disks hold, what breaks, and what clients say they saw.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use pop_revive::remoting::code::request;
+
+use super::progress::Progress;
+use crate::{
+    evidence::DiskScanner,
+    history::{Event, EventKind, Frame, History},
+    plan::SimMs,
+    world::tap::{FrameFacts, NodeEvent, Tap},
+};
+
+/// The one writer of a run's history.
+pub struct Observer {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    history: History,
+    scanners: BTreeMap<Arc<str>, DiskScanner>,
+    progress: Progress,
+}
+
+/// Requests whose frames oracles read; of all others only the header is kept.
+const READ_BY_ORACLES: [i32; 8] = [
+    request::SEND_MESSAGE,
+    request::SEND_MESSAGE_V2,
+    request::PULL_MESSAGE,
+    request::POP_MESSAGE,
+    request::ACK_MESSAGE,
+    request::BATCH_ACK_MESSAGE,
+    request::CHANGE_MESSAGE_INVISIBLETIME,
+    request::REGISTER_BROKER,
+];
+
+impl Observer {
+    /// An empty history of what `progress` is to follow.
+    pub fn new(progress: Progress) -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::new(Inner { progress, ..Inner::default() }) })
+    }
+
+    /// Adds something that clients or the runner saw.
+    pub fn record(&self, at_ms: SimMs, kind: EventKind) {
+        let mut inner = self.lock();
+        inner.progress.seen(at_ms, &kind);
+        inner.history.events.push(Event { at_ms, kind });
+    }
+
+    /// Whether nothing is left to happen, and since when.
+    pub fn settled_since(&self) -> Option<SimMs> {
+        self.lock().progress.settled_since()
+    }
+
+    /// What is left to happen, for a run that does not settle.
+    pub fn unsettled(&self) -> String {
+        self.lock().progress.describe()
+    }
+
+    /// Takes the history out; what happens later is not in it.
+    pub fn take(&self) -> History {
+        std::mem::take(&mut self.lock().history)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, at_ms: SimMs, kind: EventKind) {
+        self.lock().history.events.push(Event { at_ms, kind });
+    }
+}
+
+fn frame(facts: &FrameFacts) -> Frame {
+    let request_code = if facts.is_response { facts.request_code.unwrap_or(0) } else { facts.code };
+    Frame {
+        from: facts.from.clone(),
+        to: facts.to.clone(),
+        connection: facts.connection,
+        opaque: facts.opaque,
+        request_code,
+        code: if facts.is_response { facts.code } else { 0 },
+        length: facts.bytes.len(),
+        bytes: if READ_BY_ORACLES.contains(&request_code) { facts.bytes.clone() } else { Bytes::new() },
+    }
+}
+
+impl Tap for Observer {
+    fn request_sent(&self, facts: &FrameFacts) {
+        self.push(facts.at_ms, EventKind::Request(frame(facts)));
+    }
+
+    fn response_sent(&self, facts: &FrameFacts) {
+        self.push(facts.at_ms, EventKind::Response(frame(facts)));
+    }
+
+    fn synced(&self, at_ms: SimMs, node: &str, sync: u64, writes: &[(u64, Bytes)]) {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let slices: Vec<(u64, &[u8])> = writes.iter().map(|(offset, data)| (*offset, data.as_ref())).collect();
+        let bytes = slices.iter().map(|(_, data)| data.len() as u64).sum();
+        let name: Arc<str> = node.into();
+        for entry in inner.scanners.entry(name).or_default().scan(&slices) {
+            inner.progress.durable(at_ms, node, &entry);
+            inner.history.events.push(Event { at_ms, kind: EventKind::Durable { node: node.into(), sync, entry } });
+        }
+        inner.history.events.push(Event { at_ms, kind: EventKind::Synced { node: node.into(), sync, bytes } });
+    }
+
+    fn fault(&self, at_ms: SimMs, index: Option<usize>, text: &str) {
+        self.push(at_ms, EventKind::Fault { index, text: text.into() });
+    }
+
+    fn node(&self, at_ms: SimMs, node: &str, event: NodeEvent) {
+        let event = match event {
+            NodeEvent::Started => "started",
+            NodeEvent::Killed => "killed",
+            NodeEvent::Crashed => "crashed",
+            NodeEvent::Stopping => "stopping",
+            NodeEvent::Stopped => "stopped",
+            NodeEvent::Paused => "paused",
+            NodeEvent::Resumed => "resumed",
+        };
+        self.push(at_ms, EventKind::Node { node: node.into(), event: event.into() });
+    }
+}

@@ -1,0 +1,125 @@
+//! Whether a run has anything left to do, judged by what disks hold and clients saw.
+//!
+//! This only decides when to stop: what must have happened by then is the oracles' business.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    evidence::{ChainState, DurableEntry, Fact},
+    history::EventKind,
+    plan::{NodeName, SimMs},
+};
+
+/// What is left to do.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Topic → the groups that subscribe to it.
+    groups: BTreeMap<String, Vec<String>>,
+    /// Chains with a next step, by node and id.
+    open: BTreeSet<(NodeName, String)>,
+    /// Delayed messages: node, due time, entry.
+    timers: BTreeMap<NodeName, BTreeSet<(i64, u64)>>,
+    /// (node, topic, queue) → offset after the last message.
+    ends: BTreeMap<(NodeName, String, i32), i64>,
+    /// (node, group, topic, queue) → next offset.
+    offsets: BTreeMap<(NodeName, String, String, i32), i64>,
+    /// Clients that still have something to do.
+    busy: BTreeSet<NodeName>,
+    last_ms: SimMs,
+}
+
+impl Progress {
+    /// Follows these groups, as (name, topic), and waits for these clients to be done.
+    pub fn new(groups: impl IntoIterator<Item = (String, String)>, busy: impl IntoIterator<Item = NodeName>) -> Self {
+        let mut progress = Self { busy: busy.into_iter().collect(), ..Self::default() };
+        for (group, topic) in groups {
+            progress.groups.entry(topic.clone()).or_default().push(group.clone());
+            for retry in [format!("%RETRY%{group}_{topic}"), format!("%RETRY%{group}+{topic}")] {
+                progress.groups.entry(retry).or_default().push(group.clone());
+            }
+        }
+        progress
+    }
+
+    /// A client has nothing left to do.
+    pub fn done(&mut self, client: &str) {
+        self.busy.remove(client);
+    }
+
+    /// A log entry became durable.
+    pub fn durable(&mut self, at_ms: SimMs, node: &str, entry: &DurableEntry) {
+        self.last_ms = at_ms;
+        for fact in &entry.facts {
+            match fact {
+                Fact::Chain(chain) => {
+                    let key = (node.to_owned(), chain.id.to_string());
+                    match chain.state {
+                        ChainState::Open { .. } | ChainState::Moving { .. } => self.open.insert(key),
+                        ChainState::Moved { .. } | ChainState::Parked { .. } | ChainState::Ended { .. } => {
+                            self.open.remove(&key)
+                        }
+                    };
+                }
+                Fact::Message(message) => {
+                    let place = (node.to_owned(), message.topic.clone(), message.queue);
+                    self.ends.insert(place, message.offset + 1);
+                }
+                Fact::Offset { group, topic, queue, offset } => {
+                    self.offsets.insert((node.to_owned(), group.clone(), topic.clone(), *queue), *offset);
+                }
+                Fact::Timer { due_ms, .. } => {
+                    self.timers.entry(node.to_owned()).or_default().insert((*due_ms, entry.index));
+                }
+                Fact::TimerFired { due_ms, index, .. } => {
+                    self.timers.entry(node.to_owned()).or_default().remove(&(*due_ms, *index));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Clients or the runner saw something; empty polls are nothing new.
+    pub fn seen(&mut self, at_ms: SimMs, kind: &EventKind) {
+        use crate::history::Seen;
+        let idle = matches!(kind, EventKind::Popped(popped) if matches!(&popped.seen, Seen::Ok(list) if list.is_empty()));
+        if !idle {
+            self.last_ms = at_ms;
+        }
+    }
+
+    /// When the last thing happened, if nothing is left to do.
+    pub fn settled_since(&self) -> Option<SimMs> {
+        let timers = self.timers.values().all(BTreeSet::is_empty);
+        let settled = self.open.is_empty() && timers && self.busy.is_empty() && self.waiting().next().is_none();
+        settled.then_some(self.last_ms)
+    }
+
+    /// Queues with messages that a group has not popped yet.
+    fn waiting(&self) -> impl Iterator<Item = (&(NodeName, String, i32), &String)> {
+        self.ends.iter().flat_map(move |(place, end)| {
+            let (node, topic, queue) = place;
+            let groups = self.groups.get(topic).into_iter().flatten();
+            groups.filter_map(move |group| {
+                let key = (node.clone(), group.clone(), topic.clone(), *queue);
+                (self.offsets.get(&key).copied().unwrap_or(0) < *end).then_some((place, group))
+            })
+        })
+    }
+
+    /// What is left to do, in words.
+    pub fn describe(&self) -> String {
+        let mut left = Vec::new();
+        left.extend(self.open.iter().take(3).map(|(node, id)| format!("chain {id} is open at {node}")));
+        if self.open.len() > 3 {
+            left.push(format!("and {} more chains", self.open.len() - 3));
+        }
+        left.extend(self.waiting().take(3).map(|((node, topic, queue), group)| {
+            format!("{group} has not popped all of {topic}/{queue} at {node}")
+        }));
+        left.extend(self.busy.iter().take(3).map(|client| format!("{client} is not done")));
+        left.extend(self.timers.iter().filter(|(_, set)| !set.is_empty()).map(|(node, set)| {
+            format!("{} delayed messages wait at {node}", set.len())
+        }));
+        left.join("; ")
+    }
+}

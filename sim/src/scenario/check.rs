@@ -1,0 +1,274 @@
+//! From the tables of a file to a [`Scenario`]: fills in defaults and reports all that makes no sense.
+
+use super::cast::{
+    Broker, Consumer, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer, Settle, Topic,
+};
+use super::check_faults::check_fault;
+use super::error::{Problem, ScenarioErrors};
+use super::file::{
+    ActionEntry, BrokerEntry, ConsumerEntry, ExpectEntry, GroupEntry, NetworkEntry, OperatorEntry, PolicyEntry,
+    ProducerEntry, ScenarioFile, TopicEntry,
+};
+use super::findings::{Findings, Zero, spell};
+use super::reached::REACHED;
+use super::shapes::Located;
+use super::{Scenario, error::ScenarioError};
+use crate::plan::SimMs;
+
+/// RocketMQ's waits between revive attempts, in seconds.
+const ROCKETMQ_WAITS_S: [u64; 17] =
+    [10, 20, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1_200, 1_800, 3_600, 7_200];
+
+/// Members of a replica group, and with that the most disks a record can be on.
+const MEMBERS: u32 = 1;
+
+/// A body must hold the id that the ledger stamps into it, and RocketMQ refuses more than 4 MiB.
+const BODY_BYTES: std::ops::RangeInclusive<u32> = 16..=4 * 1024 * 1024;
+
+/// The names that the entries of one file may refer to.
+pub(super) struct Names {
+    pub(super) brokers: Vec<String>,
+    pub(super) nodes: Vec<String>,
+    topics: Vec<String>,
+    groups: Vec<String>,
+}
+
+impl Names {
+    fn of(file: &ScenarioFile) -> Self {
+        let brokers: Vec<String> = file.broker.iter().map(|broker| broker.name.get().clone()).collect();
+        let clients = file.producer.iter().map(|producer| &producer.name);
+        let clients = clients.chain(file.consumer.iter().map(|consumer| &consumer.name));
+        let nodes = brokers.iter().cloned().chain([NAMESRV.to_owned()]);
+        let nodes = nodes.chain(clients.map(|name| name.get().clone())).collect();
+        let topics = file.topic.iter().map(|topic| topic.name.get().clone()).collect();
+        let groups = file.group.iter().map(|group| group.name.get().clone()).collect();
+        Self { brokers, nodes, topics, groups }
+    }
+}
+
+/// Checks what was read from `text`.
+pub(super) fn check(name: &str, path: &str, text: &str, file: &ScenarioFile) -> Result<Scenario, ScenarioErrors> {
+    let mut findings = Findings::new(path, text);
+    let f = &mut findings;
+    let names = Names::of(file);
+    if file.summary.get().trim().is_empty() {
+        let accepted = "one sentence that says what breaks and what must hold";
+        f.report("summary", file.summary.span(), Problem::Empty { what: "the summary", accepted });
+    }
+    // A duration that cannot be read must not make every other time late.
+    let duration_ms =
+        f.parse_time("duration", file.duration.get(), file.duration.span(), Zero::Refused).unwrap_or(SimMs::MAX);
+    check_cast(f, file);
+    let mut operators: Vec<_> = file.operator.iter().map(|entry| operator(f, entry, &names)).collect();
+    operators.sort_by_key(|step| step.at_ms);
+    let scenario = Scenario {
+        name: name.to_owned(),
+        summary: file.summary.get().trim().to_owned(),
+        duration_ms,
+        brokers: file.broker.iter().map(|entry| broker(f, entry, &names)).collect(),
+        topics: file.topic.iter().map(|entry| topic(f, entry, &names)).collect(),
+        groups: file.group.iter().map(|entry| group(f, entry, &names)).collect(),
+        producers: file.producer.iter().map(|entry| producer(f, entry, &names, duration_ms)).collect(),
+        consumers: file.consumer.iter().map(|entry| consumer(f, entry, &names)).collect(),
+        policy: policy(f, file.policy.as_ref()),
+        network: network(f, file.network.as_ref()),
+        faults: file.fault.iter().filter_map(|entry| check_fault(f, entry, &names, duration_ms)).collect(),
+        operators,
+        expect: expect(f, file.expect.as_ref()),
+    };
+    let mut errors = empty_tables(path, file);
+    errors.extend(findings.into_errors());
+    if errors.is_empty() { Ok(scenario) } else { Err(ScenarioErrors(errors)) }
+}
+
+/// `broker = []` reads well and means nothing.
+fn empty_tables(path: &str, file: &ScenarioFile) -> Vec<ScenarioError> {
+    let missing = |key: &str| ScenarioError {
+        path: path.to_owned(),
+        place: None,
+        key: key.to_owned(),
+        problem: Problem::Missing { entry: "a scenario".to_owned(), key: format!("at least one [[{key}]]") },
+    };
+    [("broker", file.broker.is_empty()), ("topic", file.topic.is_empty())]
+        .into_iter()
+        .filter_map(|(key, empty)| empty.then(|| missing(key)))
+        .collect()
+}
+
+/// Names that are taken twice.
+fn check_cast(f: &mut Findings, file: &ScenarioFile) {
+    let brokers = file.broker.iter().map(|entry| ("broker.name", &entry.name));
+    let producers = file.producer.iter().map(|entry| ("producer.name", &entry.name));
+    let consumers = file.consumer.iter().map(|entry| ("consumer.name", &entry.name));
+    f.distinct("node", &[NAMESRV], brokers.chain(producers).chain(consumers));
+    f.distinct("topic", &[], file.topic.iter().map(|entry| ("topic.name", &entry.name)));
+    f.distinct("group", &[], file.group.iter().map(|entry| ("group.name", &entry.name)));
+    let faults = file.fault.iter().filter_map(|entry| entry.get().name.as_ref());
+    f.distinct("fault", &[], faults.map(|name| ("fault.name", name)));
+}
+
+fn broker(f: &mut Findings, entry: &BrokerEntry, names: &Names) -> Broker {
+    let name = f.name("broker.name", "node name", &entry.name);
+    let escapes_to = entry.escapes_to.as_ref().map(|raw| {
+        if *raw.get() == name {
+            f.report("broker.escapes_to", raw.span(), Problem::EscapesToItself(name.clone()));
+        }
+        f.known("broker.escapes_to", "broker", raw, &names.brokers)
+    });
+    let degree = f.number("broker.degree", entry.degree.as_ref(), 1, 1..=MEMBERS);
+    Broker { name, escapes_to, degree }
+}
+
+fn topic(f: &mut Findings, entry: &TopicEntry, names: &Names) -> Topic {
+    let brokers = match &entry.brokers {
+        None => names.brokers.clone(),
+        Some(list) => {
+            if list.get().is_empty() {
+                let accepted = "at least one broker, or no such key for all of them";
+                f.report("topic.brokers", list.span(), Problem::Empty { what: "the list", accepted });
+            }
+            f.distinct("broker", &[], list.get().iter().map(|raw| ("topic.brokers", raw)));
+            list.get().iter().map(|raw| f.known("topic.brokers", "broker", raw, &names.brokers)).collect()
+        }
+    };
+    Topic {
+        name: f.name("topic.name", "topic name", &entry.name),
+        brokers,
+        queues: f.number("topic.queues", entry.queues.as_ref(), 4, 1..=64),
+    }
+}
+
+fn group(f: &mut Findings, entry: &GroupEntry, names: &Names) -> Group {
+    Group {
+        name: f.name("group.name", "group name", &entry.name),
+        topic: f.known("group.topic", "topic", &entry.topic, &names.topics),
+        tag: entry.tag.as_ref().map_or("*".to_owned(), |raw| filter(f, raw)),
+        max_reconsume: f.number("group.max_reconsume", entry.max_reconsume.as_ref(), 16, 0..=1_000),
+    }
+}
+
+/// A tag filter: `*`, or tags joined by `||`.
+fn filter(f: &mut Findings, raw: &Located<String>) -> String {
+    let text = raw.get();
+    if text != "*" && !text.split("||").all(|tag| is_tag(tag.trim())) {
+        let accepted = "\"*\", or tags joined by ||, such as \"A || B\"";
+        f.report("group.tag", raw.span(), Problem::BadName { what: "tag filter", name: text.clone(), accepted });
+    }
+    text.clone()
+}
+
+fn is_tag(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+fn producer(f: &mut Findings, entry: &ProducerEntry, names: &Names, duration_ms: SimMs) -> Producer {
+    let from_ms = f.time_or("producer.from", entry.from.as_ref(), 0, Zero::Accepted);
+    let over_ms = f.time("producer.over", &entry.over, Zero::Refused);
+    if from_ms.saturating_add(over_ms) > duration_ms {
+        let (what, time, end) = ("the producer sends until", spell(from_ms + over_ms), spell(duration_ms));
+        let latest = end.clone();
+        f.report("producer.over", entry.over.span(), Problem::AfterEnd { what, time, end, latest });
+    }
+    let tags = entry.tags.iter().flatten().map(|raw| {
+        if !is_tag(raw.get()) {
+            let (name, accepted) = (raw.get().clone(), "letters, digits, - and _");
+            f.report("producer.tags", raw.span(), Problem::BadName { what: "tag", name, accepted });
+        }
+        raw.get().clone()
+    });
+    let tags = tags.collect();
+    Producer {
+        name: f.name("producer.name", "node name", &entry.name),
+        topic: f.known("producer.topic", "topic", &entry.topic, &names.topics),
+        messages: f.whole("producer.messages", *entry.messages.get(), entry.messages.span(), 1..=1_000_000),
+        from_ms,
+        over_ms,
+        body_bytes: f.number("producer.body_bytes", entry.body_bytes.as_ref(), 64, BODY_BYTES),
+        tags,
+        delay_ms: entry.delay.as_ref().map(|raw| f.time("producer.delay", raw, Zero::Refused)),
+    }
+}
+
+fn consumer(f: &mut Findings, entry: &ConsumerEntry, names: &Names) -> Consumer {
+    let ack = f.share("consumer.ack", entry.ack.as_ref(), 1.0);
+    let late_ack = f.share("consumer.late_ack", entry.late_ack.as_ref(), 0.0);
+    if let Some(raw) = &entry.late_ack {
+        let each_sound = (0.0..=1.0).contains(&ack) && (0.0..=1.0).contains(&late_ack);
+        // Sums of decimal fractions may miss 1 by a rounding error.
+        if each_sound && ack + late_ack > 1.0 + 1e-9 {
+            f.report("consumer.late_ack", raw.span(), Problem::Shares { ack, late_ack });
+        }
+    }
+    Consumer {
+        name: f.name("consumer.name", "node name", &entry.name),
+        group: f.known("consumer.group", "group", &entry.group, &names.groups),
+        batch: f.number("consumer.batch", entry.batch.as_ref(), 8, 1..=32),
+        invisible_ms: f.time_or("consumer.invisible", entry.invisible.as_ref(), 30_000, Zero::Refused),
+        poll_ms: f.time_or("consumer.poll", entry.poll.as_ref(), 15_000, Zero::Refused),
+        think_ms: f.time_or("consumer.think", entry.think.as_ref(), 50, Zero::Accepted),
+        ack,
+        ack_retries: f.share("consumer.ack_retries", entry.ack_retries.as_ref(), 1.0),
+        renew: f.share("consumer.renew", entry.renew.as_ref(), 0.0),
+        late_ack,
+        repeat_ack: f.share("consumer.repeat_ack", entry.repeat_ack.as_ref(), 0.0),
+        batch_ack: entry.batch_ack.unwrap_or(false),
+    }
+}
+
+fn policy(f: &mut Findings, entry: Option<&PolicyEntry>) -> Policy {
+    let waits_ms: Vec<SimMs> = match entry.and_then(|entry| entry.waits.as_ref()) {
+        None => ROCKETMQ_WAITS_S.iter().map(|seconds| seconds * 1_000).collect(),
+        Some(list) => {
+            if list.get().is_empty() {
+                let accepted = "at least one wait, or no such key for RocketMQ's 17";
+                f.report("policy.waits", list.span(), Problem::Empty { what: "the list", accepted });
+            }
+            list.get().iter().map(|wait| f.time("policy.waits", wait, Zero::Refused)).collect()
+        }
+    };
+    let steps = u32::try_from(waits_ms.len()).unwrap_or(u32::MAX);
+    let rewrites = entry.and_then(|entry| entry.rewrites.as_ref());
+    let total = entry.and_then(|entry| entry.total.as_ref());
+    let jitter = entry.and_then(|entry| entry.jitter.as_ref());
+    Policy {
+        rewrites: f.number("policy.rewrites", rewrites, steps, 1..=10_000),
+        total_ms: total.map(|raw| f.time("policy.total", raw, Zero::Refused)),
+        jitter: f.share("policy.jitter", jitter, 0.0),
+        waits_ms,
+    }
+}
+
+fn network(f: &mut Findings, entry: Option<&NetworkEntry>) -> Network {
+    let Some(entry) = entry else { return Network { min_ms: 1, max_ms: 5 } };
+    let (min, max) = (&entry.latency.get().min, &entry.latency.get().max);
+    let min_ms = f.time("network.latency.min", min, Zero::Accepted);
+    let max_ms = f.time("network.latency.max", max, Zero::Accepted);
+    f.forward("network.latency.max", max.span(), ("min", "max"), (min_ms, max_ms), |ms| spell(*ms));
+    Network { min_ms, max_ms }
+}
+
+fn operator(f: &mut Findings, entry: &OperatorEntry, names: &Names) -> OperatorStep {
+    let broker = entry.broker.as_ref().map(|raw| f.known("operator.broker", "broker", raw, &names.brokers));
+    let action = match entry.action {
+        ActionEntry::ResumeParked => OperatorAction::ResumeParked { broker },
+    };
+    OperatorStep { at_ms: f.time("operator.at", &entry.at, Zero::Accepted), action }
+}
+
+fn expect(f: &mut Findings, entry: Option<&ExpectEntry>) -> Expect {
+    let Some(entry) = entry else { return Expect::default() };
+    let known: Vec<String> = REACHED.iter().map(|(name, _)| (*name).to_owned()).collect();
+    f.distinct("situation", &[], entry.reached.iter().map(|raw| ("expect.reached", raw)));
+    let reached = entry.reached.iter().map(|raw| f.known("expect.reached", "situation", raw, &known)).collect();
+    let settle = entry.settle.as_ref().map_or(Settle::default(), |settle| {
+        let mut least = |key, raw: &Option<Located<i64>>| f.number(key, raw.as_ref(), 0, 1..=1_000_000_000);
+        Settle {
+            revived_at_least: least("expect.settle.revived_at_least", &settle.revived_at_least),
+            parked_at_least: least("expect.settle.parked_at_least", &settle.parked_at_least),
+            rewrites_at_least: least("expect.settle.rewrites_at_least", &settle.rewrites_at_least),
+            max_attempts_at_least: least("expect.settle.max_attempts_at_least", &settle.max_attempts_at_least),
+            faults_at_least: least("expect.settle.faults_at_least", &settle.faults_at_least),
+        }
+    });
+    Expect { reached, settle }
+}

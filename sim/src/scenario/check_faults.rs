@@ -1,0 +1,366 @@
+//! From a `[[fault]]` table to a [`FaultSpec`]: which keys its kind has, whom it names, whether its times fit.
+
+use std::ops::{Range, RangeInclusive};
+
+use super::check::Names;
+use super::error::Problem;
+use super::faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
+use super::file::{FaultEntry, KindEntry, OnEntry};
+use super::findings::{Findings, Zero, spell};
+use super::shapes::{Located, Nodes, Ordinals};
+use super::wire_names::{ANSWERS, REQUESTS};
+use crate::plan::{NodeName, SimMs};
+
+/// Ordinals beyond this are never reached.
+const ORDINALS: RangeInclusive<u64> = 1..=1_000_000;
+
+/// One entry with all that is needed to judge it.
+struct Entry<'e, 'f, 't> {
+    f: &'e mut Findings<'f>,
+    raw: &'e FaultEntry,
+    span: Range<usize>,
+    names: &'t Names,
+    end_ms: SimMs,
+}
+
+/// Checks one entry; `None` after a report that leaves nothing to go on with.
+pub(super) fn check_fault(
+    f: &mut Findings<'_>,
+    entry: &Located<FaultEntry>,
+    names: &Names,
+    end_ms: SimMs,
+) -> Option<FaultSpec> {
+    let raw = entry.get();
+    let mut entry = Entry { f, raw, span: raw.kind.span(), names, end_ms };
+    entry.foreign_keys();
+    let name = raw.name.as_ref().map(|name| entry.f.name("fault.name", "fault name", name));
+    let repeat =
+        raw.repeat.as_ref().map_or(Draw::exactly(1), |repeat| entry.f.count_draw("fault.repeat", repeat, 0..=1_000));
+    Some(FaultSpec { name, repeat, what: entry.what()? })
+}
+
+impl KindEntry {
+    /// As it is written in the file.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Crash => "crash",
+            Self::Stop => "stop",
+            Self::Pause => "pause",
+            Self::Partition => "partition",
+            Self::Reset => "reset",
+            Self::Latency => "latency",
+            Self::LostRequest => "lost-request",
+            Self::LostAnswer => "lost-answer",
+            Self::Answer => "answer",
+        }
+    }
+
+    /// The keys that an entry of this kind may have, besides `kind`, `name` and `repeat`.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Kill | Self::Crash | Self::Stop => &["node", "at", "before_sync", "after_sync", "on", "down"],
+            Self::Pause => &["node", "at", "before_sync", "after_sync", "on", "for"],
+            Self::Partition => &["between", "from", "to", "one_way", "at", "for"],
+            Self::Reset | Self::LostRequest | Self::LostAnswer => &["from", "to", "rpc", "nth", "at", "for"],
+            Self::Latency => &["from", "to", "min", "max", "at", "for"],
+            Self::Answer => &["code", "from", "to", "rpc", "nth", "at", "for"],
+        }
+    }
+}
+
+impl FaultEntry {
+    /// The keys that depend on the kind, and where their values stand.
+    fn present(&self) -> impl Iterator<Item = (&'static str, Range<usize>)> + use<> {
+        fn at<T>(value: &Option<Located<T>>) -> Option<Range<usize>> {
+            value.as_ref().map(Located::span)
+        }
+        [
+            ("node", at(&self.node)),
+            ("at", at(&self.at)),
+            ("for", at(&self.lasts)),
+            ("before_sync", at(&self.before_sync)),
+            ("after_sync", at(&self.after_sync)),
+            ("on", at(&self.on)),
+            ("down", at(&self.down)),
+            ("between", at(&self.between)),
+            ("from", at(&self.from)),
+            ("to", at(&self.to)),
+            ("one_way", at(&self.one_way)),
+            ("rpc", at(&self.rpc)),
+            ("nth", at(&self.nth)),
+            ("min", at(&self.min)),
+            ("max", at(&self.max)),
+            ("code", at(&self.code)),
+        ]
+        .into_iter()
+        .filter_map(|(key, span)| Some((key, span?)))
+    }
+}
+
+impl Entry<'_, '_, '_> {
+    fn kind(&self) -> KindEntry {
+        *self.raw.kind.get()
+    }
+
+    fn words(&self) -> String {
+        format!("a {} fault", self.kind().word())
+    }
+
+    fn foreign_keys(&mut self) {
+        for (key, span) in self.raw.present() {
+            if !self.kind().keys().contains(&key) {
+                let accepted = ["kind", "name", "repeat"].iter().chain(self.kind().keys()).copied().collect();
+                let entry = self.words();
+                self.f.report(&format!("fault.{key}"), span, Problem::NotForKind { entry, key, accepted });
+            }
+        }
+    }
+
+    /// Reports that something is absent, at the `kind` of the entry.
+    fn missing<T>(&mut self, key: &str) -> Option<T> {
+        let problem = Problem::Missing { entry: self.words(), key: key.to_owned() };
+        self.f.report("fault", self.span.clone(), problem);
+        None
+    }
+
+    fn what(&mut self) -> Option<FaultKind> {
+        Some(match self.kind() {
+            KindEntry::Kill => {
+                let (node, when, down) = self.process()?;
+                FaultKind::Kill { node, when, down }
+            }
+            KindEntry::Crash => {
+                let (node, when, down) = self.process()?;
+                FaultKind::Crash { node, when, down }
+            }
+            KindEntry::Stop => {
+                let (node, when, down) = self.process()?;
+                FaultKind::Stop { node, when, down }
+            }
+            KindEntry::Pause => {
+                let (node, when, lasts) = self.process()?;
+                FaultKind::Pause { node, when, lasts }
+            }
+            KindEntry::Partition => self.partition()?,
+            KindEntry::Latency => self.latency()?,
+            KindEntry::Reset => FaultKind::Reset { rpcs: self.rpcs()? },
+            KindEntry::LostRequest => FaultKind::LostRequest { rpcs: self.rpcs()? },
+            KindEntry::LostAnswer => FaultKind::LostAnswer { rpcs: self.rpcs()? },
+            KindEntry::Answer => {
+                let code = match &self.raw.code {
+                    Some(code) => Some(self.f.code("fault.code", "answer code", code, ANSWERS)),
+                    None => self.missing("`code`"),
+                };
+                let rpcs = self.rpcs();
+                FaultKind::Answer { code: code?, rpcs: rpcs? }
+            }
+        })
+    }
+
+    /// Who, when, and for how long.
+    fn process(&mut self) -> Option<(NodeName, MomentSpec, Draw)> {
+        let when = self.moment();
+        let node = match &self.raw.node {
+            // Only a broker has a disk whose syncs can be counted.
+            Some(node) if matches!(when, Some(MomentSpec::BeforeSync(_) | MomentSpec::AfterSync(_))) => {
+                Some(self.f.known("fault.node", "broker", node, &self.names.brokers))
+            }
+            Some(node) => Some(self.f.known("fault.node", "node", node, &self.names.nodes)),
+            None => self.missing("`node`"),
+        };
+        let (key, label, lasts) = match self.kind() {
+            KindEntry::Pause => ("for", "fault.for", &self.raw.lasts),
+            _ => ("down", "fault.down", &self.raw.down),
+        };
+        let Some(raw) = lasts else { return self.missing(&format!("`{key}`")) };
+        let lasts = self.f.time_draw(label, raw, Zero::Refused);
+        if let Some(MomentSpec::At(at)) = when {
+            self.ends_in_time(label, raw.span(), at, lasts);
+        }
+        Some((node?, when?, lasts))
+    }
+
+    fn moment(&mut self) -> Option<MomentSpec> {
+        const CHOICE: &str = "`at`, `before_sync`, `after_sync`, `on`";
+        let raw = self.raw;
+        let mut given = raw.present().filter(|(key, _)| matches!(*key, "at" | "before_sync" | "after_sync" | "on"));
+        let Some((first, _)) = given.next() else { return self.missing(&format!("one of {CHOICE}")) };
+        for (key, span) in given {
+            let problem = Problem::Excluded { key, other: first, accepted: CHOICE };
+            self.f.report(&format!("fault.{key}"), span, problem);
+        }
+        if let Some(at) = &raw.at {
+            let draw = self.f.time_draw("fault.at", at, Zero::Accepted);
+            self.begins_in_time(at.span(), draw);
+            return Some(MomentSpec::At(draw));
+        }
+        if let Some(nth) = &raw.before_sync {
+            return Some(MomentSpec::BeforeSync(self.f.count_draw("fault.before_sync", nth, ORDINALS)));
+        }
+        if let Some(nth) = &raw.after_sync {
+            return Some(MomentSpec::AfterSync(self.f.count_draw("fault.after_sync", nth, ORDINALS)));
+        }
+        raw.on.as_ref().map(|on| self.on_request(on.get()))
+    }
+
+    fn on_request(&mut self, on: &OnEntry) -> MomentSpec {
+        let nodes = &self.names.nodes;
+        MomentSpec::OnRequest {
+            from: on.from.as_ref().map(|raw| self.f.known("fault.on.from", "node", raw, nodes)),
+            to: on.to.as_ref().map(|raw| self.f.known("fault.on.to", "node", raw, nodes)),
+            code: on.rpc.as_ref().map(|raw| self.f.code("fault.on.rpc", "request code", raw, REQUESTS)),
+            nth: on.nth.as_ref().map_or(Draw::exactly(1), |nth| self.f.count_draw("fault.on.nth", nth, ORDINALS)),
+        }
+    }
+
+    fn partition(&mut self) -> Option<FaultKind> {
+        let sides = self.sides();
+        let window = self.window();
+        let one_way = self.raw.one_way.as_ref().is_some_and(|raw| *raw.get());
+        let (from, to) = sides?;
+        Some(FaultKind::Partition { from, to, one_way, window: window? })
+    }
+
+    /// The two sides: `between`, or `from` and `to`.
+    fn sides(&mut self) -> Option<(Vec<NodeName>, Vec<NodeName>)> {
+        let raw = self.raw;
+        let (from, to, span) = match (&raw.between, &raw.from, &raw.to) {
+            (Some(between), None, None) => {
+                let [from, to] = between.get().as_slice() else {
+                    self.f.report("fault.between", between.span(), Problem::NotTwoSides(between.get().len()));
+                    return None;
+                };
+                let from = self.listed("fault.between", from, between.span());
+                (from, self.listed("fault.between", to, between.span()), between.span())
+            }
+            (None, Some(from), Some(to)) => {
+                let span = to.span();
+                (self.many("fault.from", from), self.many("fault.to", to), span)
+            }
+            (Some(between), _, _) => {
+                let (key, other, accepted) = ("between", "from/to", "`between`, `from` with `to`");
+                self.f.report("fault.between", between.span(), Problem::Excluded { key, other, accepted });
+                return None;
+            }
+            (None, _, _) => return self.missing("`between`, or `from` and `to`"),
+        };
+        if let Some(node) = to.iter().find(|node| from.contains(node)) {
+            self.f.report("fault", span, Problem::BothSides(node.clone()));
+        }
+        Some((from, to))
+    }
+
+    fn many(&mut self, key: &'static str, nodes: &Located<Nodes>) -> Vec<NodeName> {
+        match nodes.get() {
+            Nodes::One(name) => vec![self.f.known_text(key, "node", name, nodes.span(), &self.names.nodes)],
+            Nodes::Many(names) => self.listed(key, names, nodes.span()),
+        }
+    }
+
+    fn listed(&mut self, key: &'static str, list: &[Located<String>], span: Range<usize>) -> Vec<NodeName> {
+        if list.is_empty() {
+            self.f.report(key, span, Problem::Empty { what: "a side", accepted: "at least one node" });
+        }
+        self.f.distinct("node", &[], list.iter().map(|raw| (key, raw)));
+        list.iter().map(|raw| self.f.known(key, "node", raw, &self.names.nodes)).collect()
+    }
+
+    /// One end of requests or frames; `None` is every node.
+    fn end(&mut self, key: &'static str, nodes: &Option<Located<Nodes>>) -> Option<NodeName> {
+        let nodes = nodes.as_ref()?;
+        match self.many(key, nodes).as_slice() {
+            [node] => Some(node.clone()),
+            several => {
+                let (value, accepted) = (format!("a list of {}", several.len()), "one node, or no such key for all");
+                let problem = Problem::OutOfRange { value, accepted: accepted.to_owned() };
+                self.f.report(key, nodes.span(), problem);
+                None
+            }
+        }
+    }
+
+    fn latency(&mut self) -> Option<FaultKind> {
+        let raw = self.raw;
+        let (from, to) = (self.end("fault.from", &raw.from), self.end("fault.to", &raw.to));
+        let window = self.window();
+        let (Some(min), Some(max)) = (&raw.min, &raw.max) else { return self.missing("`min` and `max`") };
+        let min_ms = self.f.time("fault.min", min, Zero::Accepted);
+        let max_ms = self.f.time("fault.max", max, Zero::Refused);
+        self.f.forward("fault.max", max.span(), ("min", "max"), (min_ms, max_ms), |ms| spell(*ms));
+        Some(FaultKind::Latency { from, to, window: window?, min_ms, max_ms })
+    }
+
+    fn rpcs(&mut self) -> Option<RpcsSpec> {
+        let raw = self.raw;
+        let (from, to) = (self.end("fault.from", &raw.from), self.end("fault.to", &raw.to));
+        let code = raw.rpc.as_ref().map(|rpc| self.f.code("fault.rpc", "request code", rpc, REQUESTS));
+        let hits = match (&raw.nth, raw.at.as_ref().or(raw.lasts.as_ref())) {
+            (Some(nth), None) => self.ordinals(nth),
+            (None, Some(_)) => HitsSpec::During(self.window()?),
+            (None, None) => return self.missing("`nth`, or `at` and `for`"),
+            (Some(nth), Some(_)) => {
+                let (key, other, accepted) = ("nth", "at/for", "`nth`, `at` with `for`");
+                self.f.report("fault.nth", nth.span(), Problem::Excluded { key, other, accepted });
+                return None;
+            }
+        };
+        Some(RpcsSpec { from, to, code, hits })
+    }
+
+    fn ordinals(&mut self, nth: &Located<Ordinals>) -> HitsSpec {
+        const KEY: &str = "fault.nth";
+        match nth.get() {
+            Ordinals::One(number) => HitsSpec::Nth(vec![self.f.whole(KEY, *number, nth.span(), ORDINALS)]),
+            Ordinals::These(list) => {
+                if list.is_empty() {
+                    self.f.report(
+                        KEY,
+                        nth.span(),
+                        Problem::Empty { what: "the list", accepted: "at least one ordinal" },
+                    );
+                }
+                let numbers = list.iter().map(|raw| self.f.whole(KEY, *raw.get(), raw.span(), ORDINALS));
+                let mut numbers: Vec<u64> = numbers.collect();
+                numbers.sort_unstable();
+                // Saying an ordinal twice changes nothing.
+                numbers.dedup();
+                HitsSpec::Nth(numbers)
+            }
+            Ordinals::Pick(entry) => {
+                let of = self.f.whole("fault.nth.of", *entry.of.get(), entry.of.span(), ORDINALS);
+                let pick = self.f.whole("fault.nth.pick", *entry.pick.get(), entry.pick.span(), 1..=of.min(10_000));
+                HitsSpec::Pick { pick, of }
+            }
+        }
+    }
+
+    /// `at` and `for`.
+    fn window(&mut self) -> Option<WindowSpec> {
+        let raw = self.raw;
+        let (Some(at), Some(lasts)) = (&raw.at, &raw.lasts) else { return self.missing("`at` and `for`") };
+        let begins = self.f.time_draw("fault.at", at, Zero::Accepted);
+        let length = self.f.time_draw("fault.for", lasts, Zero::Refused);
+        self.begins_in_time(at.span(), begins);
+        self.ends_in_time("fault.for", lasts.span(), begins, length);
+        Some(WindowSpec { begins, lasts: length })
+    }
+
+    fn begins_in_time(&mut self, span: Range<usize>, begins: Draw) {
+        if begins.to >= self.end_ms {
+            let (what, time, end) = ("the fault begins as late as", spell(begins.to), spell(self.end_ms));
+            let latest = spell(self.end_ms - 1);
+            self.f.report("fault.at", span, Problem::AfterEnd { what, time, end, latest });
+        }
+    }
+
+    /// Reports an end after the end, unless the beginning was already reported.
+    fn ends_in_time(&mut self, key: &'static str, span: Range<usize>, begins: Draw, lasts: Draw) {
+        let ends = begins.to.saturating_add(lasts.to);
+        if begins.to < self.end_ms && ends > self.end_ms {
+            let (what, time, end) = ("the fault ends as late as", spell(ends), spell(self.end_ms));
+            let latest = spell(self.end_ms - begins.to);
+            self.f.report(key, span, Problem::AfterEnd { what, time, end, latest });
+        }
+    }
+}

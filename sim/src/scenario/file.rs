@@ -1,0 +1,298 @@
+//! The tables of a scenario file as they are written. Their meaning is checked in [`super::check`].
+//!
+//! The doc comments of this file are what editors show: they become the descriptions of the JSON Schema.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::shapes::{Located, NameOrNumber, Nodes, OneOrRange, Ordinals, Time};
+
+/// A scenario: who takes part, what breaks, and what a sweep over many seeds must reach.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ScenarioFile {
+    /// One sentence: what breaks and what must hold.
+    pub(super) summary: Located<String>,
+    /// Workload and faults live in this time; then everything heals and the run settles.
+    pub(super) duration: Located<Time>,
+    /// The brokers; at least one. A name server `namesrv` always exists.
+    pub(super) broker: Vec<BrokerEntry>,
+    /// The topics; at least one.
+    pub(super) topic: Vec<TopicEntry>,
+    /// The consumer groups.
+    #[serde(default)]
+    pub(super) group: Vec<GroupEntry>,
+    /// The producers.
+    #[serde(default)]
+    pub(super) producer: Vec<ProducerEntry>,
+    /// The consumers.
+    #[serde(default)]
+    pub(super) consumer: Vec<ConsumerEntry>,
+    /// Rewrite policy of every broker; default is RocketMQ's.
+    pub(super) policy: Option<PolicyEntry>,
+    /// The usual network.
+    pub(super) network: Option<NetworkEntry>,
+    /// What breaks.
+    #[serde(default)]
+    pub(super) fault: Vec<Located<FaultEntry>>,
+    /// What a human does.
+    #[serde(default)]
+    pub(super) operator: Vec<OperatorEntry>,
+    /// What the sweep as a whole must reach.
+    pub(super) expect: Option<ExpectEntry>,
+}
+
+/// A replica group of one member.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BrokerEntry {
+    /// Broker name and node name.
+    pub(super) name: Located<String>,
+    /// Checkpoints and acks of pops served here are kept by this broker, as those of an acting slave would be.
+    pub(super) escapes_to: Option<Located<String>>,
+    /// Disks that must have synced a record before it is confirmed; default 1.
+    pub(super) degree: Option<Located<i64>>,
+}
+
+/// A topic.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TopicEntry {
+    /// Its name.
+    pub(super) name: Located<String>,
+    /// The brokers that hold it; default all.
+    pub(super) brokers: Option<Located<Vec<Located<String>>>>,
+    /// Queues per broker; default 4.
+    pub(super) queues: Option<Located<i64>>,
+}
+
+/// A consumer group.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GroupEntry {
+    /// Its name.
+    pub(super) name: Located<String>,
+    /// The topic it subscribes to.
+    pub(super) topic: Located<String>,
+    /// Tag filter, for example "A || B"; default "*", everything.
+    pub(super) tag: Option<Located<String>>,
+    /// Redeliveries before the dead-letter topic; default 16.
+    pub(super) max_reconsume: Option<Located<i64>>,
+}
+
+/// A client that sends.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProducerEntry {
+    /// Node name.
+    pub(super) name: Located<String>,
+    /// Where it sends to.
+    pub(super) topic: Located<String>,
+    /// How many messages in all.
+    pub(super) messages: Located<i64>,
+    /// When it begins; default at once.
+    pub(super) from: Option<Located<Time>>,
+    /// The messages are spread over this span.
+    pub(super) over: Located<Time>,
+    /// Size of a body in bytes; default 64.
+    pub(super) body_bytes: Option<Located<i64>>,
+    /// Tags given to the messages in turn; default none.
+    pub(super) tags: Option<Vec<Located<String>>>,
+    /// Makes every message a delayed one, due this long after it was sent.
+    pub(super) delay: Option<Located<Time>>,
+}
+
+/// A client that pops and acks.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConsumerEntry {
+    /// Node name.
+    pub(super) name: Located<String>,
+    /// The group it belongs to.
+    pub(super) group: Located<String>,
+    /// Most messages per pop, 1 to 32; default 8.
+    pub(super) batch: Option<Located<i64>>,
+    /// How long a popped message stays invisible; default "30s".
+    pub(super) invisible: Option<Located<Time>>,
+    /// How long a pop may wait for messages; default "15s".
+    pub(super) poll: Option<Located<Time>>,
+    /// Time between pop and ack; default "50ms".
+    pub(super) think: Option<Located<Time>>,
+    /// Probability that a first delivery is acked in time; default 1.
+    pub(super) ack: Option<Located<f64>>,
+    /// Probability that a later delivery is acked in time; default 1.
+    pub(super) ack_retries: Option<Located<f64>>,
+    /// Probability that a message is renewed before its ack; default 0.
+    pub(super) renew: Option<Located<f64>>,
+    /// Probability that a first delivery is acked only after its invisible time; default 0.
+    pub(super) late_ack: Option<Located<f64>>,
+    /// Probability that an ack is sent twice; default 0.
+    pub(super) repeat_ack: Option<Located<f64>>,
+    /// Acks travel in batches; default false.
+    pub(super) batch_ack: Option<bool>,
+}
+
+/// How long a chain waits before each further revive attempt, and when it gives up.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PolicyEntry {
+    /// One wait per rewrite, the last one serves for all further ones; default RocketMQ's 17, from "10s" to "2h".
+    pub(super) waits: Option<Located<Vec<Located<Time>>>>,
+    /// Rewrites after which the chain is parked; default the number of waits.
+    pub(super) rewrites: Option<Located<i64>>,
+    /// Time after the first failure at which the chain is parked in any case; default none.
+    pub(super) total: Option<Located<Time>>,
+    /// Share of a wait that may be added to it at random; default 0.
+    pub(super) jitter: Option<Located<f64>>,
+}
+
+/// The usual network.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NetworkEntry {
+    /// Latency of a frame.
+    pub(super) latency: Located<LatencyEntry>,
+}
+
+/// Latency of a frame, drawn per frame.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LatencyEntry {
+    /// Shortest.
+    pub(super) min: Located<Time>,
+    /// Longest.
+    pub(super) max: Located<Time>,
+}
+
+/// What a fault does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum KindEntry {
+    /// The process dies; what it had written stays.
+    Kill,
+    /// The machine loses power; writes that were not synced may be lost or torn.
+    Crash,
+    /// The process stops in order.
+    Stop,
+    /// The process is frozen for a while.
+    Pause,
+    /// Silence between two sides.
+    Partition,
+    /// Matching requests reset their connection.
+    Reset,
+    /// Frames are slow.
+    Latency,
+    /// Matching requests never arrive.
+    LostRequest,
+    /// Matching requests are served, their answers never arrive.
+    LostAnswer,
+    /// Matching requests get an answer code unserved.
+    Answer,
+}
+
+/// Something that breaks. Which keys belong to which kind is told by `cargo sim check`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FaultEntry {
+    /// What it does.
+    pub(super) kind: Located<KindEntry>,
+    /// Keeps the draws of this fault when others are added or removed before it.
+    pub(super) name: Option<Located<String>>,
+    /// Draw this fault so many times; default 1.
+    pub(super) repeat: Option<Located<OneOrRange<i64>>>,
+    /// The process that kill, crash, stop or pause strikes.
+    pub(super) node: Option<Located<String>>,
+    /// When it begins.
+    pub(super) at: Option<Located<OneOrRange<Time>>>,
+    /// How long it lasts.
+    #[serde(rename = "for")]
+    pub(super) lasts: Option<Located<OneOrRange<Time>>>,
+    /// Strike before the node's n-th disk sync takes effect.
+    pub(super) before_sync: Option<Located<OneOrRange<i64>>>,
+    /// Strike after the node's n-th disk sync took effect, before anybody can be told.
+    pub(super) after_sync: Option<Located<OneOrRange<i64>>>,
+    /// Strike when a request leaves its sender.
+    pub(super) on: Option<Located<OnEntry>>,
+    /// How long the process stays away.
+    pub(super) down: Option<Located<OneOrRange<Time>>>,
+    /// The two sides of a partition.
+    pub(super) between: Option<Located<Vec<Vec<Located<String>>>>>,
+    /// Sender; default every node.
+    pub(super) from: Option<Located<Nodes>>,
+    /// Receiver; default every node.
+    pub(super) to: Option<Located<Nodes>>,
+    /// Only the way from `from` to `to` is silent; default false.
+    pub(super) one_way: Option<Located<bool>>,
+    /// Request code; default every code.
+    pub(super) rpc: Option<Located<NameOrNumber>>,
+    /// Which of the matching requests, counted from 1.
+    pub(super) nth: Option<Located<Ordinals>>,
+    /// Shortest latency.
+    pub(super) min: Option<Located<Time>>,
+    /// Longest latency.
+    pub(super) max: Option<Located<Time>>,
+    /// Answer code.
+    pub(super) code: Option<Located<NameOrNumber>>,
+}
+
+/// A request that leaves its sender.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OnEntry {
+    /// Request code; default every code.
+    pub(super) rpc: Option<Located<NameOrNumber>>,
+    /// Sender; default every node.
+    pub(super) from: Option<Located<String>>,
+    /// Receiver; default every node.
+    pub(super) to: Option<Located<String>>,
+    /// Which of the matching requests, counted from 1; default the first.
+    pub(super) nth: Option<Located<OneOrRange<i64>>>,
+}
+
+/// Something a human can do.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ActionEntry {
+    /// Resume all parked chains.
+    ResumeParked,
+}
+
+/// What a human does.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OperatorEntry {
+    /// When; it may be after the end of the workload.
+    pub(super) at: Located<Time>,
+    /// What.
+    #[serde(rename = "do")]
+    pub(super) action: ActionEntry,
+    /// Where; default at every broker.
+    pub(super) broker: Option<Located<String>>,
+}
+
+/// What the sweep as a whole must reach, or the scenario provokes nothing any more.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExpectEntry {
+    /// Names of situations.
+    #[serde(default)]
+    pub(super) reached: Vec<Located<String>>,
+    /// Minimum totals over the sweep.
+    pub(super) settle: Option<SettleEntry>,
+}
+
+/// Minimum totals over the sweep.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SettleEntry {
+    /// Chains that ended revived.
+    pub(super) revived_at_least: Option<Located<i64>>,
+    /// Chains that were parked.
+    pub(super) parked_at_least: Option<Located<i64>>,
+    /// Rewrites.
+    pub(super) rewrites_at_least: Option<Located<i64>>,
+    /// The highest attempt count of any chain.
+    pub(super) max_attempts_at_least: Option<Located<i64>>,
+    /// Faults that fired.
+    pub(super) faults_at_least: Option<Located<i64>>,
+}

@@ -1,0 +1,494 @@
+//! The nodes of the world: their incarnations, how they go down, and the supervisor that brings them back.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use madsim::task::NodeId;
+use pop_revive::seams::Host;
+use tokio::sync::mpsc;
+
+use super::{
+    WeakWorld, World,
+    clock::{Offset, SimClock},
+    commit::Commits,
+    connection::Parting,
+    disk::{NodeDisk, Platters},
+    lock,
+    net::NodeNet,
+    tap::NodeEvent,
+};
+use crate::{plan::SimMs, random::Streams};
+
+/// What a node runs.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Asks one incarnation of a node to stop in order.
+pub type StopSignal = tokio_util::sync::CancellationToken;
+
+/// How long a node that was asked to stop may take before it is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// The shortest time between the end of an incarnation and the next: its tasks must be gone.
+const SHORTEST_DOWN_MS: SimMs = 1;
+
+/// How a node goes down without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrashKind {
+    /// The process dies; everything it wrote stays.
+    Kill,
+    /// The machine loses power; un-synced writes stay in part.
+    PowerLoss,
+}
+
+/// A node's position in the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeIndex(pub(super) usize);
+
+/// One incarnation of a node. Streams and disk handles ask it whether they still mean anything.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) node: NodeIndex,
+    pub(crate) number: u64,
+    alive: AtomicBool,
+    stop: StopSignal,
+}
+
+impl Life {
+    fn new(node: NodeIndex, number: u64) -> Arc<Self> {
+        Arc::new(Self { node, number, alive: AtomicBool::new(true), stop: StopSignal::new() })
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Relaxed)
+    }
+
+    /// # Errors
+    /// This incarnation is dead.
+    pub(crate) fn fence(&self) -> io::Result<()> {
+        if self.is_alive() { Ok(()) } else { Err(io::Error::other("the node that opened this is dead")) }
+    }
+}
+
+type Boot = Arc<dyn Fn(Host, StopSignal) -> BoxFuture<()> + Send + Sync>;
+
+struct Node {
+    name: Arc<str>,
+    ip: Option<Arc<str>>,
+    id: Option<NodeId>,
+    boot: Option<Boot>,
+    life: Arc<Life>,
+    paused: bool,
+    /// Set while it is asked to stop: how long it stays away then.
+    stopping: Option<SimMs>,
+    /// Its boot future returned unasked; healing does not run it again.
+    finished: bool,
+    offset: Arc<Offset>,
+    platters: Arc<Platters>,
+}
+
+/// All nodes, in the order in which their names were first heard.
+#[derive(Default)]
+pub(super) struct Nodes {
+    nodes: Vec<Node>,
+    /// The run is over: nobody starts again.
+    ended: bool,
+}
+
+impl Nodes {
+    /// The index of `name`, which is entered when it is new.
+    pub(super) fn index(&mut self, name: &str, streams: &Streams) -> NodeIndex {
+        if let Some(known) = self.nodes.iter().position(|node| *node.name == *name) {
+            return NodeIndex(known);
+        }
+        let index = NodeIndex(self.nodes.len());
+        let sync_time = streams.stream(&format!("disk/{name}"));
+        let crash = streams.stream(&format!("crash/{name}"));
+        self.nodes.push(Node {
+            name: name.into(),
+            ip: None,
+            id: None,
+            boot: None,
+            life: Life::new(index, 1),
+            paused: false,
+            stopping: None,
+            finished: false,
+            offset: Arc::default(),
+            platters: Arc::new(Platters::new(sync_time, crash)),
+        });
+        index
+    }
+
+    /// The node that `host` (an address or a name) names, if it was added.
+    pub(super) fn resolve(&self, host: &str) -> Option<NodeIndex> {
+        let named = |node: &Node| node.ip.as_deref().is_some_and(|ip| ip == host || *node.name == *host);
+        self.nodes.iter().position(named).map(NodeIndex)
+    }
+
+    pub(super) fn life(&self, node: NodeIndex) -> Arc<Life> {
+        self.nodes[node.0].life.clone()
+    }
+
+    pub(super) fn name(&self, node: NodeIndex) -> Arc<str> {
+        self.nodes[node.0].name.clone()
+    }
+
+    pub(super) fn ip(&self, node: NodeIndex) -> Arc<str> {
+        let node = &self.nodes[node.0];
+        node.ip.clone().unwrap_or_else(|| node.name.clone())
+    }
+
+    /// Forgets what the run kept in memory.
+    pub(super) fn clear(&mut self) {
+        for node in &mut self.nodes {
+            node.boot = None;
+            node.platters.wipe();
+        }
+    }
+
+    fn indices(&self) -> impl Iterator<Item = NodeIndex> + use<> {
+        (0..self.nodes.len()).map(NodeIndex)
+    }
+}
+
+/// What the supervisor is asked to do, on a task of its own that no node's death can take along.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    node: NodeIndex,
+    /// Obeyed only while this incarnation is the node's latest.
+    incarnation: u64,
+    task: Task,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Task {
+    /// Drop its tasks; then start the next incarnation after the given time, if any.
+    Bury(Option<SimMs>),
+    Restart(SimMs),
+    /// Kill it if it has not stopped by itself by the limit.
+    LimitStop,
+    Resume(SimMs),
+}
+
+/// Obeys orders until the world is gone.
+pub(super) async fn supervise(world: WeakWorld, mut orders: mpsc::UnboundedReceiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        let Some(alive) = world.upgrade() else { return };
+        let after_ms = match order.task {
+            Task::Bury(down_ms) => {
+                alive.bury(order);
+                down_ms
+            }
+            Task::Restart(after_ms) | Task::Resume(after_ms) => Some(after_ms),
+            Task::LimitStop => Some(SimMs::try_from(STOP_LIMIT.as_millis()).unwrap_or(SimMs::MAX)),
+        };
+        if let Some(after_ms) = after_ms {
+            let wait = alive.sleep_until(alive.now() + Duration::from_millis(after_ms));
+            let world = world.clone();
+            tokio::spawn(async move {
+                wait.await;
+                if let Some(world) = world.upgrade() {
+                    world.obey(order);
+                }
+            });
+        }
+    }
+}
+
+impl World {
+    /// Adds a node; `ip` and `name` are both good as the host part of an address. A name is added once.
+    pub fn add_node(&self, name: &str, ip: &str) {
+        let mut nodes = lock(&self.inner.nodes);
+        let index = nodes.index(name, &self.inner.streams);
+        nodes.nodes[index.0].ip = Some(ip.into());
+    }
+
+    /// The machine `node` as its current incarnation sees it; what it hands out fails or falls silent with it.
+    ///
+    /// # Panics
+    /// `node` was not added.
+    #[must_use]
+    pub fn host(&self, node: &str) -> Host {
+        self.host_of(self.expect_node(node))
+    }
+
+    /// Boots `node` as a madsim node that runs `boot` with a fresh host per incarnation.
+    ///
+    /// # Panics
+    /// `node` was not added.
+    pub fn start(&self, node: &str, boot: impl Fn(Host, StopSignal) -> BoxFuture<()> + Send + Sync + 'static) {
+        let index = self.expect_node(node);
+        lock(&self.inner.nodes).nodes[index.0].boot = Some(Arc::new(boot));
+        self.tap_node(node, NodeEvent::Started);
+        let world = self.downgrade();
+        let init = move || {
+            let world = world.clone();
+            async move {
+                if let Some(boot) = world.upgrade().and_then(|world| world.boot(index)) {
+                    boot.await;
+                }
+            }
+        };
+        let id = self.inner.handle.create_node().name(node).init(init).build().id();
+        lock(&self.inner.nodes).nodes[index.0].id = Some(id);
+    }
+
+    /// Whether the node's current incarnation lives.
+    ///
+    /// # Panics
+    /// `node` was not added.
+    #[must_use]
+    pub fn is_up(&self, node: &str) -> bool {
+        self.life(self.expect_node(node)).is_alive()
+    }
+
+    /// Takes `node` down now; it stays down until [`World::restart`] or [`World::heal`].
+    ///
+    /// # Panics
+    /// `node` was not added.
+    pub fn crash_now(&self, node: &str, kind: CrashKind) {
+        self.crash(self.expect_node(node), kind, None);
+    }
+
+    /// Starts the next incarnation of `node`, a millisecond from now, if it is down by then.
+    ///
+    /// # Panics
+    /// `node` was not added.
+    pub fn restart(&self, node: &str) {
+        let life = self.life(self.expect_node(node));
+        self.order(&life, Task::Restart(SHORTEST_DOWN_MS));
+    }
+
+    /// Steps the wall clock of `node` by `delta_ms`; sleepers for a stored time notice at once.
+    ///
+    /// # Panics
+    /// `node` was not added.
+    pub fn step(&self, node: &str, delta_ms: i64) {
+        let index = self.expect_node(node);
+        let offset = lock(&self.inner.nodes).nodes[index.0].offset.clone();
+        offset.step(delta_ms);
+        self.tap_fault(None, &format!("the clock of {node} steps by {delta_ms} ms"));
+    }
+
+    /// Takes `node` down; false when it is down already.
+    pub(crate) fn crash(&self, node: NodeIndex, kind: CrashKind, down_ms: Option<SimMs>) -> bool {
+        let life = self.life(node);
+        if !life.alive.swap(false, Ordering::Relaxed) {
+            return false;
+        }
+        let event = match kind {
+            CrashKind::Kill => NodeEvent::Killed,
+            CrashKind::PowerLoss => {
+                let platters = lock(&self.inner.nodes).nodes[node.0].platters.clone();
+                platters.lose_power();
+                NodeEvent::Crashed
+            }
+        };
+        self.lay_out(&life, Parting::Reset, event, down_ms);
+        true
+    }
+
+    /// Asks `node` to stop; false when it is down or stopping already.
+    pub(crate) fn stop(&self, node: NodeIndex, down_ms: SimMs) -> bool {
+        let (life, name) = {
+            let mut nodes = lock(&self.inner.nodes);
+            let node = &mut nodes.nodes[node.0];
+            if !node.life.is_alive() || node.stopping.is_some() {
+                return false;
+            }
+            node.stopping = Some(down_ms);
+            (node.life.clone(), node.name.clone())
+        };
+        self.tap_node(&name, NodeEvent::Stopping);
+        self.order(&life, Task::LimitStop);
+        life.stop.cancel();
+        true
+    }
+
+    /// Freezes `node`; false when it is down, not started or frozen already.
+    pub(crate) fn pause(&self, node: NodeIndex, for_ms: SimMs) -> bool {
+        let (life, name, id) = {
+            let mut nodes = lock(&self.inner.nodes);
+            let node = &mut nodes.nodes[node.0];
+            let Some(id) = node.id.filter(|_| node.life.is_alive() && !node.paused) else { return false };
+            node.paused = true;
+            (node.life.clone(), node.name.clone(), id)
+        };
+        self.tap_node(&name, NodeEvent::Paused);
+        self.inner.handle.pause(id);
+        self.order(&life, Task::Resume(for_ms));
+        true
+    }
+
+    /// Resumes, restarts or gives up on nothing: every node that a fault keeps from running runs again.
+    pub(super) fn revive_all(&self) {
+        let indices = lock(&self.inner.nodes).indices();
+        for index in indices {
+            let (life, paused, finished) = {
+                let nodes = lock(&self.inner.nodes);
+                let node = &nodes.nodes[index.0];
+                (node.life.clone(), node.paused, node.finished)
+            };
+            if life.is_alive() && paused {
+                self.resume(&life);
+            } else if !life.is_alive() && !finished {
+                self.order(&life, Task::Restart(SHORTEST_DOWN_MS));
+            }
+        }
+    }
+
+    /// Ends every incarnation without a word to anybody.
+    pub(super) fn bury_all(&self) {
+        let indices = {
+            let mut nodes = lock(&self.inner.nodes);
+            nodes.ended = true;
+            nodes.indices()
+        };
+        for index in indices {
+            let life = self.life(index);
+            life.alive.store(false, Ordering::Relaxed);
+            self.order(&life, Task::Bury(None));
+        }
+    }
+
+    pub(super) fn life(&self, node: NodeIndex) -> Arc<Life> {
+        lock(&self.inner.nodes).life(node)
+    }
+
+    pub(crate) fn name(&self, node: NodeIndex) -> Arc<str> {
+        lock(&self.inner.nodes).name(node)
+    }
+
+    fn expect_node(&self, name: &str) -> NodeIndex {
+        let found = lock(&self.inner.nodes).resolve(name);
+        found.unwrap_or_else(|| panic!("the world has no node {name:?}; add_node comes first"))
+    }
+
+    fn host_of(&self, index: NodeIndex) -> Host {
+        let (life, offset, platters) = {
+            let nodes = lock(&self.inner.nodes);
+            let node = &nodes.nodes[index.0];
+            (node.life.clone(), node.offset.clone(), node.platters.clone())
+        };
+        Host {
+            transport: Arc::new(NodeNet { world: self.clone(), life: life.clone() }),
+            clock: Arc::new(SimClock { world: self.clone(), offset }),
+            disk: Arc::new(NodeDisk { world: self.clone(), life: life.clone(), platters: platters.clone() }),
+            blocking: Arc::new(Commits { world: self.clone(), life, platters, thread: tokio::sync::Mutex::default() }),
+        }
+    }
+
+    /// The life of one incarnation, from its boot to its return.
+    fn boot(&self, index: NodeIndex) -> Option<impl Future<Output = ()> + use<>> {
+        let boot = lock(&self.inner.nodes).nodes[index.0].boot.clone()?;
+        let (world, life, host) = (self.clone(), self.life(index), self.host_of(index));
+        Some(async move {
+            boot(host, life.stop.clone()).await;
+            world.returned(&life);
+        })
+    }
+
+    /// The boot future of `life` came to its end.
+    fn returned(&self, life: &Arc<Life>) {
+        if !life.alive.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let down_ms = {
+            let mut nodes = lock(&self.inner.nodes);
+            let node = &mut nodes.nodes[life.node.0];
+            node.finished = node.stopping.is_none();
+            node.stopping
+        };
+        self.lay_out(life, Parting::Close, NodeEvent::Stopped, down_ms);
+    }
+
+    /// What follows the end of an incarnation: its peers notice, observers are told, its tasks go.
+    fn lay_out(&self, life: &Arc<Life>, parting: Parting, event: NodeEvent, down_ms: Option<SimMs>) {
+        let name = {
+            let mut nodes = lock(&self.inner.nodes);
+            let node = &mut nodes.nodes[life.node.0];
+            node.paused = false;
+            node.stopping = None;
+            node.name.clone()
+        };
+        self.sever(life, parting);
+        self.tap_node(&name, event);
+        self.order(life, Task::Bury(down_ms.map(|ms| ms.max(SHORTEST_DOWN_MS))));
+    }
+
+    fn order(&self, life: &Life, task: Task) {
+        let order = Order { node: life.node, incarnation: life.number, task };
+        let _ = self.inner.orders.send(order); // the supervisor is gone only when the runtime is
+    }
+
+    fn bury(&self, order: Order) {
+        let id = {
+            let nodes = lock(&self.inner.nodes);
+            let node = &nodes.nodes[order.node.0];
+            node.id.filter(|_| node.life.number == order.incarnation)
+        };
+        if let Some(id) = id {
+            self.inner.handle.kill(id);
+        }
+    }
+
+    /// Does what an order asks for once its time has come.
+    fn obey(&self, order: Order) {
+        let life = self.life(order.node);
+        if life.number != order.incarnation {
+            return;
+        }
+        match order.task {
+            Task::Bury(_) | Task::Restart(_) => self.begin_next(&life),
+            Task::LimitStop => {
+                let stopping = lock(&self.inner.nodes).nodes[order.node.0].stopping;
+                if stopping.is_some() {
+                    self.crash(order.node, CrashKind::Kill, stopping);
+                }
+            }
+            Task::Resume(_) => self.resume(&life),
+        }
+    }
+
+    fn begin_next(&self, last: &Life) {
+        if last.is_alive() {
+            return;
+        }
+        let (name, id) = {
+            let mut nodes = lock(&self.inner.nodes);
+            if nodes.ended {
+                return;
+            }
+            let node = &mut nodes.nodes[last.node.0];
+            node.life = Life::new(last.node, last.number + 1);
+            node.finished = false;
+            (node.name.clone(), node.id)
+        };
+        self.tap_node(&name, NodeEvent::Started);
+        if let Some(id) = id {
+            self.inner.handle.restart(id);
+        }
+    }
+
+    fn resume(&self, life: &Life) {
+        let (name, id) = {
+            let mut nodes = lock(&self.inner.nodes);
+            let node = &mut nodes.nodes[life.node.0];
+            if !node.paused {
+                return;
+            }
+            node.paused = false;
+            (node.name.clone(), node.id)
+        };
+        if let Some(id) = id {
+            self.tap_node(&name, NodeEvent::Resumed);
+            self.inner.handle.resume(id);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What the world lets observers see: frames at the wire, synced writes at the disk, faults and the lives of nodes.
+//!
+//! None of it passes through the code under test, so it is evidence that a broker cannot fake.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::plan::SimMs;
+
+/// One RocketMQ frame on the wire.
+#[derive(Debug, Clone)]
+pub struct FrameFacts {
+    /// When this observation was made.
+    pub at_ms: SimMs,
+    /// The node that sent the frame.
+    pub from: Arc<str>,
+    /// The node the frame is for.
+    pub to: Arc<str>,
+    /// The connection, numbered from 1 in the order of dialling.
+    pub connection: u64,
+    /// Whether it answers a request.
+    pub is_response: bool,
+    /// Request code, or response code in a response.
+    pub code: i32,
+    /// Correlation id.
+    pub opaque: i32,
+    /// In a response: the code of the request on this connection that carried the same opaque.
+    pub request_code: Option<i32>,
+    /// In a request: its ordinal, from 1, among the requests of this (from, to, code). In a response: that of the
+    /// request it answers, 0 when there is none.
+    pub nth: u64,
+    /// The whole frame, length prefix included.
+    pub bytes: Bytes,
+}
+
+/// What became of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeEvent {
+    /// A new incarnation begins.
+    Started,
+    /// The process died; its disk kept everything written.
+    Killed,
+    /// The machine lost power; un-synced writes are partly lost.
+    Crashed,
+    /// The process was asked to stop.
+    Stopping,
+    /// The process ended by itself.
+    Stopped,
+    /// The process was frozen.
+    Paused,
+    /// The process goes on.
+    Resumed,
+}
+
+/// An observer of the world. It is called with no lock of the world held, in an order fixed by the seed.
+pub trait Tap: Send + Sync {
+    /// A request leaves its sender; its verdict is not known yet.
+    fn request_sent(&self, frame: &FrameFacts) {
+        let _ = frame;
+    }
+
+    /// A response leaves the server; its verdict is not known yet.
+    fn response_sent(&self, frame: &FrameFacts) {
+        let _ = frame;
+    }
+
+    /// The receiver begins to read a frame.
+    fn delivered(&self, frame: &FrameFacts) {
+        let _ = frame;
+    }
+
+    /// The node's `sync_no`-th disk sync (from 1) made `writes`, given as (offset, data) in write order, durable.
+    fn synced(&self, at_ms: SimMs, node: &str, sync_no: u64, writes: &[(u64, Bytes)]) {
+        let _ = (at_ms, node, sync_no, writes);
+    }
+
+    /// A fault struck, began or ended; `fault_index` is its position in the plan, `None` when it was not planned.
+    fn fault(&self, at_ms: SimMs, fault_index: Option<usize>, text: &str) {
+        let _ = (at_ms, fault_index, text);
+    }
+
+    /// A node's life changed.
+    fn node(&self, at_ms: SimMs, node: &str, event: NodeEvent) {
+        let _ = (at_ms, node, event);
+    }
+}
+
+/// Sees nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Blind;
+
+impl Tap for Blind {}

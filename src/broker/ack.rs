@@ -1,0 +1,157 @@
+//! ACK_MESSAGE and BATCH_ACK_MESSAGE (`AckMessageProcessor`).
+//!
+//! RocketMQ answers every ack with success. Here a success means that the ack is stored and the message is over for the
+//! group; an ack that comes too late is told so, and one whose fate is unknown is an error.
+
+use super::{refusal::Refusal, shared::Shared};
+use crate::{
+    model::{batch_ack::BatchAckBody, chain::ChainId, handle::ReceiptHandle},
+    remote::hand_over::{ABSORBED, ACK_OUTCOME, TOO_LATE},
+    remoting::{Command, code::response, headers::AckMessageHeader},
+    revive::steps::ack::{Ack, Acked},
+    sabotage,
+};
+
+/// Ext field of a batch ack's answer that is no plain success: per message `queue/offset/popTime=outcome`, joined by `;`.
+pub const ACK_OUTCOMES: &str = "ackOutcomes";
+/// Outcome of an ack for which no chain is known.
+pub const UNKNOWN: &str = "unknown";
+/// Outcome of an ack whose home did not answer.
+pub const UNCONFIRMED: &str = "unconfirmed";
+
+/// Most messages of one batch ack.
+const BATCH_ACK_MAX: usize = 4096;
+
+/// What became of one ack, after asking its home.
+enum Settled {
+    Absorbed,
+    TooLate,
+    Unknown,
+    Unconfirmed(crate::model::cause::ReadFailure),
+}
+
+impl Settled {
+    const fn text(&self) -> &'static str {
+        match self {
+            Self::Absorbed => ABSORBED,
+            Self::TooLate => TOO_LATE,
+            Self::Unknown => UNKNOWN,
+            Self::Unconfirmed(_) => UNCONFIRMED,
+        }
+    }
+}
+
+impl Shared {
+    /// Serves ACK_MESSAGE.
+    pub(super) async fn ack(&self, request: &Command) -> Result<Command, Refusal> {
+        let header: AckMessageHeader = request.header()?;
+        let id = id_of(&header.extra_info, &header.topic, &header.consumer_group, header.queue_id, header.offset)?;
+        match self.settle(vec![id.clone()]).await?.pop() {
+            Some(Settled::Absorbed) => Ok(Command::response(response::SUCCESS)),
+            Some(Settled::TooLate) => {
+                Ok(not_absorbed(TOO_LATE, format!("too late: the message of {id} was revived or is gone")))
+            }
+            Some(Settled::Unconfirmed(failure)) => Err(Refusal::NotConfirmed(failure)),
+            Some(Settled::Unknown) | None => Ok(not_absorbed(UNKNOWN, format!("no checkpoint {id} is known"))),
+        }
+    }
+
+    /// Serves BATCH_ACK_MESSAGE: a plain success only if every ack was absorbed.
+    pub(super) async fn batch_ack(&self, request: &Command) -> Result<Command, Refusal> {
+        let body = BatchAckBody::parse(&request.body).map_err(|error| Refusal::Body(error.to_string()))?;
+        let broker = body.broker_name.clone().unwrap_or_else(|| self.config.name.clone());
+        let ids: Vec<ChainId> = body
+            .acks
+            .iter()
+            .flat_map(|ack| {
+                let id = |offset| ChainId {
+                    broker: broker.clone(),
+                    topic: ack.real_topic(),
+                    queue: ack.queue_id,
+                    offset,
+                    group: ack.consumer_group.clone(),
+                    pop_time: ack.pop_time,
+                    term: ReceiptHandle::term_of(ack.revive_queue),
+                };
+                ack.offsets().into_iter().map(id).collect::<Vec<_>>()
+            })
+            .collect();
+        if ids.is_empty() {
+            return Err(Refusal::NoMessage("the batch acks nothing".into()));
+        }
+        if ids.len() > BATCH_ACK_MAX {
+            let found = ids.len().to_string();
+            return Err(Refusal::Field { field: "acks", found, expected: format!("at most {BATCH_ACK_MAX} messages") });
+        }
+        let settled = self.settle(ids.clone()).await?;
+        if settled.iter().all(|settled| matches!(settled, Settled::Absorbed)) {
+            return Ok(Command::response(response::SUCCESS));
+        }
+        let unconfirmed = settled.iter().any(|settled| matches!(settled, Settled::Unconfirmed(_)));
+        let outcome = |(id, settled): (&ChainId, &Settled)| {
+            format!("{}/{}/{}={}", id.queue, id.offset, id.pop_time, settled.text())
+        };
+        let outcomes: Vec<String> = ids.iter().zip(&settled).map(outcome).collect();
+        let code = if unconfirmed { response::SYSTEM_BUSY } else { response::NO_MESSAGE };
+        let mut answer = Command::response(code).with_remark("not every ack was absorbed");
+        answer.ext.insert(ACK_OUTCOMES.into(), outcomes.join(";"));
+        Ok(answer)
+    }
+
+    /// Acks chains here, and those that live elsewhere at their home.
+    async fn settle(&self, mut ids: Vec<ChainId>) -> Result<Vec<Settled>, Refusal> {
+        if sabotage!("ack-index-off-by-one") {
+            ids.iter_mut().for_each(|id| id.offset += 1);
+        }
+        let step = Ack { home: self.home.clone(), ids: ids.clone(), keep_until_ms: None };
+        let mut settled = Vec::with_capacity(ids.len());
+        for (id, acked) in ids.into_iter().zip(self.store.submit(step).await?) {
+            settled.push(match acked {
+                Acked::Absorbed => Settled::Absorbed,
+                Acked::TooLate => Settled::TooLate,
+                Acked::Elsewhere { to, id } => self.settle_elsewhere(&to, &id).await,
+                Acked::Early => Settled::Unknown,
+                Acked::Unknown => match self.other_home(&id) {
+                    // A renewal may have been confirmed over there without our hearing of it.
+                    Some(to) => self.settle_elsewhere(&to, &id).await,
+                    None => Settled::Unknown,
+                },
+            });
+        }
+        Ok(settled)
+    }
+
+    async fn settle_elsewhere(&self, to: &str, id: &ChainId) -> Settled {
+        match self.neighbours.ack_elsewhere(to, id).await {
+            Ok(Acked::Absorbed) => Settled::Absorbed,
+            Ok(Acked::TooLate) => Settled::TooLate,
+            Ok(Acked::Early | Acked::Unknown | Acked::Elsewhere { .. }) => Settled::Unknown,
+            Err(failure) => Settled::Unconfirmed(failure),
+        }
+    }
+
+    /// The group that may know a chain of ours which we do not.
+    pub(super) fn other_home(&self, id: &ChainId) -> Option<String> {
+        self.config.escape_to.clone().filter(|_| id.broker == self.config.name)
+    }
+}
+
+fn not_absorbed(outcome: &str, remark: String) -> Command {
+    let mut answer = Command::response(response::NO_MESSAGE).with_remark(remark);
+    answer.ext.insert(ACK_OUTCOME.into(), outcome.into());
+    answer
+}
+
+/// The chain that a handle names; the header's fields must agree with it.
+pub(super) fn id_of(handle: &str, topic: &str, group: &str, queue: i32, offset: i64) -> Result<ChainId, Refusal> {
+    let parsed: ReceiptHandle = handle.parse().map_err(|error: crate::model::handle::HandleError| Refusal::Field {
+        field: "extraInfo",
+        found: handle.into(),
+        expected: error.to_string(),
+    })?;
+    if parsed.queue_id != queue || parsed.offset != offset {
+        let expected = format!("the handle of queue {queue}, offset {offset}");
+        return Err(Refusal::Field { field: "extraInfo", found: handle.into(), expected });
+    }
+    Ok(parsed.chain_id(topic, group))
+}

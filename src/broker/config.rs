@@ -1,0 +1,140 @@
+//! How a broker is set up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::revive::{RewritePolicy, policy::PolicyError};
+
+/// How a broker is set up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrokerConfig {
+    /// The group's name (RocketMQ: broker name).
+    pub name: String,
+    /// The cluster's name.
+    #[serde(default = "default_cluster")]
+    pub cluster: String,
+    /// This member's id in its group; 0 is the master.
+    #[serde(default)]
+    pub id: u64,
+    /// Where to listen, `host:port`; port 0 picks one.
+    pub listen: String,
+    /// What others are told to connect to; by default what was bound.
+    #[serde(default)]
+    pub advertise: Option<String>,
+    /// The name servers, `host:port`.
+    pub name_servers: Vec<String>,
+    /// The group that keeps the checkpoints and acks of pops made here, as an acting slave's do.
+    #[serde(default)]
+    pub escape_to: Option<String>,
+    /// On how many disks a record must be before it is confirmed.
+    #[serde(default = "default_degree")]
+    pub degree: u32,
+    /// When failed attempts are repeated.
+    #[serde(default)]
+    pub policy: RewritePolicy,
+    /// How long a remote read may take, ms.
+    #[serde(default = "default_read_timeout")]
+    pub read_timeout_ms: u64,
+    /// How long handing a chain over may take, ms.
+    #[serde(default = "default_hand_over_timeout")]
+    pub hand_over_timeout_ms: u64,
+    /// How often to register with the name servers, ms.
+    #[serde(default = "default_register_every")]
+    pub register_every_ms: u64,
+    /// Whether a send to an unknown topic creates it.
+    #[serde(default = "yes")]
+    pub auto_create_topics: bool,
+    /// Whether an unknown consumer group is created.
+    #[serde(default = "yes")]
+    pub auto_create_groups: bool,
+}
+
+fn default_cluster() -> String {
+    "DefaultCluster".into()
+}
+const fn default_degree() -> u32 {
+    1
+}
+const fn default_read_timeout() -> u64 {
+    10_000
+}
+const fn default_hand_over_timeout() -> u64 {
+    3_000
+}
+const fn default_register_every() -> u64 {
+    30_000
+}
+const fn yes() -> bool {
+    true
+}
+
+impl BrokerConfig {
+    /// A broker with RocketMQ's defaults.
+    #[must_use]
+    pub fn new(name: impl Into<String>, listen: impl Into<String>, name_servers: Vec<String>) -> Self {
+        Self {
+            name: name.into(),
+            cluster: default_cluster(),
+            id: 0,
+            listen: listen.into(),
+            advertise: None,
+            name_servers,
+            escape_to: None,
+            degree: default_degree(),
+            policy: RewritePolicy::default(),
+            read_timeout_ms: default_read_timeout(),
+            hand_over_timeout_ms: default_hand_over_timeout(),
+            register_every_ms: default_register_every(),
+            auto_create_topics: true,
+            auto_create_groups: true,
+        }
+    }
+
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    /// Which field is wrong, and what is expected.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.policy.check()?;
+        if self.name.is_empty() || self.name.contains(|c: char| c.is_whitespace() || c == '/') {
+            return Err(ConfigError::Name { name: self.name.clone() });
+        }
+        if self.escape_to.as_ref() == Some(&self.name) {
+            return Err(ConfigError::EscapeToItself { name: self.name.clone() });
+        }
+        if self.degree == 0 {
+            return Err(ConfigError::Degree);
+        }
+        Ok(())
+    }
+
+    /// The longest that one attempt can take: a route look-up and the call itself.
+    #[must_use]
+    pub fn attempt_limit_ms(&self) -> i64 {
+        let slowest = self.read_timeout_ms.max(self.hand_over_timeout_ms).saturating_add(3_000);
+        i64::try_from(slowest).unwrap_or(i64::MAX)
+    }
+}
+
+/// A broker that cannot be set up so.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ConfigError {
+    /// The rewrite policy.
+    #[error("`policy` cannot be followed")]
+    Policy(#[from] PolicyError),
+    /// The name.
+    #[error("`name` is {name:?}: expected a name without white space or `/`")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// A group cannot escape to itself.
+    #[error("`escape_to` is {name:?}, the broker itself: expected another group")]
+    EscapeToItself {
+        /// The name.
+        name: String,
+    },
+    /// Nothing would be durable.
+    #[error("`degree` is 0: expected at least 1")]
+    Degree,
+}

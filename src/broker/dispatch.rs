@@ -1,0 +1,40 @@
+//! Request code → processor.
+
+use async_trait::async_trait;
+
+use super::{refusal::Refusal, shared::Shared};
+use crate::remoting::{
+    Command, Handler, Peer,
+    code::{request, response},
+};
+
+#[async_trait]
+impl Handler for Shared {
+    async fn handle(&self, peer: &Peer, request: Command) -> Command {
+        let code = request.code;
+        let answer = match code {
+            request::SEND_MESSAGE | request::SEND_MESSAGE_V2 => self.send(peer, &request).await,
+            request::PULL_MESSAGE => self.pull(&request).await,
+            request::POP_MESSAGE => self.pop(&request).await,
+            request::ACK_MESSAGE => self.ack(&request).await,
+            request::BATCH_ACK_MESSAGE => self.batch_ack(&request).await,
+            request::CHANGE_MESSAGE_INVISIBLETIME => self.change_invisible(&request).await,
+            request::QUERY_CONSUMER_OFFSET => self.query_offset(&request),
+            request::UPDATE_CONSUMER_OFFSET => self.update_offset(&request).await,
+            request::GET_MAX_OFFSET => self.max_offset(&request),
+            request::GET_MIN_OFFSET => self.min_offset(&request),
+            request::UPDATE_AND_CREATE_TOPIC => self.create_topic(&request).await,
+            request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => self.create_group(&request).await,
+            request::HEART_BEAT => self.heartbeat(&request).await,
+            request::UNREGISTER_CLIENT => Ok(Command::response(response::SUCCESS)),
+            request::LIST_PARKED => self.list_parked(&request),
+            request::RESUME_PARKED => self.resume_parked(&request).await,
+            request::LIST_SET_ASIDE => self.list_set_aside(&request),
+            other => Err(Refusal::NotSupported(format!("request code {other}"))),
+        };
+        answer.unwrap_or_else(|refusal| {
+            tracing::debug!(peer = %peer.address, code, %refusal, "refused");
+            refusal.into_answer()
+        })
+    }
+}

@@ -1,0 +1,250 @@
+//! The transaction of a pop: offsets move, and every message that is handed out gets its chain.
+
+use bytes::Bytes;
+
+use super::filter::Filter;
+use crate::{
+    model::{
+        chain::{Chain, ChainId, ChainState, History, LogPosition},
+        handle::RetryFlag,
+        record::Record,
+    },
+    revive::RewritePolicy,
+    store::{Step, StoreError, Tables, Txn},
+};
+
+/// A topic to pop from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its name.
+    pub topic: String,
+    /// Whether it is a retry topic, and in which spelling.
+    pub retry: RetryFlag,
+    /// The one queue; negative is all.
+    pub queue: i32,
+}
+
+impl Source {
+    /// The queues to read.
+    pub fn queues(&self, count: u32) -> impl Iterator<Item = i32> + use<> {
+        let all = i32::try_from(count).unwrap_or(i32::MAX);
+        let (from, to) = if self.queue >= 0 { (self.queue, self.queue + 1) } else { (0, all) };
+        from..to.min(all)
+    }
+}
+
+/// Where chains go that this broker does not keep.
+#[derive(Debug, Clone)]
+pub struct EscapePlan {
+    /// The group that becomes their home.
+    pub to: String,
+    /// When an unanswered hand-over is repeated.
+    pub policy: RewritePolicy,
+    /// The longest a hand-over can take, ms.
+    pub attempt_limit_ms: i64,
+}
+
+/// Pops.
+pub struct PopStep {
+    /// This broker's name.
+    pub broker: String,
+    /// Who pops.
+    pub group: String,
+    /// From where, in this order.
+    pub sources: Vec<Source>,
+    /// Number of this pop: which queue is read first.
+    pub turn: u64,
+    /// A group that is new to a queue begins at its end instead of its beginning.
+    pub from_maximum: bool,
+    /// Which messages.
+    pub filter: Filter,
+    /// How many at the most.
+    pub limit: usize,
+    /// How long they are invisible, ms.
+    pub invisible_ms: i64,
+    /// How often the group may be given a message again.
+    pub reconsume_limit: i32,
+    /// Where the chains go, if not here.
+    pub escape: Option<EscapePlan>,
+    /// The term.
+    pub term: u64,
+}
+
+/// What was popped.
+#[derive(Debug, Default)]
+pub struct Popped {
+    /// Per queue; only queues with messages.
+    pub queues: Vec<PoppedQueue>,
+    /// One for all, Unix ms.
+    pub pop_time: i64,
+    /// How many messages are left.
+    pub rest: i64,
+}
+
+/// What was popped from one queue.
+#[derive(Debug)]
+pub struct PoppedQueue {
+    /// Kind of the topic.
+    pub retry: RetryFlag,
+    /// Queue.
+    pub queue: i32,
+    /// Where the read began.
+    pub start_offset: i64,
+    /// Offset and stored form.
+    pub messages: Vec<(i64, Bytes)>,
+    /// Their chains, in the same order.
+    pub chains: Vec<Chain>,
+}
+
+/// Most bytes of messages in one answer; the first message always fits.
+const BYTES_MAX: usize = 4 << 20;
+/// How many messages one pop may skip because its filter does not want them.
+const SKIP_MAX: usize = 800;
+
+/// One queue's part of a pop, before its chains are made.
+struct Taken {
+    topic: String,
+    epoch: LogPosition,
+    retry: RetryFlag,
+    queue: i32,
+    start_offset: i64,
+    messages: Vec<(i64, Bytes)>,
+}
+
+impl Step for PopStep {
+    type Reply = Popped;
+
+    fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Popped, StoreError> {
+        let (mut taken, mut rest, mut bytes) = (Vec::new(), 0, 0);
+        for source in &self.sources {
+            let Some(row) = txn.topic(&source.topic)? else { continue };
+            let mut queues: Vec<i32> = source.queues(row.config.read_queue_nums).collect();
+            let first = usize::try_from(self.turn % queues.len().max(1) as u64).unwrap_or(0);
+            queues.rotate_left(first);
+            for queue in queues {
+                let so_far: usize = taken.iter().map(|taken: &Taken| taken.messages.len()).sum();
+                let (part, left) = self.take(txn, source, row.epoch, queue, self.limit - so_far, &mut bytes)?;
+                rest += left;
+                taken.extend(part);
+            }
+        }
+        let pop_time = self.free_pop_time(txn, &taken)?;
+        let mut popped = Popped { queues: Vec::new(), pop_time, rest };
+        for part in taken {
+            popped.queues.push(self.open_chains(txn, part, pop_time)?);
+        }
+        Ok(popped)
+    }
+}
+
+impl PopStep {
+    /// Takes up to `limit` messages of one queue and moves the group's offset past them and past what the filter does
+    /// not want; tells how many are left.
+    fn take(
+        &self,
+        txn: &mut Txn<'_, '_>,
+        source: &Source,
+        epoch: LogPosition,
+        queue: i32,
+        limit: usize,
+        bytes: &mut usize,
+    ) -> Result<(Option<Taken>, i64), StoreError> {
+        let bounds = txn.bounds(&source.topic, queue)?;
+        let known = txn.offset(&self.group, &source.topic, queue)?;
+        let at_end = self.from_maximum && source.retry == RetryFlag::Normal;
+        let start = known.unwrap_or(if at_end { bounds.next } else { bounds.minimum }).max(bounds.minimum);
+        let (mut next, mut messages) = (start, Vec::new());
+        while next < bounds.next
+            && messages.len() < limit
+            && usize::try_from(next - start).unwrap_or(0) < SKIP_MAX + limit
+        {
+            let Some(stored) = txn.message(&source.topic, queue, next)? else {
+                next += 1; // a hole: nothing was ever stored there
+                continue;
+            };
+            if self.filter.wants(&stored) {
+                if *bytes > 0 && *bytes + stored.len() > BYTES_MAX {
+                    break;
+                }
+                *bytes += stored.len();
+                messages.push((next, stored));
+            }
+            next += 1;
+        }
+        // The first look of a group at a queue is kept even if it takes nothing: from here on messages are owed to it.
+        if known != Some(next) && (limit > 0 || known.is_none()) && bounds.next > 0 {
+            let (group, topic) = (self.group.clone(), source.topic.clone());
+            txn.record(Record::Offset { group, topic, queue, offset: next })?;
+        }
+        let (topic, retry) = (source.topic.clone(), source.retry);
+        let part = Taken { topic, epoch, retry, queue, start_offset: start, messages };
+        Ok(((!part.messages.is_empty()).then_some(part), bounds.next - next))
+    }
+
+    /// The first time from now on at which no chain of this pop exists yet.
+    fn free_pop_time(&self, txn: &Txn<'_, '_>, taken: &[Taken]) -> Result<i64, StoreError> {
+        let mut pop_time = txn.now_ms();
+        'bump: loop {
+            for part in taken {
+                for (offset, _) in &part.messages {
+                    if txn.chain(&self.id(part, *offset, pop_time))?.is_some() {
+                        pop_time += 1;
+                        continue 'bump;
+                    }
+                }
+            }
+            return Ok(pop_time);
+        }
+    }
+
+    fn id(&self, part: &Taken, offset: i64, pop_time: i64) -> ChainId {
+        ChainId {
+            broker: self.broker.clone(),
+            topic: part.topic.clone(),
+            queue: part.queue,
+            offset,
+            group: self.group.clone(),
+            pop_time,
+            term: self.term,
+        }
+    }
+
+    fn open_chains(&self, txn: &mut Txn<'_, '_>, part: Taken, pop_time: i64) -> Result<PoppedQueue, StoreError> {
+        let mut chains = Vec::with_capacity(part.messages.len());
+        for (offset, _) in &part.messages {
+            let chain = self.chain(&part, *offset, pop_time, txn.now_ms());
+            txn.record_chain(chain.clone())?;
+            chains.push(chain);
+        }
+        let Taken { retry, queue, start_offset, messages, .. } = part;
+        Ok(PoppedQueue { retry, queue, start_offset, messages, chains })
+    }
+
+    fn chain(&self, part: &Taken, offset: i64, pop_time: i64, now_ms: i64) -> Chain {
+        let id = self.id(part, offset, pop_time);
+        let revive_ms = pop_time.saturating_add(self.invisible_ms);
+        let (attempt, round_began_ms, state) = match &self.escape {
+            None => (0, None, ChainState::Open { due_ms: revive_ms }),
+            Some(plan) => {
+                // The first hand-over follows at once; this is when to repeat it if we crash before its answer.
+                let wait = plan.policy.wait_ms(&id, 0, 1).saturating_add(plan.attempt_limit_ms);
+                let due_ms = now_ms.saturating_add(wait);
+                (1, Some(now_ms), ChainState::Moving { to: plan.to.clone(), due_ms, revive_ms })
+            }
+        };
+        Chain {
+            id,
+            topic_epoch: part.epoch,
+            start_offset: part.start_offset,
+            invisible_ms: self.invisible_ms,
+            reconsume_limit: self.reconsume_limit,
+            round: 0,
+            hop: 0,
+            generation: 0,
+            attempt,
+            round_began_ms,
+            state,
+            history: History::default(),
+        }
+    }
+}

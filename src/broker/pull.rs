@@ -1,0 +1,119 @@
+//! PULL_MESSAGE (`PullMessageProcessor`): reads by offset; other groups' revivers read through this.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use super::{
+    filter::Filter,
+    refusal::Refusal,
+    shared::{Shared, check_queue},
+};
+use crate::{
+    remote::read::{HOLDER_TERM, TOPIC_EPOCH, epoch_text},
+    remoting::{
+        Command,
+        code::response,
+        headers::{PullMessageHeader, PullMessageResponseHeader},
+    },
+    store::{Bounds, Tables, TopicRow},
+};
+
+/// System flag: wait for messages.
+const SUSPEND: i32 = 2;
+/// Longest wait, whatever the client asks for.
+const SUSPEND_MAX: Duration = Duration::from_secs(120);
+/// Most messages in one answer.
+const BATCH_MAX: usize = 32;
+/// Most bytes of messages in one answer; the first message always fits.
+const BYTES_MAX: usize = 4 << 20;
+
+/// What a read of a queue came to.
+struct Pulled {
+    code: i32,
+    status: &'static str,
+    next: i64,
+    bounds: Bounds,
+    body: BytesMut,
+}
+
+impl Shared {
+    /// Serves PULL_MESSAGE.
+    pub(super) async fn pull(&self, request: &Command) -> Result<Command, Refusal> {
+        let header: PullMessageHeader = request.header()?;
+        let filter = Filter::parse(header.expression_type.as_deref(), header.subscription.as_deref())?;
+        let group = self.group(&header.consumer_group).await?;
+        if !group.consume_enable {
+            return Err(Refusal::NotPermitted(format!("group {:?} may not consume", group.group_name)));
+        }
+        let row = self.readable_topic(&header.topic)?;
+        check_queue(header.queue_id, row.config.read_queue_nums)?;
+        let suspend = match header.sys_flag & SUSPEND {
+            0 => Duration::ZERO,
+            _ => Duration::from_millis(u64::try_from(header.suspend_timeout_millis).unwrap_or(0)).min(SUSPEND_MAX),
+        };
+        let until = tokio::time::Instant::now() + suspend;
+        let waiting = self.arrivals.wait_for(vec![header.topic.clone()]);
+        loop {
+            let pulled = self.read_queue(&header, &filter)?;
+            let over = suspend.is_zero() || tokio::time::Instant::now() >= until;
+            if pulled.code != response::PULL_NOT_FOUND || over {
+                return Ok(answer(&row, pulled, self.store.term()));
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(answer(&row, pulled, self.store.term())),
+                () = waiting.arrived() => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+
+    fn read_queue(&self, header: &PullMessageHeader, filter: &Filter) -> Result<Pulled, Refusal> {
+        let view = self.store.view()?;
+        let (topic, queue, from) = (&header.topic, header.queue_id, header.queue_offset);
+        let bounds = view.bounds(topic, queue)?;
+        let miss = |code, status, next| Pulled { code, status, next, bounds, body: BytesMut::new() };
+        match () {
+            () if bounds.next == 0 && from == 0 => return Ok(miss(response::PULL_NOT_FOUND, "NO_MESSAGE_IN_QUEUE", 0)),
+            () if bounds.next == 0 => return Ok(miss(response::PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE", 0)),
+            () if from < bounds.minimum => {
+                return Ok(miss(response::PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL", bounds.minimum));
+            }
+            () if from == bounds.next => return Ok(miss(response::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE", from)),
+            () if from > bounds.next => {
+                return Ok(miss(response::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY", bounds.next));
+            }
+            () => {}
+        }
+        let limit = usize::try_from(header.max_msg_nums).unwrap_or(1).clamp(1, BATCH_MAX);
+        let (mut body, mut next) = (BytesMut::new(), from);
+        for (offset, stored) in view.messages(topic, queue, from, limit)? {
+            if !body.is_empty() && body.len() + stored.len() > BYTES_MAX {
+                break;
+            }
+            if filter.wants(&stored) {
+                body.extend_from_slice(&stored);
+            }
+            next = offset + 1;
+        }
+        Ok(match body.is_empty() {
+            true => miss(response::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE", next.max(from + 1)),
+            false => Pulled { code: response::SUCCESS, status: "FOUND", next, bounds, body },
+        })
+    }
+}
+
+fn answer(row: &TopicRow, pulled: Pulled, term: u64) -> Command {
+    let fields = PullMessageResponseHeader {
+        next_begin_offset: pulled.next,
+        min_offset: pulled.bounds.minimum,
+        max_offset: pulled.bounds.next,
+        ..PullMessageResponseHeader::default()
+    };
+    let mut answer =
+        Command::response(pulled.code).with_header(&fields).with_remark(pulled.status).with_body(pulled.body.freeze());
+    answer.ext.insert(HOLDER_TERM.into(), term.to_string());
+    answer.ext.insert(TOPIC_EPOCH.into(), epoch_text(row.epoch));
+    answer
+}

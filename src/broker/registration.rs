@@ -1,0 +1,170 @@
+//! This broker's entry at the name servers (`BrokerOuterAPI.registerBrokerAll`).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Mutex, Notify};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    model::route::{DataVersion, RegisterBrokerBody},
+    remoting::{
+        Client, Command,
+        code::{request, response},
+        headers::{RegisterBrokerHeader, UnregisterBrokerHeader},
+    },
+    sabotage,
+    seams::Clock,
+    store::{Store, StoreError, Tables},
+};
+
+/// How long a name server may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Who registers, and where.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Group.
+    pub broker: String,
+    /// Member of the group; 0 is the master.
+    pub id: u64,
+    /// Cluster.
+    pub cluster: String,
+    /// Address for others.
+    pub address: String,
+    /// The name servers.
+    pub name_servers: Vec<String>,
+    /// How often to register anew.
+    pub every: Duration,
+}
+
+/// Keeps the name servers up to date.
+pub struct Registration {
+    identity: Identity,
+    client: Arc<Client>,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    /// When this process began, Unix ms: what it registers is newer than what an earlier one did.
+    began_ms: i64,
+    /// Counts changes of the topic table.
+    changed: AtomicU64,
+    /// The count that some name server has taken.
+    taken: AtomicU64,
+    wake: Notify,
+    one_at_a_time: Mutex<()>,
+}
+
+impl Registration {
+    /// Nothing is registered yet.
+    #[must_use]
+    pub fn new(identity: Identity, client: Arc<Client>, store: Store, clock: Arc<dyn Clock>) -> Self {
+        let began_ms = clock.now_ms();
+        Self {
+            identity,
+            client,
+            store,
+            clock,
+            began_ms,
+            changed: AtomicU64::new(1),
+            taken: AtomicU64::new(0),
+            wake: Notify::new(),
+            one_at_a_time: Mutex::default(),
+        }
+    }
+
+    /// The topic table has changed.
+    pub fn topics_changed(&self) {
+        self.changed.fetch_add(1, Ordering::SeqCst);
+        self.wake.notify_one();
+    }
+
+    /// Registers at start, whenever topics change, and every so often, until `stop`; then takes the entry out.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            if let Err(reason) = self.register().await {
+                tracing::warn!(broker = %self.identity.broker, reason, "not registered");
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(self.identity.every) => {}
+            }
+        }
+        self.unregister().await;
+    }
+
+    /// Returns once some name server has taken the topic table as it is now.
+    ///
+    /// # Errors
+    /// Why none has.
+    pub async fn published(&self) -> Result<(), String> {
+        if sabotage!("retry-topic-without-route")
+            || self.taken.load(Ordering::SeqCst) >= self.changed.load(Ordering::SeqCst)
+        {
+            return Ok(());
+        }
+        self.register().await
+    }
+
+    async fn register(&self) -> Result<(), String> {
+        let _turn = self.one_at_a_time.lock().await;
+        let version = self.changed.load(Ordering::SeqCst);
+        let body = self.body(version).map_err(|error| error.to_string())?;
+        let mut result = Err("no name server is configured".to_owned());
+        for name_server in &self.identity.name_servers {
+            let request =
+                Command::request(request::REGISTER_BROKER).with_header(&self.header(&body)).with_body(body.clone());
+            match self.client.call(name_server, request, TIMEOUT).await {
+                Ok(answer) if answer.code == response::SUCCESS => result = Ok(()),
+                Ok(answer) if result.is_err() => result = Err(format!("{name_server} answered {}", answer.code)),
+                Err(error) if result.is_err() => result = Err(error.to_string()),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        if result.is_ok() {
+            self.taken.fetch_max(version, Ordering::SeqCst);
+        }
+        result
+    }
+
+    fn header(&self, body: &[u8]) -> RegisterBrokerHeader {
+        RegisterBrokerHeader {
+            broker_name: self.identity.broker.clone(),
+            broker_addr: self.identity.address.clone(),
+            cluster_name: self.identity.cluster.clone(),
+            ha_server_addr: self.identity.address.clone(),
+            broker_id: i64::try_from(self.identity.id).unwrap_or(i64::MAX),
+            body_crc32: i32::try_from(crc32fast::hash(body) & 0x7FFF_FFFF).unwrap_or(0),
+            ..RegisterBrokerHeader::default()
+        }
+    }
+
+    fn body(&self, version: u64) -> Result<Vec<u8>, StoreError> {
+        let topics =
+            self.store.view()?.all_topics()?.into_iter().map(|row| (row.config.topic_name.clone(), row.config));
+        let counter = i64::try_from(version).unwrap_or(i64::MAX);
+        let version = DataVersion { timestamp: self.began_ms, counter, state_version: 0 };
+        Ok(RegisterBrokerBody::new(version, topics.collect()).to_json())
+    }
+
+    async fn unregister(&self) {
+        let header = UnregisterBrokerHeader {
+            broker_name: self.identity.broker.clone(),
+            broker_addr: self.identity.address.clone(),
+            cluster_name: self.identity.cluster.clone(),
+            broker_id: i64::try_from(self.identity.id).unwrap_or(i64::MAX),
+        };
+        for name_server in &self.identity.name_servers {
+            let request = Command::request(request::UNREGISTER_BROKER).with_header(&header);
+            if let Err(error) = self.client.call(name_server, request, TIMEOUT).await {
+                tracing::debug!(%error, at_ms = self.clock.now_ms(), "not unregistered; the entry will expire");
+            }
+        }
+    }
+}

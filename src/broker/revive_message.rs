@@ -1,0 +1,153 @@
+//! Messages to the revive topic: checkpoints and acks that another broker could not keep itself.
+//!
+//! RocketMQ stores them and scans the queue later. Here each takes effect as it is stored, in one transaction; one that
+//! is not understood is set aside and blocks nobody.
+
+use super::{refusal::Refusal, shared::Shared};
+use crate::{
+    model::{
+        ack::{self, AckBody},
+        chain::{Chain, ChainId, ChainState, DEFAULT_RECONSUME_LIMIT, History, LogPosition},
+        checkpoint::{self, CheckpointBody},
+        names,
+        properties::Properties,
+        record::{Record, SetAside},
+    },
+    remote::hand_over::{ABSORBED, ACK_OUTCOME, EARLY, TOO_LATE},
+    remoting::{Command, code::response, headers::SendMessageResponseHeader},
+    revive::steps::{
+        ack::{Ack, Acked},
+        adopt::Adopt,
+    },
+    store::{Step, StoreError, Txn},
+};
+
+/// How long an ack waits for its checkpoint, ms (`BrokerConfig.reviveAckWaitMs`).
+const ACK_WAIT_MS: i64 = 180_000;
+
+impl Shared {
+    /// Serves a send to the revive topic.
+    pub(super) async fn revive_message(&self, properties: &Properties, request: &Command) -> Result<Command, Refusal> {
+        let tag = properties.get(names::TAGS).unwrap_or_default();
+        let understood = match tag {
+            checkpoint::TAG => {
+                CheckpointBody::parse(&request.body).map(Understood::Checkpoint).map_err(|e| e.to_string())
+            }
+            ack::TAG | ack::BATCH_TAG => AckBody::parse(&request.body).map(Understood::Ack).map_err(|e| e.to_string()),
+            other => Err(format!("tag {other:?}: expected ck, ack or bAck")),
+        };
+        match understood {
+            Ok(Understood::Checkpoint(body)) => self.adopt(body).await,
+            Ok(Understood::Ack(body)) => self.ack_message(body).await,
+            Err(reason) => self.set_aside(tag, request, reason).await,
+        }
+    }
+
+    async fn adopt(&self, body: CheckpointBody) -> Result<Command, Refusal> {
+        let chains = self.chains_of(&body);
+        self.store.submit(Adopt { chains }).await?;
+        // Confirmed only once a consumer can find what it may become.
+        self.registration.published().await.map_err(Refusal::NotRouted)?;
+        Ok(stored(body.start_offset))
+    }
+
+    /// The chains of a checkpoint, one per message that it does not say is acked.
+    fn chains_of(&self, body: &CheckpointBody) -> Vec<Chain> {
+        let now_ms = self.host.clock.now_ms();
+        let ours = body.extension;
+        // Our peers tell the time that is left; RocketMQ tells the time on its own clock.
+        let due_ms = match ours {
+            Some(extension) => now_ms.saturating_add(extension.remaining_ms.max(0)),
+            None => body.revive_time(),
+        };
+        let extension = ours.unwrap_or_default();
+        let epoch = LogPosition { term: extension.topic_epoch_term, index: extension.topic_epoch_index };
+        let limit = if extension.reconsume_limit > 0 || ours.is_some() {
+            extension.reconsume_limit
+        } else {
+            DEFAULT_RECONSUME_LIMIT
+        };
+        let chain = |offset| Chain {
+            id: ChainId {
+                broker: self.owner(body.broker_name.as_deref()),
+                topic: body.topic.clone(),
+                queue: body.queue_id,
+                offset,
+                group: body.consumer_group.clone(),
+                pop_time: body.pop_time,
+                term: extension.term,
+            },
+            topic_epoch: epoch,
+            start_offset: body.start_offset,
+            invisible_ms: body.invisible_time,
+            reconsume_limit: limit,
+            round: extension.round,
+            hop: extension.hop,
+            generation: extension.generation,
+            // A broker that rewrote it has spent these attempts; ours begin anew at the new home.
+            attempt: if ours.is_some() { 0 } else { body.attempts().min(self.config.policy.rewrites) },
+            round_began_ms: None,
+            state: ChainState::Open { due_ms },
+            history: History::default(),
+        };
+        body.unacked_offsets().into_iter().map(chain).collect()
+    }
+
+    /// A checkpoint or ack without a broker name is from a broker that knew only its own.
+    fn owner(&self, name: Option<&str>) -> String {
+        name.filter(|name| !name.trim().is_empty()).unwrap_or(&self.config.name).to_owned()
+    }
+
+    async fn ack_message(&self, body: AckBody) -> Result<Command, Refusal> {
+        let id = |offset| ChainId {
+            broker: self.owner(body.broker_name.as_deref()),
+            topic: body.topic.clone(),
+            queue: body.queue_id,
+            offset,
+            group: body.consumer_group.clone(),
+            pop_time: body.pop_time,
+            term: body.term,
+        };
+        let keep_until_ms = Some(self.host.clock.now_ms().saturating_add(ACK_WAIT_MS));
+        let ids = body.acked_offsets().into_iter().map(id).collect();
+        let acked = self.store.submit(Ack { home: self.home.clone(), ids, keep_until_ms }).await?;
+        let outcome = match () {
+            () if acked.contains(&Acked::Early) => EARLY,
+            () if acked.iter().all(|acked| *acked == Acked::Absorbed) => ABSORBED,
+            () => TOO_LATE,
+        };
+        let mut answer = stored(body.start_offset);
+        answer.ext.insert(ACK_OUTCOME.into(), outcome.into());
+        Ok(answer)
+    }
+
+    async fn set_aside(&self, tag: &str, request: &Command, reason: String) -> Result<Command, Refusal> {
+        tracing::warn!(tag, reason, "set aside a message to the revive topic that is not understood");
+        let at_ms = self.host.clock.now_ms();
+        let item = SetAside { tag: tag.into(), body: request.body.clone(), reason, at_ms };
+        self.store.submit(SetAsideStep { item }).await?;
+        Ok(stored(0))
+    }
+}
+
+enum Understood {
+    Checkpoint(CheckpointBody),
+    Ack(AckBody),
+}
+
+struct SetAsideStep {
+    item: SetAside,
+}
+
+impl Step for SetAsideStep {
+    type Reply = ();
+
+    fn decide(self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
+        txn.record(Record::SetAside(self.item))
+    }
+}
+
+fn stored(queue_offset: i64) -> Command {
+    let fields = SendMessageResponseHeader { queue_offset, ..SendMessageResponseHeader::default() };
+    Command::response(response::SUCCESS).with_header(&fields)
+}

@@ -1,0 +1,123 @@
+//! What all processors of one broker share.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{BrokerConfig, arrivals::Arrivals, pop_step::EscapePlan, refusal::Refusal, registration::Registration};
+use crate::{
+    model::{group::SubscriptionGroupConfig, record::Record},
+    remote::Neighbours,
+    revive::{ReviveService, apply::Home},
+    seams::Host,
+    store::{Step, Store, StoreError, Tables, TopicRow, Txn},
+};
+
+/// What all processors of one broker share.
+pub struct Shared {
+    /// How it is set up.
+    pub config: BrokerConfig,
+    /// The machine it runs on.
+    pub host: Host,
+    /// Its address, as others know it.
+    pub address: SocketAddr,
+    /// Its log and tables.
+    pub store: Store,
+    /// What steps on chains need.
+    pub home: Home,
+    /// The driver of its chains.
+    pub revive: Arc<ReviveService>,
+    /// The other groups.
+    pub neighbours: Arc<Neighbours>,
+    /// Who waits for messages.
+    pub arrivals: Arc<Arrivals>,
+    /// Its entry at the name servers.
+    pub registration: Arc<Registration>,
+    /// Ends long polls and services.
+    pub stop: CancellationToken,
+    /// Counts pops: which queue, and which kind of topic, is read first.
+    pub pops: AtomicU64,
+    /// Counts sends that leave the queue to us.
+    pub sends: AtomicU64,
+}
+
+impl Shared {
+    /// The topic, or the refusal that says it does not exist.
+    pub(super) fn topic(&self, name: &str) -> Result<TopicRow, Refusal> {
+        self.store.view()?.topic(name)?.ok_or_else(|| Refusal::TopicUnknown(name.into()))
+    }
+
+    /// The queue for a message whose sender does not care.
+    pub(super) fn next_queue(&self, queues: u32) -> i32 {
+        let turn = self.sends.fetch_add(1, Ordering::Relaxed);
+        i32::try_from(turn % u64::from(queues.max(1))).unwrap_or(0)
+    }
+
+    /// Where chains of pops made here go, if not to this broker.
+    pub(super) fn escape_plan(&self) -> Option<EscapePlan> {
+        let to = self.config.escape_to.clone()?;
+        let (policy, attempt_limit_ms) = (self.config.policy.clone(), self.config.attempt_limit_ms());
+        Some(EscapePlan { to, policy, attempt_limit_ms })
+    }
+
+    /// The topic, if messages may be read from it.
+    pub(super) fn readable_topic(&self, name: &str) -> Result<TopicRow, Refusal> {
+        let row = self.topic(name)?;
+        match row.config.perm.is_readable() {
+            true => Ok(row),
+            false => Err(Refusal::NotPermitted(format!("topic {name:?} is not readable"))),
+        }
+    }
+
+    /// The group, created if that is allowed and it is missing.
+    pub(super) async fn group(&self, name: &str) -> Result<SubscriptionGroupConfig, Refusal> {
+        if let Some(group) = self.store.view()?.group(name)? {
+            return Ok(group);
+        }
+        let internal = name.starts_with("CID_RMQ_SYS_") || name.starts_with("InnerConsumerGroup_");
+        if !self.config.auto_create_groups && !internal {
+            return Err(Refusal::GroupUnknown(name.into()));
+        }
+        crate::model::topic::check_group_name(name).map_err(|error| Refusal::Field {
+            field: "consumerGroup",
+            found: name.into(),
+            expected: error.to_string(),
+        })?;
+        Ok(self.store.submit(EnsureGroup { config: SubscriptionGroupConfig::named(name) }).await?)
+    }
+}
+
+/// Creates a consumer group unless it exists.
+struct EnsureGroup {
+    config: SubscriptionGroupConfig,
+}
+
+impl Step for EnsureGroup {
+    type Reply = SubscriptionGroupConfig;
+
+    fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Self::Reply, StoreError> {
+        if let Some(group) = txn.group(&self.config.group_name)? {
+            return Ok(group);
+        }
+        txn.record(Record::Group { config: self.config.clone() })?;
+        Ok(self.config)
+    }
+}
+
+/// Checks that a queue exists.
+pub(super) fn check_queue(queue_id: i32, queues: u32) -> Result<(), Refusal> {
+    match u32::try_from(queue_id) {
+        Ok(queue) if queue < queues => Ok(()),
+        _ => Err(Refusal::Field {
+            field: "queueId",
+            found: queue_id.to_string(),
+            expected: format!("0 to {}", i64::from(queues) - 1),
+        }),
+    }
+}

@@ -1,0 +1,81 @@
+//! Delayed messages: each is appended to its topic in the transaction that takes it off the list.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    model::{message::Message, record::Record},
+    seams::Clock,
+    store::{Step, Store, StoreError, Tables, Txn},
+    wake::Wake,
+};
+
+/// How many delayed messages one transaction delivers.
+const BATCH: usize = 128;
+/// How long to wait before trying again when the store refuses.
+const STORE_WAIT: Duration = Duration::from_secs(1);
+
+/// Delivers delayed messages when they fall due, until `stop`.
+pub async fn run(
+    store: Store,
+    store_host: SocketAddr,
+    clock: Arc<dyn Clock>,
+    wake: Arc<Wake>,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        let next_due_ms = match store.submit(FireTimers { store_host }).await {
+            Ok(next_due_ms) => next_due_ms,
+            Err(StoreError::Closed) => return,
+            Err(error) => {
+                tracing::warn!(%error, "delayed messages could not be delivered; trying again");
+                tokio::time::sleep(STORE_WAIT).await;
+                continue;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = wake.wait(&*clock, next_due_ms) => {}
+        }
+    }
+}
+
+/// Delivers what is due; tells when the next one is.
+struct FireTimers {
+    store_host: SocketAddr,
+}
+
+impl Step for FireTimers {
+    type Reply = Option<i64>;
+
+    fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Option<i64>, StoreError> {
+        for (due_ms, index, record) in txn.first_timers(BATCH)? {
+            if due_ms > txn.now_ms() {
+                return Ok(Some(due_ms));
+            }
+            self.fire(txn, due_ms, index, record)?;
+        }
+        Ok(txn.first_timers(1)?.first().map(|timer| timer.0))
+    }
+}
+
+impl FireTimers {
+    fn fire(&self, txn: &mut Txn<'_, '_>, due_ms: i64, index: u64, record: u32) -> Result<(), StoreError> {
+        let Some(Record::Timer { mut stored, .. }) = txn.record_at(index, record)? else {
+            return Err(StoreError::Dangling { table: "timers", key: format!("{due_ms}/{index}/{record}"), index });
+        };
+        match Message::decode(&mut stored) {
+            Ok(mut message) => {
+                message.store_timestamp = txn.now_ms();
+                message.store_host = self.store_host;
+                if let Err(refused) = txn.append(message)? {
+                    tracing::error!(index, %refused, "a delayed message cannot be stored; it stays in the log only");
+                }
+            }
+            Err(error) => tracing::error!(index, %error, "a delayed message cannot be read; it stays in the log only"),
+        }
+        txn.record(Record::TimerFired { due_ms, index, record })
+    }
+}

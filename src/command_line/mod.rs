@@ -1,0 +1,156 @@
+//! `pop-revive namesrv|broker|admin`.
+
+mod admin;
+mod node;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use pop_revive::broker::BrokerConfig;
+
+/// A RocketMQ-compatible name server and POP broker.
+#[derive(Parser)]
+#[command(version, about)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a name server until it is told to stop.
+    Namesrv {
+        /// Where to listen, host:port.
+        #[arg(long, default_value = "0.0.0.0:9876")]
+        listen: String,
+    },
+    /// Runs a broker until it is told to stop.
+    Broker(BrokerArgs),
+    /// Asks a running broker.
+    Admin {
+        /// The broker's address, host:port.
+        #[arg(long)]
+        broker: String,
+        #[command(subcommand)]
+        command: AdminCommand,
+    },
+}
+
+#[derive(Args)]
+struct BrokerArgs {
+    /// The group's name.
+    #[arg(long)]
+    name: String,
+    /// The cluster's name.
+    #[arg(long, default_value = "DefaultCluster")]
+    cluster: String,
+    /// Where to listen, host:port.
+    #[arg(long, default_value = "127.0.0.1:10911")]
+    listen: String,
+    /// What others are told to connect to, IP:port; by default what was bound.
+    #[arg(long)]
+    advertise: Option<String>,
+    /// The name servers, host:port, joined by commas.
+    #[arg(long, value_delimiter = ',', required = true)]
+    namesrv: Vec<String>,
+    /// The folder of the store.
+    #[arg(long)]
+    data: PathBuf,
+    /// The group that keeps the checkpoints and acks of pops made here.
+    #[arg(long)]
+    escape_to: Option<String>,
+    /// Waits between attempts, for example 10s,20s,1m; by default RocketMQ's 17 steps.
+    #[arg(long, value_delimiter = ',', value_parser = humantime::parse_duration)]
+    waits: Vec<std::time::Duration>,
+    /// How many rewrites there may be before a chain is parked.
+    #[arg(long)]
+    rewrites: Option<u32>,
+    /// Longest time from the first attempt to the last.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    total: Option<std::time::Duration>,
+    /// How far a wait may be off, as a share of itself, 0 to 0.9.
+    #[arg(long, default_value_t = 0.0)]
+    jitter: f64,
+    /// How long a remote read may take.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    read_timeout: std::time::Duration,
+}
+
+impl BrokerArgs {
+    fn config(&self) -> BrokerConfig {
+        let millis = |span: &std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let mut config = BrokerConfig::new(&self.name, &self.listen, self.namesrv.clone());
+        config.cluster.clone_from(&self.cluster);
+        config.advertise.clone_from(&self.advertise);
+        config.escape_to.clone_from(&self.escape_to);
+        config.read_timeout_ms = millis(&self.read_timeout);
+        config.policy.jitter = self.jitter;
+        config.policy.total_ms = self.total.as_ref().map(millis);
+        if !self.waits.is_empty() {
+            config.policy.waits_ms = self.waits.iter().map(millis).collect();
+            config.policy.rewrites = u32::try_from(self.waits.len()).unwrap_or(u32::MAX);
+        }
+        if let Some(rewrites) = self.rewrites {
+            config.policy.rewrites = rewrites;
+        }
+        config
+    }
+}
+
+#[derive(Subcommand)]
+enum AdminCommand {
+    /// Parked chains: given up until they are resumed.
+    Parked {
+        #[command(subcommand)]
+        command: ParkedCommand,
+    },
+    /// Messages to the revive topic that were not understood.
+    SetAside,
+}
+
+#[derive(Subcommand)]
+enum ParkedCommand {
+    /// Lists them, one JSON object per line.
+    List,
+    /// Resumes one, or all.
+    Resume {
+        /// The chain; all when left out.
+        chain: Option<String>,
+    },
+}
+
+/// Runs the command line: exit code 0, 1 for a failure, 2 for unusable arguments.
+pub fn run() -> ExitCode {
+    let command_line = CommandLine::parse();
+    tracing_subscriber::fmt().with_env_filter(filter()).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let result = runtime.block_on(async move {
+        match command_line.command {
+            Command::Namesrv { listen } => node::name_server(listen).await,
+            Command::Broker(args) => node::broker(args.config(), args.data).await,
+            Command::Admin { broker, command } => admin::run(&broker, command).await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&*error),
+    }
+}
+
+fn filter() -> tracing_subscriber::EnvFilter {
+    tracing_subscriber::EnvFilter::try_from_env("POP_REVIVE_LOG").unwrap_or_else(|_| "info".into())
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprint!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprint!(": {error}");
+        cause = error.source();
+    }
+    eprintln!();
+    ExitCode::FAILURE
+}

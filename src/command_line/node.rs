@@ -1,0 +1,47 @@
+//! Runs a name server or a broker until it is told to stop.
+
+use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
+
+use pop_revive::{
+    broker::{Broker, BrokerConfig},
+    namesrv::{NameServer, NameServerConfig},
+    seams::{
+        Host,
+        file_disk::{CommitThread, FileDisk},
+        system_clock::SystemClock,
+        tcp::Tcp,
+    },
+};
+
+/// How long a node that is told to stop may finish what it has begun.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Runs a name server.
+pub async fn name_server(listen: String) -> Result<(), Box<dyn Error>> {
+    // A name server stores nothing; it gets a folder that it never opens.
+    let host = host(std::env::temp_dir())?;
+    let server = NameServer::start(host, NameServerConfig { listen, ..NameServerConfig::default() }).await?;
+    println!("name server listens on {}", server.address());
+    tokio::signal::ctrl_c().await?;
+    server.shutdown().await;
+    Ok(())
+}
+
+/// Runs a broker whose store is in `data`.
+pub async fn broker(config: BrokerConfig, data: PathBuf) -> Result<(), Box<dyn Error>> {
+    let name = config.name.clone();
+    let broker = Broker::start(host(data)?, config).await?;
+    println!("broker {name} listens on {}", broker.address());
+    tokio::signal::ctrl_c().await?;
+    broker.shutdown(STOP_DEADLINE).await;
+    Ok(())
+}
+
+fn host(folder: PathBuf) -> Result<Host, Box<dyn Error>> {
+    Ok(Host {
+        transport: Arc::new(Tcp),
+        clock: Arc::new(SystemClock),
+        disk: Arc::new(FileDisk::new(folder)?),
+        blocking: Arc::new(CommitThread::start()?),
+    })
+}

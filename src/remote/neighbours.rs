@@ -1,0 +1,78 @@
+//! The other groups, as the reviver and the processors see them.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::routes::Routes;
+use crate::{
+    model::{
+        cause::{Cause, ReadFailure},
+        chain::Chain,
+    },
+    remoting::{CallError, Client},
+    revive::{Peers, ReadOutcome},
+    seams::Clock,
+};
+
+/// Who we are to them, and how long we wait.
+#[derive(Debug, Clone)]
+pub struct NeighboursConfig {
+    /// This broker's name.
+    pub own_broker: String,
+    /// Its id in its group; 0 is the master.
+    pub own_id: u64,
+    /// The cluster's name.
+    pub cluster: String,
+    /// How long a remote read may take, ms (RocketMQ: 10,000).
+    pub read_timeout_ms: u64,
+    /// How long handing over may take, ms (RocketMQ: 3,000).
+    pub hand_over_timeout_ms: u64,
+}
+
+/// The other groups.
+pub struct Neighbours {
+    pub(super) client: Arc<Client>,
+    pub(super) routes: Routes,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) config: NeighboursConfig,
+}
+
+impl Neighbours {
+    /// Talks to them through `client`.
+    #[must_use]
+    pub fn new(client: Arc<Client>, routes: Routes, clock: Arc<dyn Clock>, config: NeighboursConfig) -> Self {
+        Self { client, routes, clock, config }
+    }
+
+    /// The group under which this broker reads from others.
+    pub(super) fn inner_consumer_group(&self) -> String {
+        format!("InnerConsumerGroup_{}_{}", self.config.own_broker, self.config.own_id)
+    }
+}
+
+#[async_trait]
+impl Peers for Neighbours {
+    async fn read(&self, chain: &Chain) -> ReadOutcome {
+        self.read_from_owner(chain).await
+    }
+
+    async fn hand_over(&self, to: &str, chains: &[Chain]) -> Result<(), ReadFailure> {
+        self.hand_chains_over(to, chains).await
+    }
+}
+
+/// What a failed call means as a cause.
+pub(super) fn cause_of_call(error: &CallError) -> Cause {
+    match error {
+        CallError::Connect { .. } => Cause::Refused,
+        CallError::Timeout { .. } => Cause::Timeout,
+        CallError::Reset { .. } => Cause::Reset,
+        CallError::Overloaded { .. } => Cause::Overloaded,
+        CallError::Malformed { .. } => Cause::MalformedAnswer,
+    }
+}
+
+pub(super) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

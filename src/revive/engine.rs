@@ -1,0 +1,295 @@
+//! The pure core: a chain and an event go in, the chain's next state and an effect come out.
+//!
+//! No I/O and no clock: the caller passes the time and performs the effect, in the same transaction where it can. The
+//! engine is a trait so that another algorithm can run in the same world under the same oracles.
+
+use super::{outcome::ReadOutcome, policy::RewritePolicy};
+use crate::{
+    model::{
+        cause::ReadFailure,
+        chain::{Chain, ChainId, ChainState, FailedAttempt, Outcome, ParkReason},
+        message::Message,
+    },
+    sabotage,
+};
+
+/// What happens to a chain.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Its wait is over.
+    Due,
+    /// A read that was begun has come to something.
+    Read {
+        /// The round in which it was begun.
+        round: u32,
+        /// The attempt it was.
+        attempt: u32,
+        /// What it came to.
+        outcome: ReadOutcome,
+    },
+    /// The group it was handed to has answered, or not.
+    Handed {
+        /// The round in which it was handed over.
+        round: u32,
+        /// The attempt it was.
+        attempt: u32,
+        /// `Ok` once that group confirmed.
+        result: Result<(), ReadFailure>,
+    },
+    /// The consumer acks the message.
+    Acked,
+    /// The consumer renews its handle; the chain goes on as `by`.
+    Renewed {
+        /// The new chain.
+        by: ChainId,
+    },
+    /// An operator resumes it.
+    Resumed,
+}
+
+/// What the caller has to do, after or together with storing the chain.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// Read the message from this broker's own queues, in the same transaction, and feed the outcome back.
+    ReadLocally,
+    /// Read it from its owner, once the attempt is durable, and feed the outcome back.
+    ReadRemotely,
+    /// Ask the target group to take the chain, once the attempt is durable, and feed the answer back.
+    HandOver,
+    /// Store this copy, in the same transaction, and end the chain with its place.
+    Copy(Box<Message>),
+}
+
+/// What the one who caused the event is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Done: an ack was absorbed, a handle renewed, a chain resumed, a result taken.
+    Done,
+    /// The message is on its way again, or gone: too late for this.
+    TooLate,
+    /// The chain goes on under another id.
+    Superseded(ChainId),
+    /// Another group is the chain's home.
+    Elsewhere(String),
+    /// Nothing to do: the event is from a past round or attempt, or does not fit the state.
+    Stale,
+}
+
+/// What an event does to a chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    /// The chain's new state; `None` when it stays as it is.
+    pub next: Option<Chain>,
+    /// What has to be done.
+    pub effect: Effect,
+    /// What the one who caused the event is told.
+    pub answer: Answer,
+}
+
+impl Transition {
+    const fn stay(answer: Answer) -> Self {
+        Self { next: None, effect: Effect::None, answer }
+    }
+
+    const fn to(next: Chain, effect: Effect) -> Self {
+        Self { next: Some(next), effect, answer: Answer::Done }
+    }
+}
+
+/// An algorithm that revives popped messages.
+pub trait Engine: Send + Sync + 'static {
+    /// What `event` does to `chain` at `now_ms` (Unix ms on the chain's home).
+    fn step(&self, chain: &Chain, event: Event, now_ms: i64) -> Transition;
+}
+
+/// Our algorithm: typed failures, rewrites that end, history that survives.
+#[derive(Debug, Clone)]
+pub struct Reviver {
+    /// The group this broker belongs to: its messages are read locally.
+    pub own_broker: String,
+    /// When to try again.
+    pub policy: RewritePolicy,
+    /// The longest an attempt can take, ms: what is planned for a crash must not come before its end.
+    pub attempt_limit_ms: i64,
+}
+
+impl Engine for Reviver {
+    fn step(&self, chain: &Chain, event: Event, now_ms: i64) -> Transition {
+        match event {
+            Event::Due => self.due(chain, now_ms),
+            Event::Read { round, attempt, outcome } => self.read(chain, (round, attempt), outcome, now_ms),
+            Event::Handed { round, attempt, result } => self.handed(chain, (round, attempt), result, now_ms),
+            Event::Acked => acked(chain, now_ms),
+            Event::Renewed { by } => renewed(chain, by, now_ms),
+            Event::Resumed => resumed(chain, now_ms),
+        }
+    }
+}
+
+impl Reviver {
+    fn due(&self, chain: &Chain, now_ms: i64) -> Transition {
+        match &chain.state {
+            ChainState::Open { due_ms } if *due_ms <= now_ms => {
+                let forgotten = sabotage!("rewrite-forgets-broker") && chain.attempt > 0;
+                if chain.id.broker == self.own_broker || forgotten {
+                    return Transition { next: None, effect: Effect::ReadLocally, answer: Answer::Done };
+                }
+                self.begin_attempt(chain, now_ms, Effect::ReadRemotely)
+            }
+            ChainState::Moving { due_ms, .. } if *due_ms <= now_ms => {
+                self.begin_attempt(chain, now_ms, Effect::HandOver)
+            }
+            _ => Transition::stay(Answer::Stale),
+        }
+    }
+
+    /// Counts the attempt and plans the next one as if this one had failed already: whoever recovers from a crash in
+    /// the middle of it goes on from there, and no crash loop becomes a hot loop.
+    fn begin_attempt(&self, chain: &Chain, now_ms: i64, effect: Effect) -> Transition {
+        let mut next = chain.clone();
+        next.round_began_ms.get_or_insert(now_ms);
+        if self.policy.is_used_up(&next, now_ms) {
+            return Transition::to(park(next, now_ms, ParkReason::PolicyExhausted), Effect::None);
+        }
+        next.attempt += 1;
+        let wait = self.policy.wait_ms(&chain.id, chain.round, next.attempt);
+        set_due(&mut next.state, now_ms.saturating_add(self.attempt_limit_ms).saturating_add(wait));
+        Transition::to(next, effect)
+    }
+
+    fn read(&self, chain: &Chain, begun: (u32, u32), outcome: ReadOutcome, now_ms: i64) -> Transition {
+        let open = matches!(chain.state, ChainState::Open { .. });
+        if !open || begun != (chain.round, chain.attempt) {
+            return Transition::stay(Answer::Stale);
+        }
+        match outcome {
+            ReadOutcome::Found(message) => {
+                Transition { next: None, effect: Effect::Copy(message), answer: Answer::Done }
+            }
+            ReadOutcome::Gone(proof) => Transition::to(end(chain.clone(), now_ms, Outcome::Gone(proof)), Effect::None),
+            ReadOutcome::Retry(failure) => self.rewrite(chain, failure, now_ms),
+            ReadOutcome::Permanent(failure) => {
+                let next = remember(chain.clone(), failure, now_ms);
+                Transition::to(park(next, now_ms, ParkReason::Permanent), Effect::None)
+            }
+        }
+    }
+
+    fn handed(&self, chain: &Chain, begun: (u32, u32), result: Result<(), ReadFailure>, now_ms: i64) -> Transition {
+        let ChainState::Moving { to, .. } = &chain.state else { return Transition::stay(Answer::Stale) };
+        match result {
+            // A late confirmation counts whatever attempt it belongs to: the target has the chain.
+            Ok(()) => {
+                let mut next = chain.clone();
+                next.state = ChainState::Moved { to: to.clone() };
+                next.hop += 1;
+                Transition::to(next, Effect::None)
+            }
+            Err(_) if begun != (chain.round, chain.attempt) => Transition::stay(Answer::Stale),
+            Err(failure) => self.rewrite(chain, failure, now_ms),
+        }
+    }
+
+    fn rewrite(&self, chain: &Chain, failure: ReadFailure, now_ms: i64) -> Transition {
+        let mut next = remember(chain.clone(), failure, now_ms);
+        let from = if sabotage!("backoff-from-old-time") { next.id.pop_time } else { now_ms };
+        match self.policy.next_due_ms(&next, from) {
+            Some(due) => {
+                set_due(&mut next.state, due);
+                if sabotage!("attempt-not-persisted") {
+                    next.attempt -= 1;
+                }
+                Transition::to(next, Effect::None)
+            }
+            None => {
+                let reason = match &chain.state {
+                    ChainState::Moving { to, .. } => ParkReason::UnknownAt { broker: to.clone() },
+                    _ => ParkReason::PolicyExhausted,
+                };
+                Transition::to(park(next, now_ms, reason), Effect::None)
+            }
+        }
+    }
+}
+
+fn set_due(state: &mut ChainState, at_ms: i64) {
+    if let ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. } = state {
+        *due_ms = at_ms;
+    }
+}
+
+fn remember(mut chain: Chain, failure: ReadFailure, now_ms: i64) -> Chain {
+    chain.history.push(FailedAttempt { round: chain.round, attempt: chain.attempt, at_ms: now_ms, failure });
+    chain
+}
+
+fn park(mut chain: Chain, at_ms: i64, reason: ParkReason) -> Chain {
+    let reason = match (&chain.state, reason) {
+        (ChainState::Moving { to, .. }, _) => ParkReason::UnknownAt { broker: to.clone() },
+        (_, reason) => reason,
+    };
+    chain.state = ChainState::Parked { reason, at_ms };
+    chain
+}
+
+/// Ends a chain.
+#[must_use]
+pub fn end(mut chain: Chain, at_ms: i64, outcome: Outcome) -> Chain {
+    chain.state = ChainState::Ended { outcome, at_ms };
+    chain
+}
+
+fn acked(chain: &Chain, now_ms: i64) -> Transition {
+    match &chain.state {
+        ChainState::Open { .. }
+        | ChainState::Parked { reason: ParkReason::PolicyExhausted | ParkReason::Permanent, .. } => {
+            Transition::to(end(chain.clone(), now_ms, Outcome::Acked), Effect::None)
+        }
+        other => Transition::stay(answer_of(other)),
+    }
+}
+
+fn renewed(chain: &Chain, by: ChainId, now_ms: i64) -> Transition {
+    match &chain.state {
+        ChainState::Open { .. }
+        | ChainState::Parked { reason: ParkReason::PolicyExhausted | ParkReason::Permanent, .. } => {
+            Transition::to(end(chain.clone(), now_ms, Outcome::Superseded(by)), Effect::None)
+        }
+        other => Transition::stay(answer_of(other)),
+    }
+}
+
+/// What an ack or a renewal is told by a chain that is not open here.
+fn answer_of(state: &ChainState) -> Answer {
+    match state {
+        ChainState::Open { .. } => Answer::Done,
+        ChainState::Moving { to, .. }
+        | ChainState::Moved { to }
+        | ChainState::Parked { reason: ParkReason::UnknownAt { broker: to }, .. } => Answer::Elsewhere(to.clone()),
+        ChainState::Parked { .. } => Answer::Done,
+        ChainState::Ended { outcome, .. } => match outcome {
+            Outcome::Acked => Answer::Done,
+            Outcome::Superseded(by) => Answer::Superseded(by.clone()),
+            Outcome::Revived(_) | Outcome::DeadLettered(_) | Outcome::Gone(_) => Answer::TooLate,
+        },
+    }
+}
+
+/// Resuming opens a new round at once; the history stays. A chain whose handing over is unknown asks the same group
+/// again before anything else.
+fn resumed(chain: &Chain, now_ms: i64) -> Transition {
+    let ChainState::Parked { reason, .. } = &chain.state else { return Transition::stay(Answer::Stale) };
+    let mut next = chain.clone();
+    next.round += 1;
+    next.attempt = 0;
+    next.round_began_ms = None;
+    next.state = match reason {
+        ParkReason::UnknownAt { broker } => {
+            ChainState::Moving { to: broker.clone(), due_ms: now_ms, revive_ms: now_ms }
+        }
+        ParkReason::PolicyExhausted | ParkReason::Permanent => ChainState::Open { due_ms: now_ms },
+    };
+    Transition::to(next, Effect::None)
+}

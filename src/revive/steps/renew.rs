@@ -1,0 +1,78 @@
+//! Renews a handle: the old chain is superseded and the new one opened in one record group.
+
+use super::ack::newest;
+use crate::{
+    model::chain::{Chain, ChainId, ChainState, Outcome},
+    revive::{
+        apply::Home,
+        engine::{Answer, Event},
+    },
+    store::{Step, StoreError, Tables, Txn},
+};
+
+/// Makes the message invisible for `invisible_ms` from now, under a new handle.
+pub struct Renew {
+    /// This broker.
+    pub home: Home,
+    /// The chain of the handle that is renewed.
+    pub id: ChainId,
+    /// How long the message is to stay invisible, ms.
+    pub invisible_ms: i64,
+}
+
+/// What a renewal came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Renewed {
+    /// The chain goes on as this one; a repeated renewal of the same handle hears the same.
+    As(Box<Chain>),
+    /// The message was acked, is on its way again, or is gone.
+    TooLate,
+    /// The chain's home is this group: ask there.
+    Elsewhere {
+        /// That group.
+        to: String,
+        /// The chain.
+        id: ChainId,
+    },
+    /// No such chain is known here.
+    Unknown,
+}
+
+impl Step for Renew {
+    type Reply = Renewed;
+
+    fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Renewed, StoreError> {
+        let Some(chain) = txn.chain(&self.id)? else { return Ok(Renewed::Unknown) };
+        if let ChainState::Ended { outcome: Outcome::Superseded(_), .. } = &chain.state {
+            // The answer to the first renewal may have been lost: the new handle is told again while it lives.
+            let alive = newest(txn, &self.id)?.filter(|now| matches!(now.state, ChainState::Open { .. }));
+            return Ok(alive.map_or(Renewed::TooLate, |now| Renewed::As(Box::new(now))));
+        }
+        let by = self.successor(txn, &chain)?;
+        match self.home.apply(txn, &chain, Event::Renewed { by: by.id.clone() })?.answer {
+            Answer::Done if matches!(chain.state, ChainState::Open { .. } | ChainState::Parked { .. }) => {
+                txn.record_chain(by.clone())?;
+                Ok(Renewed::As(Box::new(by)))
+            }
+            Answer::Elsewhere(to) => Ok(Renewed::Elsewhere { to, id: chain.id }),
+            Answer::Done | Answer::TooLate | Answer::Superseded(_) | Answer::Stale => Ok(Renewed::TooLate),
+        }
+    }
+}
+
+impl Renew {
+    fn successor(&self, txn: &Txn<'_, '_>, chain: &Chain) -> Result<Chain, StoreError> {
+        let mut by = chain.clone();
+        by.id.pop_time = txn.now_ms().max(chain.id.pop_time + 1);
+        while txn.chain(&by.id)?.is_some() {
+            by.id.pop_time += 1;
+        }
+        by.start_offset = chain.id.offset;
+        by.invisible_ms = self.invisible_ms;
+        by.generation += 1;
+        by.attempt = 0;
+        by.round_began_ms = None;
+        by.state = ChainState::Open { due_ms: txn.now_ms().saturating_add(self.invisible_ms) };
+        Ok(by)
+    }
+}

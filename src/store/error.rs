@@ -1,0 +1,114 @@
+//! What can go wrong with the store.
+
+use crate::model::record::{EntryDecodeError, EntryEncodeError};
+
+/// What went wrong with the store, and whether the step may have taken effect.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// redb failed.
+    #[error("the database failed")]
+    Database(#[source] Box<redb::Error>),
+    /// A row cannot be understood.
+    #[error("row `{key}` of table `{table}` is not understood")]
+    Row {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        key: String,
+        /// What the deserializer said.
+        #[source]
+        cause: rmp_serde::decode::Error,
+    },
+    /// A row cannot be written.
+    #[error("a row cannot be serialized")]
+    Pack(#[from] rmp_serde::encode::Error),
+    /// A log entry is damaged.
+    #[error("the log is damaged")]
+    Entry(#[from] EntryDecodeError),
+    /// A log entry cannot be written.
+    #[error("the log cannot be written")]
+    WriteEntry(#[from] EntryEncodeError),
+    /// A row names something that is not there.
+    #[error("row `{key}` of table `{table}` names log entry {index}, which does not hold it")]
+    Dangling {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        key: String,
+        /// The log entry, where one is named.
+        index: u64,
+    },
+    /// The file was written by another version of this program.
+    #[error("the store has schema version {found}, this program reads {expected}")]
+    Schema {
+        /// In the file.
+        found: u64,
+        /// Of this program.
+        expected: u64,
+    },
+    /// The disk did not open the file.
+    #[error("the disk does not open `{name}`")]
+    Open {
+        /// The file.
+        name: String,
+        /// What the disk said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The batch that held this step was abandoned before its commit: nothing of it took effect.
+    #[error("not committed: {reason}")]
+    NotCommitted {
+        /// The step or table that failed.
+        reason: String,
+    },
+    /// The commit itself failed: whether the step took effect is not known until the store was reopened.
+    #[error("commit failed, its outcome is unknown: {reason}")]
+    OutcomeUnknown {
+        /// What the database said.
+        reason: String,
+    },
+    /// Fewer disks than the configured degree hold what is written.
+    #[error("degree {degree} is configured, but the in-sync set has {in_sync} disk(s)")]
+    Degree {
+        /// Disks that must hold a record.
+        degree: u32,
+        /// Disks there are.
+        in_sync: u32,
+    },
+    /// The store is shut down.
+    #[error("the store is closed")]
+    Closed,
+    /// More steps are waiting than the store lets wait.
+    #[error("{limit} steps are waiting for a commit already")]
+    Overloaded {
+        /// How many may wait.
+        limit: usize,
+    },
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => {
+        $(impl From<$error> for StoreError {
+            fn from(cause: $error) -> Self {
+                Self::Database(Box::new(cause.into()))
+            }
+        })*
+    };
+}
+
+from_redb!(
+    redb::Error,
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError,
+    redb::CommitError,
+    redb::DatabaseError
+);
+
+impl StoreError {
+    /// Whether the step may have taken effect although it failed.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::OutcomeUnknown { .. })
+    }
+}

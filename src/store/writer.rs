@@ -1,0 +1,319 @@
+//! The writer: gathers the steps that wait, runs them in one transaction each, and commits them together.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    CommitListener, FILE, Step, StoreConfig, StoreError, Txn,
+    boxed_backend::BoxedBackend,
+    step::WriteTables,
+    tables::{BOUNDS, CHAINS, DUE, GROUPS, OFFSETS, QUEUES, TIMERS, TOPICS},
+    tables::{EARLY_ACKS, EARLY_ACKS_UNTIL, LOG, META, PARKED, SET_ASIDE},
+};
+use crate::{
+    model::{chain::LogPosition, record::LogEntry},
+    sabotage,
+    seams::{Disk, Host},
+};
+
+/// Version of the tables and of the log's encoding.
+const SCHEMA: u64 = 1;
+
+/// A database that was opened and found usable.
+pub(super) struct Opened {
+    pub(super) database: Arc<Database>,
+    last_index: u64,
+}
+
+/// Opens the database, creates missing tables, and checks the schema.
+pub(super) fn open_database(disk: &dyn Disk, config: &StoreConfig) -> Result<Opened, StoreError> {
+    let file = disk.open(FILE).map_err(|cause| StoreError::Open { name: FILE.into(), cause })?;
+    let mut builder = Database::builder();
+    builder.set_cache_size(config.cache_bytes);
+    let database = builder.create_with_backend(BoxedBackend(file))?;
+    let last_index = match prepare(&database, config.term)? {
+        Some(last) => last,
+        None => read_last_index(&database)?,
+    };
+    Ok(Opened { database: Arc::new(database), last_index })
+}
+
+/// Creates the tables of a fresh store; gives its last index (0), or `None` for a store that has been used before.
+fn prepare(database: &Database, term: u64) -> Result<Option<u64>, StoreError> {
+    if let Ok(meta) = database.begin_read()?.open_table(META) {
+        let found = meta.get("schema")?.map_or(0, |row| row.value());
+        return if found == SCHEMA { Ok(None) } else { Err(StoreError::Schema { found, expected: SCHEMA }) };
+    }
+    let transaction = database.begin_write()?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert("schema", SCHEMA)?;
+        meta.insert("term", term)?;
+        create_tables(&transaction)?;
+    }
+    transaction.commit()?;
+    Ok(Some(0))
+}
+
+fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(LOG)?;
+    transaction.open_table(TOPICS)?;
+    transaction.open_table(GROUPS)?;
+    transaction.open_table(QUEUES)?;
+    transaction.open_table(BOUNDS)?;
+    transaction.open_table(OFFSETS)?;
+    transaction.open_table(CHAINS)?;
+    transaction.open_table(DUE)?;
+    transaction.open_table(PARKED)?;
+    transaction.open_table(TIMERS)?;
+    transaction.open_table(EARLY_ACKS)?;
+    transaction.open_table(EARLY_ACKS_UNTIL)?;
+    transaction.open_table(SET_ASIDE)?;
+    Ok(())
+}
+
+fn read_last_index(database: &Database) -> Result<u64, StoreError> {
+    let log = database.begin_read()?.open_table(LOG)?;
+    Ok(log.last()?.map_or(0, |(index, _)| index.value()))
+}
+
+/// A step in the queue, whatever its type.
+pub(super) trait WaitingStep: Send {
+    /// Runs the step; its reply is kept.
+    fn decide(&mut self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError>;
+    /// Tells the caller.
+    fn finish(self: Box<Self>, committed: Result<(), StoreError>);
+    /// Whether the writer is to stop after this one.
+    fn is_close(&self) -> bool {
+        false
+    }
+}
+
+pub(super) struct Waiting<S: Step> {
+    step: Option<S>,
+    decided: Option<S::Reply>,
+    reply: oneshot::Sender<Result<S::Reply, StoreError>>,
+}
+
+impl<S: Step> Waiting<S> {
+    pub(super) fn new(step: S, reply: oneshot::Sender<Result<S::Reply, StoreError>>) -> Self {
+        Self { step: Some(step), decided: None, reply }
+    }
+}
+
+impl<S: Step> WaitingStep for Waiting<S> {
+    fn decide(&mut self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
+        if let Some(step) = self.step.take() {
+            self.decided = Some(step.decide(txn)?);
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self { decided, reply, .. } = *self;
+        let answer = committed.and_then(|()| decided.ok_or(StoreError::Closed));
+        let _ = reply.send(answer); // the caller may have given up
+    }
+}
+
+pub(super) struct Close {
+    reply: oneshot::Sender<()>,
+}
+
+impl Close {
+    pub(super) const fn new(reply: oneshot::Sender<()>) -> Self {
+        Self { reply }
+    }
+}
+
+impl WaitingStep for Close {
+    fn decide(&mut self, _: &mut Txn<'_, '_>) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn finish(self: Box<Self>, _: Result<(), StoreError>) {
+        let _ = self.reply.send(()); // nobody has to wait for the end
+    }
+    fn is_close(&self) -> bool {
+        true
+    }
+}
+
+type Batch = Vec<Box<dyn WaitingStep>>;
+
+/// The outcome of one batch, handed back from the blocking side.
+struct Ran {
+    batch: Batch,
+    result: Result<Vec<LogEntry>, StoreError>,
+}
+
+pub(super) struct Writer {
+    host: Host,
+    config: StoreConfig,
+    opened: Option<Opened>,
+    shared: Arc<Mutex<Option<Arc<Database>>>>,
+    listener: CommitListener,
+}
+
+impl Writer {
+    pub(super) fn new(
+        host: Host,
+        config: StoreConfig,
+        opened: Opened,
+        shared: Arc<Mutex<Option<Arc<Database>>>>,
+        listener: CommitListener,
+    ) -> Self {
+        Self { host, config, opened: Some(opened), shared, listener }
+    }
+
+    /// Serves steps until one asks to close or every handle is gone.
+    pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn WaitingStep>>) {
+        let mut batch = Batch::new();
+        while waiting.recv_many(&mut batch, self.config.batch_limit).await > 0 {
+            let steps = std::mem::take(&mut batch);
+            let closing = steps.iter().any(|step| step.is_close());
+            self.commit(steps).await;
+            if closing {
+                break;
+            }
+        }
+        self.close().await;
+    }
+
+    async fn commit(&mut self, batch: Batch) {
+        if self.opened.is_none() {
+            self.reopen().await;
+        }
+        let Some(opened) = &self.opened else {
+            let reason = "the store could not be reopened".to_owned();
+            return fail(batch, || StoreError::NotCommitted { reason: reason.clone() });
+        };
+        let database = opened.database.clone();
+        let next = LogPosition { term: self.config.term, index: opened.last_index + 1 };
+        let now_ms = self.host.clock.now_ms();
+        let ran: Arc<Mutex<Option<Ran>>> = Arc::default();
+        let slot = ran.clone();
+        self.host
+            .blocking
+            .run(Box::new(move || {
+                let outcome = run_batch(&database, next, now_ms, batch);
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            }))
+            .await;
+        let outcome = ran.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Ran { batch, result }) = outcome else { return };
+        match result {
+            Ok(entries) => {
+                if let (Some(last), Some(opened)) = (entries.last(), self.opened.as_mut()) {
+                    opened.last_index = last.position.index;
+                }
+                (self.listener)(&entries);
+                batch.into_iter().for_each(|step| step.finish(Ok(())));
+            }
+            Err(error) => {
+                tracing::error!(error = %Chained(&error), "commit failed");
+                if error.is_unknown() || matches!(error, StoreError::Database(_)) {
+                    self.forget();
+                }
+                let reason = Chained(&error).to_string();
+                fail(batch, || match error.is_unknown() {
+                    true => StoreError::OutcomeUnknown { reason: reason.clone() },
+                    false => StoreError::NotCommitted { reason: reason.clone() },
+                });
+            }
+        }
+    }
+
+    /// Drops the database: a failed sync poisons the handle, and only reopening tells what is on disk.
+    fn forget(&mut self) {
+        self.opened = None;
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn reopen(&mut self) {
+        let slot: Arc<Mutex<Option<Result<Opened, StoreError>>>> = Arc::default();
+        let (fill, disk, config) = (slot.clone(), self.host.disk.clone(), self.config.clone());
+        self.host
+            .blocking
+            .run(Box::new(move || {
+                *fill.lock().unwrap_or_else(PoisonError::into_inner) = Some(open_database(&*disk, &config));
+            }))
+            .await;
+        let opened = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match opened {
+            Some(Ok(opened)) => {
+                *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened.database.clone());
+                self.opened = Some(opened);
+            }
+            Some(Err(error)) => tracing::error!(error = %Chained(&error), "the store cannot be reopened"),
+            None => {}
+        }
+    }
+
+    async fn close(&mut self) {
+        let held = self.opened.take();
+        self.forget();
+        self.host.blocking.run(Box::new(move || drop(held))).await;
+    }
+}
+
+fn fail(batch: Batch, error: impl Fn() -> StoreError) {
+    batch.into_iter().for_each(|step| step.finish(Err(error())));
+}
+
+/// Runs every step of a batch and commits them together.
+fn run_batch(database: &Database, first: LogPosition, now_ms: i64, mut batch: Batch) -> Ran {
+    let result = run_steps(database, first, now_ms, &mut batch);
+    Ran { batch, result }
+}
+
+fn run_steps(
+    database: &Database,
+    first: LogPosition,
+    now_ms: i64,
+    batch: &mut Batch,
+) -> Result<Vec<LogEntry>, StoreError> {
+    let mut transaction = database.begin_write()?;
+    if sabotage!("success-before-commit") {
+        transaction.set_durability(Durability::None).map_err(|error| not_committed(&error))?;
+    }
+    let mut entries = Vec::new();
+    let mut position = first;
+    {
+        let mut tables = WriteTables::new(&transaction);
+        for step in batch.iter_mut() {
+            let mut txn = Txn { tables: &mut tables, position, now_ms, records: Vec::new() };
+            step.decide(&mut txn)?;
+            if let Some(entry) = txn.finish()? {
+                position.index += 1;
+                entries.push(entry);
+            }
+        }
+    }
+    if entries.is_empty() {
+        transaction.abort()?;
+    } else {
+        transaction.commit().map_err(|error| StoreError::OutcomeUnknown { reason: Chained(&error).to_string() })?;
+    }
+    Ok(entries)
+}
+
+fn not_committed(error: &dyn std::error::Error) -> StoreError {
+    StoreError::NotCommitted { reason: Chained(error).to_string() }
+}
+
+/// An error with all its causes on one line.
+struct Chained<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chained<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
