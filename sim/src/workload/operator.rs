@@ -1,0 +1,190 @@
+//! What a human does: sets the cluster up, and steps in while it runs.
+
+use std::time::Duration;
+
+use pop_revive::{remoting::code::response, seams::Host};
+use tokio_util::sync::CancellationToken;
+
+use super::{client::WireClient, pause::pause, recorder::Recorder, route::Endpoint};
+use crate::{
+    history::{EventKind, Seen},
+    plan::NodeName,
+    scenario::{Group, OperatorAction, OperatorStep, Topic},
+};
+
+const CLIENT_ID: &str = "operator";
+/// Pause before a command of the set-up is given again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Tries of one command of the set-up.
+const TRIES: usize = 60;
+
+/// A cluster that could not be set up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// A topic names a broker that is not there.
+    #[error("topic {topic} is to be on {broker}, which is not among the brokers")]
+    UnknownBroker {
+        /// The topic.
+        topic: String,
+        /// The broker.
+        broker: NodeName,
+    },
+    /// A broker did not do what it was told.
+    #[error("`{command}` did not work in {TRIES} tries: {last}")]
+    GivenUp {
+        /// What it was told.
+        command: String,
+        /// What came of the last try.
+        last: String,
+    },
+}
+
+/// Creates the topics on their brokers and the groups on all brokers; each command is repeated until it works.
+///
+/// # Errors
+/// The first command that never worked.
+pub async fn setup(
+    host: &Host,
+    topics: &[Topic],
+    groups: &[Group],
+    brokers: &[Endpoint],
+    recorder: &Recorder,
+) -> Result<(), SetupError> {
+    let client = WireClient::new(host, CLIENT_ID, Vec::new());
+    for topic in topics {
+        for name in &topic.brokers {
+            let broker = brokers.iter().find(|broker| broker.name == *name);
+            let broker =
+                broker.ok_or_else(|| SetupError::UnknownBroker { topic: topic.name.clone(), broker: name.clone() })?;
+            let command = format!("create-topic {} {name}", topic.name);
+            insist(recorder, command, async || client.create_topic(broker, &topic.name, topic.queues).await).await?;
+        }
+    }
+    for group in groups {
+        for broker in brokers {
+            let command = format!("create-group {} {}", group.name, broker.name);
+            insist(recorder, command, async || client.create_group(broker, group).await).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Repeats a command until it works, and records what came of it in the end.
+async fn insist(recorder: &Recorder, command: String, attempt: impl AsyncFn() -> Seen<()>) -> Result<(), SetupError> {
+    let mut result = told(attempt().await);
+    for _ in 1..TRIES {
+        if result.is_ok() {
+            break;
+        }
+        tokio::time::sleep(RETRY_AFTER).await;
+        result = told(attempt().await);
+    }
+    let counted = result.clone().map(|()| 1);
+    recorder.record(EventKind::Operated { command: command.clone(), result: counted });
+    result.map_err(|last| SetupError::GivenUp { command, last })
+}
+
+/// Takes the steps, in their order, each at its time; ends after the last one or when `stop` fires.
+///
+/// A step that fails is recorded and not repeated.
+pub async fn run(
+    host: Host,
+    steps: Vec<OperatorStep>,
+    brokers: Vec<Endpoint>,
+    recorder: Recorder,
+    stop: CancellationToken,
+) {
+    let client = WireClient::new(&host, CLIENT_ID, Vec::new());
+    for step in steps {
+        let wait = Duration::from_millis(step.at_ms.saturating_sub(recorder.now_ms()));
+        if !pause(&stop, wait).await {
+            return;
+        }
+        match step.action {
+            OperatorAction::ResumeParked { broker } => {
+                for at in brokers.iter().filter(|at| broker.as_ref().is_none_or(|name| at.name == *name)) {
+                    let result = told(client.resume_parked(at, None).await);
+                    recorder.record(EventKind::Operated { command: format!("resume-parked {}", at.name), result });
+                }
+            }
+        }
+    }
+}
+
+fn told<T>(seen: Seen<T>) -> Result<T, String> {
+    match seen {
+        Seen::Ok(value) => Ok(value),
+        Seen::Refused { code, remark } if remark.is_empty() => Err(response::name(code).into_owned()),
+        Seen::Refused { code, remark } => Err(format!("{}: {remark}", response::name(code))),
+        Seen::Unknown { cause } => Err(cause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use pop_revive::remoting::{Command, code::request};
+
+    use super::*;
+    use crate::workload::fake_broker::{FakeBroker, TestWorld};
+
+    fn operated(world: &TestWorld) -> Vec<(String, Result<u64, String>)> {
+        let told =
+            |kind| if let EventKind::Operated { command, result } = kind { Some((command, result)) } else { None };
+        world.kinds().into_iter().filter_map(told).collect()
+    }
+
+    #[tokio::test]
+    async fn the_set_up_insists() {
+        let world = TestWorld::new();
+        let script = |request: &Command, nth| match (request.code, nth) {
+            (request::UPDATE_AND_CREATE_TOPIC, 0) => Some(Command::response(response::SYSTEM_BUSY)),
+            _ => Some(Command::response(response::SUCCESS)),
+        };
+        let (broker, _server) = FakeBroker::start(&world, "b", Box::new(script)).await;
+        let topic = Topic { name: "t".into(), brokers: vec!["b".into()], queues: 2 };
+        let group = Group { name: "g".into(), topic: "t".into(), tag: "*".into(), max_reconsume: 3 };
+        let brokers = [broker.endpoint()];
+        setup(&world.host(), &[topic.clone()], &[group], &brokers, &world.recorder()).await.unwrap();
+        assert_eq!(operated(&world), [("create-topic t b".into(), Ok(1)), ("create-group g b".into(), Ok(1))]);
+        let (_, created) = &broker.requests(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP)[0];
+        assert!(String::from_utf8_lossy(&created.body).contains(r#""groupName":"g""#));
+
+        let elsewhere = Topic { brokers: vec!["c".into()], ..topic };
+        let error = setup(&world.host(), &[elsewhere], &[], &brokers, &world.recorder()).await.unwrap_err();
+        assert_eq!(error, SetupError::UnknownBroker { topic: "t".into(), broker: "c".into() });
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_never_obeys_ends_the_set_up() {
+        let world = TestWorld::new();
+        let (broker, _server) =
+            FakeBroker::start(&world, "b", Box::new(|_, _| Some(Command::response(29).with_remark("no")))).await;
+        let topic = Topic { name: "t".into(), brokers: vec!["b".into()], queues: 2 };
+        let error = setup(&world.host(), &[topic], &[], &[broker.endpoint()], &world.recorder()).await.unwrap_err();
+        assert_eq!(error.to_string(), "`create-topic t b` did not work in 60 tries: INVALID_PARAMETER: no");
+        assert_eq!(operated(&world), [("create-topic t b".into(), Err("INVALID_PARAMETER: no".into()))]);
+    }
+
+    #[tokio::test]
+    async fn steps_are_taken_in_time_at_one_broker_or_all() {
+        let world = TestWorld::new();
+        let counted = |_: &Command, _| {
+            let mut answer = Command::response(response::SUCCESS);
+            answer.ext.insert("count".into(), "2".into());
+            Some(answer)
+        };
+        let (a, _server_a) = FakeBroker::start(&world, "a", Box::new(counted)).await;
+        let (b, _server_b) = FakeBroker::start(&world, "b", Box::new(|_, _| Some(Command::response(3)))).await;
+        let step = |at_ms, broker| OperatorStep { at_ms, action: OperatorAction::ResumeParked { broker } };
+        let steps = vec![step(5_000, Some("a".into())), step(9_000, None)];
+        let brokers = vec![a.endpoint(), b.endpoint()];
+        run(world.host(), steps, brokers, world.recorder(), CancellationToken::new()).await;
+        let at: Vec<u64> = a.requests(request::RESUME_PARKED).iter().map(|(at, _)| at / 100).collect();
+        assert_eq!(at, [50, 90]);
+        let resumed = ("resume-parked a".to_owned(), Ok(2));
+        let refused = ("resume-parked b".to_owned(), Err("REQUEST_CODE_NOT_SUPPORTED".to_owned()));
+        assert_eq!(operated(&world), [resumed.clone(), resumed, refused]);
+    }
+}

@@ -1,0 +1,131 @@
+//! A producer: sends its messages spread over its span, each of them once.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use pop_revive::{
+    model::{Properties, names},
+    seams::Host,
+};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    body::{body, ledger_id},
+    client::WireClient,
+    pause::pause,
+    recorder::Recorder,
+    route::Endpoint,
+};
+use crate::{
+    history::{EventKind, LedgerId, Sent},
+    plan::SimMs,
+    scenario::Producer,
+};
+
+/// Pause between two look-ups while there is nowhere to send to.
+const ROUTE_RETRY: Duration = Duration::from_secs(1);
+
+/// Runs the producer until every message was sent or `stop` fires; a send under way comes to its end first.
+///
+/// What is sent when is drawn before anything happens, so that it does not depend on how earlier sends went. A message is
+/// never sent again: when its send is unknown it stays unknown. One that finds no route before `stop` is never sent.
+pub async fn run(
+    host: Host,
+    spec: Producer,
+    name_servers: Vec<String>,
+    mut rng: ChaCha8Rng,
+    recorder: Recorder,
+    stop: CancellationToken,
+) {
+    let client = WireClient::new(&host, &spec.name, name_servers);
+    let (alive, mut all_sent) = mpsc::channel(1);
+    let sender = Arc::new(Sender { spec, client, recorder, stop, _alive: alive });
+    for number in 0..sender.spec.messages {
+        let due_ms = due_ms(&sender.spec, number, &mut rng);
+        let message = Outgoing::new(&sender.spec, number, &mut rng);
+        let wait = Duration::from_millis(due_ms.saturating_sub(sender.recorder.now_ms()));
+        if !pause(&sender.stop, wait).await {
+            break;
+        }
+        let sender = Arc::clone(&sender);
+        tokio::spawn(async move { sender.send(message).await });
+    }
+    drop(sender);
+    all_sent.recv().await; // gives `None` once the last send has dropped its share
+}
+
+/// When a message is due: the span cut into equal slots, one per message, at a drawn moment of its slot.
+fn due_ms(spec: &Producer, number: u32, rng: &mut ChaCha8Rng) -> SimMs {
+    let slot = |number: u32| spec.over_ms.saturating_mul(number.into()) / u64::from(spec.messages.max(1));
+    spec.from_ms.saturating_add(rng.random_range(slot(number)..=slot(number.saturating_add(1))))
+}
+
+struct Outgoing {
+    number: u32,
+    ledger: LedgerId,
+    tag: Option<String>,
+    properties: Properties,
+    body: Bytes,
+}
+
+impl Outgoing {
+    fn new(spec: &Producer, number: u32, rng: &mut ChaCha8Rng) -> Self {
+        let ledger = ledger_id(&spec.name, number);
+        let tag = (!spec.tags.is_empty()).then(|| spec.tags[number as usize % spec.tags.len()].clone());
+        let mut properties = Properties::new();
+        properties.set(names::UNIQ_KEY, ledger.to_string());
+        properties.set(names::KEYS, ledger.to_string());
+        if let Some(tag) = &tag {
+            properties.set(names::TAGS, tag.clone());
+        }
+        if let Some(delay_ms) = spec.delay_ms {
+            properties.set(names::TIMER_DELAY_MS, delay_ms.to_string());
+        }
+        let body = body(&ledger, spec.body_bytes as usize, rng);
+        Self { number, ledger, tag, properties, body }
+    }
+}
+
+/// What the sends of one producer share.
+struct Sender {
+    spec: Producer,
+    client: WireClient,
+    recorder: Recorder,
+    stop: CancellationToken,
+    _alive: mpsc::Sender<()>,
+}
+
+impl Sender {
+    async fn send(&self, message: Outgoing) {
+        let Some((broker, queue)) = self.destination(message.number).await else { return };
+        let began_ms = self.recorder.now_ms();
+        let seen = self.client.send(&broker, queue, &self.spec.topic, &message.properties, message.body).await;
+        self.recorder.record(EventKind::Sent(Sent {
+            producer: self.spec.name.clone(),
+            ledger: message.ledger,
+            topic: self.spec.topic.clone(),
+            tag: message.tag,
+            delay_ms: self.spec.delay_ms,
+            broker: broker.name,
+            began_ms,
+            seen,
+        }));
+    }
+
+    /// The writable queues in turn; waits until there are any, or gives `None` when `stop` fires.
+    async fn destination(&self, number: u32) -> Option<(Endpoint, i32)> {
+        loop {
+            if let Some(route) = self.client.route(&self.spec.topic).await
+                && !route.writable.is_empty()
+            {
+                return route.writable.get(number as usize % route.writable.len()).cloned();
+            }
+            if !pause(&self.stop, ROUTE_RETRY).await {
+                return None;
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::time::Duration;
+
+use pop_revive::remoting::{
+    Command,
+    code::{request, response},
+    headers::{SendMessageHeader, SendMessageResponseHeader},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    body::ledger_of,
+    fake_broker::{FakeBroker, TestWorld, route, success},
+    producer::run,
+};
+use crate::{
+    history::{Event, EventKind, Seen, Sent},
+    random::Streams,
+    scenario::Producer,
+};
+
+fn spec() -> Producer {
+    Producer {
+        name: "producer-1".into(),
+        topic: "t".into(),
+        messages: 4,
+        from_ms: 10_000,
+        over_ms: 8_000,
+        body_bytes: 40,
+        tags: vec!["A".into(), "B".into()],
+        delay_ms: Some(5_000),
+    }
+}
+
+fn stored(request: &Command) -> Command {
+    let header = SendMessageHeader::read_v2(&request.ext).unwrap();
+    let told = SendMessageResponseHeader {
+        msg_id: "x".into(),
+        queue_id: header.queue_id,
+        queue_offset: 7,
+        ..Default::default()
+    };
+    success(&told)
+}
+
+async fn produce(world: &TestWorld, seed: u64, stop: CancellationToken) -> Vec<Sent> {
+    let rng = Streams::new(seed).stream("workload/producer-1");
+    run(world.host(), spec(), vec!["b:1".into()], rng, world.recorder(), stop).await;
+    world
+        .kinds()
+        .into_iter()
+        .filter_map(|kind| if let EventKind::Sent(sent) = kind { Some(sent) } else { None })
+        .collect()
+}
+
+#[tokio::test]
+async fn messages_are_spread_over_the_span_and_the_queues() {
+    let world = TestWorld::new();
+    let script = |request: &Command, _| (request.code == request::SEND_MESSAGE_V2).then(|| stored(request));
+    let (broker, _server) = FakeBroker::start(&world, "b", Box::new(script)).await;
+    let sent = produce(&world, 1, CancellationToken::new()).await;
+
+    assert_eq!(
+        sent.iter().map(|sent| sent.seen.clone()).collect::<Vec<_>>(),
+        [0, 1, 0, 1].map(|queue| Seen::Ok((queue, 7)))
+    );
+    for (slot, sent) in (0..).zip(&sent) {
+        let begin = 10_000 + slot * 2_000;
+        assert!((begin..=begin + 2_100).contains(&sent.began_ms), "{slot}: {}", sent.began_ms);
+        assert_eq!((sent.ledger.to_string(), sent.broker.as_str()), (format!("producer-1#{slot:06}"), "b"));
+    }
+    let (_, third) = &broker.requests(request::SEND_MESSAGE_V2)[2];
+    let header = SendMessageHeader::read_v2(&third.ext).unwrap();
+    let name = "producer-1#000002";
+    assert_eq!(
+        header.properties.unwrap(),
+        format!("KEYS\u{1}{name}\u{2}TAGS\u{1}A\u{2}TIMER_DELAY_MS\u{1}5000\u{2}UNIQ_KEY\u{1}{name}\u{2}")
+    );
+    assert_eq!((third.body.len(), ledger_of(&third.body)), (40, Some(sent[2].ledger.clone())));
+    assert_eq!(broker.requests(request::GET_ROUTEINFO_BY_TOPIC).len(), 1, "a route lives for 30 s");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_twice_whatever_comes_of_it() {
+    let world = TestWorld::new();
+    let script = |request: &Command, nth| match (request.code, nth) {
+        (request::SEND_MESSAGE_V2, 0) => Some(Command::response(response::SYSTEM_BUSY).with_remark("later")),
+        (request::SEND_MESSAGE_V2, 2..) => Some(stored(request)),
+        _ => None,
+    };
+    let (broker, _server) = FakeBroker::start(&world, "b", Box::new(script)).await;
+    let mut sent = produce(&world, 1, CancellationToken::new()).await;
+    sent.sort_by(|a, b| a.ledger.cmp(&b.ledger));
+    assert_eq!(sent[0].seen, Seen::Refused { code: 2, remark: "later".into() });
+    assert_eq!(sent[1].seen, Seen::Unknown { cause: "timeout".into() });
+    assert_eq!((sent.len(), broker.requests(request::SEND_MESSAGE_V2).len()), (4, 4));
+}
+
+#[tokio::test]
+async fn it_waits_for_a_route_until_it_is_stopped() {
+    let world = TestWorld::new();
+    let script = |request: &Command, nth| match request.code {
+        request::GET_ROUTEINFO_BY_TOPIC if nth < 5 => Some(Command::response(response::TOPIC_NOT_EXIST)),
+        request::GET_ROUTEINFO_BY_TOPIC => Some(Command::response(response::SUCCESS).with_body(route(&[]))),
+        _ => None,
+    };
+    let (broker, _server) = FakeBroker::start(&world, "b", Box::new(script)).await;
+    let stop = CancellationToken::new();
+    let stopper = stop.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        stopper.cancel();
+    });
+    assert!(produce(&world, 1, stop).await.is_empty());
+    assert_eq!(world.now_ms() / 1000, 60);
+    let asked = broker.requests(request::GET_ROUTEINFO_BY_TOPIC).len();
+    assert!((5..60).contains(&asked), "four waiting sends share their look-ups: {asked}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    let history = |seed| {
+        let runtime = madsim::runtime::Runtime::with_seed_and_config(seed, madsim::Config::default());
+        runtime.block_on(async move {
+            let world = TestWorld::new();
+            let script = |request: &Command, _| (request.code == request::SEND_MESSAGE_V2).then(|| stored(request));
+            let (_broker, _server) = FakeBroker::start(&world, "b", Box::new(script)).await;
+            produce(&world, seed, CancellationToken::new()).await;
+            world.history().iter().map(|event: &Event| format!("{event:?}\n")).collect::<String>()
+        })
+    };
+    let in_thread = |seed| std::thread::spawn(move || history(seed)).join().unwrap();
+    assert_eq!(in_thread(1), in_thread(1));
+    assert_ne!(in_thread(1), in_thread(2));
+}
