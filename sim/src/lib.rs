@@ -9,8 +9,10 @@ compile_error!(
 pub mod evidence;
 pub mod faults;
 pub mod history;
+pub mod oracles;
 pub mod plan;
 pub mod random;
+pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod workload;

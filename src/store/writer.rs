@@ -30,7 +30,9 @@ pub(super) struct Opened {
 
 /// Opens the database, creates missing tables, and checks the schema.
 pub(super) fn open_database(disk: &dyn Disk, config: &StoreConfig) -> Result<Opened, StoreError> {
-    let file = disk.open(FILE).map_err(|cause| StoreError::Open { name: FILE.into(), cause })?;
+    let open = |cause| StoreError::Open { name: FILE.into(), cause };
+    let file = disk.open(FILE).map_err(open)?;
+    forget_unborn(&*file).map_err(open)?;
     let mut builder = Database::builder();
     builder.set_cache_size(config.cache_bytes);
     let database = builder.create_with_backend(BoxedBackend(file))?;
@@ -39,6 +41,21 @@ pub(super) fn open_database(disk: &dyn Disk, config: &StoreConfig) -> Result<Ope
         None => read_last_index(&database)?,
     };
     Ok(Opened { database: Arc::new(database), last_index })
+}
+
+/// Empties a file whose creation was cut off: redb writes its magic number last, so one that begins with zeroes never
+/// held anything that was confirmed. Anything else that redb does not know is damage, and stays as it is.
+fn forget_unborn(file: &dyn redb::StorageBackend) -> std::io::Result<()> {
+    let mut magic = [0; 9];
+    let length = file.len()?;
+    if length >= magic.len() as u64 {
+        file.read(0, &mut magic)?;
+    }
+    if length > 0 && magic == [0; 9] {
+        tracing::warn!(length, "the store's creation was cut off; it begins anew");
+        file.set_len(0)?;
+    }
+    Ok(())
 }
 
 /// Creates the tables of a fresh store; gives its last index (0), or `None` for a store that has been used before.

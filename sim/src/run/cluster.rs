@@ -13,7 +13,7 @@ use super::observer::Observer;
 use crate::{
     random::Streams,
     scenario::{NAMESRV, Scenario},
-    workload::{self, Recorder},
+    workload::{Endpoint, Recorder, consumer, operator, producer},
     world::{StopSignal, World},
 };
 
@@ -107,15 +107,56 @@ async fn run_broker(host: Host, config: BrokerConfig, stop: StopSignal) {
 }
 
 fn start_clients(world: &World, scenario: &Scenario, seed: u64, addresses: &Addresses, observer: &Arc<Observer>) {
-    let streams = Streams::new(seed);
+    let streams = Arc::new(Streams::new(seed));
+    let recorder = recorder(world, observer);
     let name_servers = vec![addresses.name_server.clone()];
-    let recorder = {
-        let (world, observer) = (world.downgrade(), observer.clone());
-        Recorder::new(Arc::new(move |kind| {
-            if let Some(world) = world.upgrade() {
-                observer.record(world.now_ms(), kind);
+    start_operator(world, scenario, &recorder, observer);
+    for spec in &scenario.producers {
+        let (spec, streams, recorder) = (spec.clone(), streams.clone(), recorder.clone());
+        let (name_servers, observer) = (name_servers.clone(), observer.clone());
+        let name = spec.name.clone();
+        world.start(&name, move |host, stop| {
+            let rng = streams.stream(&format!("workload/{}", spec.name));
+            let run = producer::run(host, spec.clone(), name_servers.clone(), rng, recorder.clone(), stop);
+            let (name, observer) = (spec.name.clone(), observer.clone());
+            Box::pin(async move {
+                run.await;
+                observer.done(&name);
+            })
+        });
+    }
+    for spec in &scenario.consumers {
+        let Some(group) = scenario.groups.iter().find(|group| group.name == spec.group).cloned() else { continue };
+        let (spec, streams, recorder, name_servers) = (spec.clone(), streams.clone(), recorder.clone(), name_servers.clone());
+        let name = spec.name.clone();
+        world.start(&name, move |host, stop| {
+            let rng = streams.stream(&format!("workload/{}", spec.name));
+            Box::pin(consumer::run(host, spec.clone(), group.clone(), name_servers.clone(), rng, recorder.clone(), stop))
+        });
+    }
+}
+
+fn recorder(world: &World, observer: &Arc<Observer>) -> Recorder {
+    let world = world.downgrade();
+    let clock = move || world.upgrade().map_or(0, |world| world.now_ms());
+    Recorder::new(Arc::new(clock), observer.clone())
+}
+
+fn start_operator(world: &World, scenario: &Scenario, recorder: &Recorder, observer: &Arc<Observer>) {
+    let name = |index: usize| scenario.brokers[index].name.clone();
+    let endpoint = |index| Endpoint { name: name(index), address: Addresses::broker(index).1 };
+    let brokers: Vec<Endpoint> = (0..scenario.brokers.len()).map(endpoint).collect();
+    let (topics, groups, steps) = (scenario.topics.clone(), scenario.groups.clone(), scenario.operators.clone());
+    let (recorder, observer) = (recorder.clone(), observer.clone());
+    world.start(OPERATOR, move |host, stop| {
+        let (topics, groups, steps, brokers) = (topics.clone(), groups.clone(), steps.clone(), brokers.clone());
+        let (recorder, observer) = (recorder.clone(), observer.clone());
+        Box::pin(async move {
+            if let Err(error) = operator::setup(&host, &topics, &groups, &brokers, &recorder).await {
+                tracing::error!(%error, "the cluster could not be set up");
             }
-        }))
-    };
-    let _ = (streams, name_servers, recorder, workload::setup);
+            operator::run(host, steps, brokers, recorder, stop).await;
+            observer.done(OPERATOR);
+        })
+    });
 }

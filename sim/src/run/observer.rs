@@ -13,6 +13,7 @@ use crate::{
     evidence::DiskScanner,
     history::{Event, EventKind, Frame, History},
     plan::SimMs,
+    workload::Sink,
     world::tap::{FrameFacts, NodeEvent, Tap},
 };
 
@@ -53,6 +54,11 @@ impl Observer {
         inner.history.events.push(Event { at_ms, kind });
     }
 
+    /// A client has nothing left to do.
+    pub fn done(&self, client: &str) {
+        self.lock().progress.done(client);
+    }
+
     /// Whether nothing is left to happen, and since when.
     pub fn settled_since(&self) -> Option<SimMs> {
         self.lock().progress.settled_since()
@@ -88,6 +94,12 @@ fn frame(facts: &FrameFacts) -> Frame {
         code: if facts.is_response { facts.code } else { 0 },
         length: facts.bytes.len(),
         bytes: if READ_BY_ORACLES.contains(&request_code) { facts.bytes.clone() } else { Bytes::new() },
+    }
+}
+
+impl Sink for Observer {
+    fn append(&self, event: Event) {
+        self.record(event.at_ms, event.kind);
     }
 }
 

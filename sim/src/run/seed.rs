@@ -93,7 +93,7 @@ fn on_this_thread(run: &SeedRun) -> Outcome {
     let fingerprint = fingerprint(&history);
     let verdict = match run.until_ms {
         Some(_) => Verdict::default(),
-        None => oracles::judge(&history, &run.scenario.obligations()),
+        None => oracles::judge(&history),
     };
     Outcome { plan, unfired, history, fingerprint, verdict, sim_ms }
 }

@@ -77,6 +77,11 @@ impl Scenario {
         check::check(name, path, text, &file)
     }
 
+    /// When the last thing a human does happens, ms; 0 when nobody does anything.
+    pub fn last_operator_ms(&self) -> SimMs {
+        self.operators.iter().map(|step| step.at_ms).max().unwrap_or(0)
+    }
+
     /// A short digest of everything the scenario says; it tells whether two replays had the same scenario.
     pub fn digest(&self) -> String {
         // Plain values with string keys always serialize; should that ever change, the digest is that of the debug form.
