@@ -39,12 +39,6 @@ impl Arrivals {
             notify.notify_one();
         }
     }
-
-    /// How many requests wait.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.waiters.lock().unwrap_or_else(PoisonError::into_inner).values().map(BTreeMap::len).sum()
-    }
 }
 
 /// One waiting request; dropping it ends the wait.

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    model::route::{DataVersion, RegisterBrokerBody},
+    model::route::{DataVersion, RegisterBrokerBody, TopicTable},
     remoting::{
         Client, Command,
         code::{request, response},
@@ -115,7 +115,7 @@ impl Registration {
     async fn register(&self) -> Result<(), String> {
         let _turn = self.one_at_a_time.lock().await;
         let version = self.changed.load(Ordering::SeqCst);
-        let body = self.body(version).map_err(|error| error.to_string())?;
+        let body = self.body().map_err(|error| error.to_string())?;
         let mut result = Err("no name server is configured".to_owned());
         for name_server in &self.identity.name_servers {
             let request =
@@ -145,12 +145,18 @@ impl Registration {
         }
     }
 
-    fn body(&self, version: u64) -> Result<Vec<u8>, StoreError> {
-        let topics =
-            self.store.view()?.all_topics()?.into_iter().map(|row| (row.config.topic_name.clone(), row.config));
-        let counter = i64::try_from(version).unwrap_or(i64::MAX);
-        let version = DataVersion { timestamp: self.began_ms, counter, state_version: 0 };
-        Ok(RegisterBrokerBody::new(version, topics.collect()).to_json())
+    fn body(&self) -> Result<Vec<u8>, StoreError> {
+        let view = self.store.view()?;
+        let topics = view.all_topics()?.into_iter().map(|row| (row.config.topic_name.clone(), row.config));
+        // The log's last index never goes back, not even over a restart: a later table is never taken for an older one.
+        let counter = i64::try_from(view.last_index()?).unwrap_or(i64::MAX);
+        let table = TopicTable {
+            data_version: DataVersion { timestamp: self.began_ms, counter, state_version: 0 },
+            topic_config_table: topics.collect(),
+        };
+        let body = RegisterBrokerBody { topic_config_serialize_wrapper: table, ..RegisterBrokerBody::default() };
+        // Numbers, texts and maps of them always have a JSON form.
+        Ok(serde_json::to_vec(&body).unwrap_or_default())
     }
 
     async fn unregister(&self) {

@@ -13,12 +13,14 @@ mod clip;
 pub mod group;
 pub mod handle;
 pub mod java_hash;
+pub mod json_keys;
 pub mod message;
 mod message_codec;
 pub mod names;
 pub mod pop_info;
 pub mod properties;
 pub mod record;
+pub mod route;
 pub mod topic;
 
 pub use ack::AckBody;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    model::route::ClusterInfo,
+    model::route::{self, ClusterInfo},
     remoting::{Client, Command, code},
 };
 
@@ -58,7 +58,7 @@ impl Routes {
                 tracing::warn!(%name_server, code = answer.code, "route look-up refused");
                 continue;
             }
-            match ClusterInfo::parse(&answer.body) {
+            match route::from_json(&answer.body) {
                 Ok(cluster) => return self.learn(cluster),
                 Err(error) => tracing::warn!(%name_server, %error, "route look-up answered nonsense"),
             }

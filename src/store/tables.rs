@@ -179,6 +179,14 @@ pub trait Tables {
         Ok(found)
     }
 
+    /// Index of the log's last entry; 0 for an empty log.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn last_index(&self) -> Result<u64, StoreError> {
+        Ok(self.log()?.last()?.map_or(0, |(index, _)| index.value()))
+    }
+
     /// One record of the log.
     ///
     /// # Errors

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     CommitListener, FILE, Step, StoreConfig, StoreError, Txn,
     boxed_backend::BoxedBackend,
     step::WriteTables,
+    tables::Tables as _,
     tables::{BOUNDS, CHAINS, DUE, GROUPS, OFFSETS, QUEUES, TIMERS, TOPICS},
     tables::{EARLY_ACKS, EARLY_ACKS_UNTIL, LOG, META, PARKED, SET_ASIDE},
 };
@@ -75,8 +76,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
 }
 
 fn read_last_index(database: &Database) -> Result<u64, StoreError> {
-    let log = database.begin_read()?.open_table(LOG)?;
-    Ok(log.last()?.map_or(0, |(index, _)| index.value()))
+    super::View::new(database.begin_read()?).last_index()
 }
 
 /// A step in the queue, whatever its type.

@@ -12,6 +12,7 @@ mod image;
 mod lane;
 mod net;
 mod node;
+mod supervisor;
 pub mod tap;
 
 use std::{
@@ -31,7 +32,8 @@ pub(crate) use self::{
 };
 use self::{
     net::Net,
-    node::{Nodes, Order},
+    node::Nodes,
+    supervisor::Order,
     tap::{NodeEvent, Tap},
 };
 use crate::{
@@ -89,7 +91,7 @@ impl World {
                 orders,
             }),
         };
-        tokio::spawn(node::supervise(world.downgrade(), received));
+        tokio::spawn(supervisor::supervise(world.downgrade(), received));
         for (at_ms, strike) in schedule {
             world.schedule(at_ms, strike);
         }

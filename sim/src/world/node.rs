@@ -7,21 +7,20 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use madsim::task::NodeId;
 use pop_revive::seams::Host;
-use tokio::sync::mpsc;
 
 use super::{
-    WeakWorld, World,
+    World,
     clock::{Offset, SimClock},
     commit::Commits,
     connection::Parting,
     disk::{NodeDisk, Platters},
     lock,
     net::NodeNet,
+    supervisor::Task,
     tap::NodeEvent,
 };
 use crate::{plan::SimMs, random::Streams};
@@ -31,9 +30,6 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Asks one incarnation of a node to stop in order.
 pub type StopSignal = tokio_util::sync::CancellationToken;
-
-/// How long a node that was asked to stop may take before it is killed.
-const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// The shortest time between the end of an incarnation and the next: its tasks must be gone.
 const SHORTEST_DOWN_MS: SimMs = 1;
@@ -61,8 +57,15 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    fn new(node: NodeIndex, number: u64) -> Arc<Self> {
-        Arc::new(Self { node, number, alive: AtomicBool::new(true), stop: StopSignal::new() })
+    /// The incarnation before the first: a name that was only heard of.
+    fn unborn(node: NodeIndex) -> Arc<Self> {
+        Arc::new(Self { node, number: 0, alive: AtomicBool::new(false), stop: StopSignal::new() })
+    }
+
+    /// The incarnation after this one.
+    pub(super) fn next(&self) -> Arc<Self> {
+        let number = self.number + 1;
+        Arc::new(Self { node: self.node, number, alive: AtomicBool::new(true), stop: StopSignal::new() })
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -78,27 +81,27 @@ impl Life {
 
 type Boot = Arc<dyn Fn(Host, StopSignal) -> BoxFuture<()> + Send + Sync>;
 
-struct Node {
-    name: Arc<str>,
-    ip: Option<Arc<str>>,
-    id: Option<NodeId>,
-    boot: Option<Boot>,
-    life: Arc<Life>,
-    paused: bool,
+pub(super) struct Node {
+    pub(super) name: Arc<str>,
+    pub(super) ip: Option<Arc<str>>,
+    pub(super) id: Option<NodeId>,
+    pub(super) boot: Option<Boot>,
+    pub(super) life: Arc<Life>,
+    pub(super) paused: bool,
     /// Set while it is asked to stop: how long it stays away then.
-    stopping: Option<SimMs>,
+    pub(super) stopping: Option<SimMs>,
     /// Its boot future returned unasked; healing does not run it again.
-    finished: bool,
-    offset: Arc<Offset>,
-    platters: Arc<Platters>,
+    pub(super) finished: bool,
+    pub(super) offset: Arc<Offset>,
+    pub(super) platters: Arc<Platters>,
 }
 
 /// All nodes, in the order in which their names were first heard.
 #[derive(Default)]
 pub(super) struct Nodes {
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     /// The run is over: nobody starts again.
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 impl Nodes {
@@ -115,7 +118,7 @@ impl Nodes {
             ip: None,
             id: None,
             boot: None,
-            life: Life::new(index, 1),
+            life: Life::unborn(index),
             paused: false,
             stopping: None,
             finished: false,
@@ -157,56 +160,22 @@ impl Nodes {
     }
 }
 
-/// What the supervisor is asked to do, on a task of its own that no node's death can take along.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Order {
-    node: NodeIndex,
-    /// Obeyed only while this incarnation is the node's latest.
-    incarnation: u64,
-    task: Task,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Task {
-    /// Drop its tasks; then start the next incarnation after the given time, if any.
-    Bury(Option<SimMs>),
-    Restart(SimMs),
-    /// Kill it if it has not stopped by itself by the limit.
-    LimitStop,
-    Resume(SimMs),
-}
-
-/// Obeys orders until the world is gone.
-pub(super) async fn supervise(world: WeakWorld, mut orders: mpsc::UnboundedReceiver<Order>) {
-    while let Some(order) = orders.recv().await {
-        let Some(alive) = world.upgrade() else { return };
-        let after_ms = match order.task {
-            Task::Bury(down_ms) => {
-                alive.bury(order);
-                down_ms
-            }
-            Task::Restart(after_ms) | Task::Resume(after_ms) => Some(after_ms),
-            Task::LimitStop => Some(SimMs::try_from(STOP_LIMIT.as_millis()).unwrap_or(SimMs::MAX)),
-        };
-        if let Some(after_ms) = after_ms {
-            let wait = alive.sleep_until(alive.now() + Duration::from_millis(after_ms));
-            let world = world.clone();
-            tokio::spawn(async move {
-                wait.await;
-                if let Some(world) = world.upgrade() {
-                    world.obey(order);
-                }
-            });
-        }
-    }
-}
-
 impl World {
-    /// Adds a node; `ip` and `name` are both good as the host part of an address. A name is added once.
+    /// Adds a node; `ip` and `name` are both good as the host part of an address.
+    ///
+    /// # Panics
+    /// A node has that name or address already.
     pub fn add_node(&self, name: &str, ip: &str) {
         let mut nodes = lock(&self.inner.nodes);
+        let taken = nodes.resolve(name).or_else(|| nodes.resolve(ip)).is_some();
         let index = nodes.index(name, &self.inner.streams);
-        nodes.nodes[index.0].ip = Some(ip.into());
+        if !taken {
+            let node = &mut nodes.nodes[index.0];
+            node.ip = Some(ip.into());
+            node.life = node.life.next();
+        }
+        drop(nodes);
+        assert!(!taken, "the world has a node {name:?} or {ip} already");
     }
 
     /// The machine `node` as its current incarnation sees it; what it hands out fails or falls silent with it.
@@ -330,14 +299,14 @@ impl World {
     pub(super) fn revive_all(&self) {
         let indices = lock(&self.inner.nodes).indices();
         for index in indices {
-            let (life, paused, finished) = {
+            let (life, paused, resting) = {
                 let nodes = lock(&self.inner.nodes);
                 let node = &nodes.nodes[index.0];
-                (node.life.clone(), node.paused, node.finished)
+                (node.life.clone(), node.paused, node.finished || node.ip.is_none())
             };
             if life.is_alive() && paused {
                 self.resume(&life);
-            } else if !life.is_alive() && !finished {
+            } else if !life.is_alive() && !resting {
                 self.order(&life, Task::Restart(SHORTEST_DOWN_MS));
             }
         }
@@ -420,75 +389,5 @@ impl World {
         self.sever(life, parting);
         self.tap_node(&name, event);
         self.order(life, Task::Bury(down_ms.map(|ms| ms.max(SHORTEST_DOWN_MS))));
-    }
-
-    fn order(&self, life: &Life, task: Task) {
-        let order = Order { node: life.node, incarnation: life.number, task };
-        let _ = self.inner.orders.send(order); // the supervisor is gone only when the runtime is
-    }
-
-    fn bury(&self, order: Order) {
-        let id = {
-            let nodes = lock(&self.inner.nodes);
-            let node = &nodes.nodes[order.node.0];
-            node.id.filter(|_| node.life.number == order.incarnation)
-        };
-        if let Some(id) = id {
-            self.inner.handle.kill(id);
-        }
-    }
-
-    /// Does what an order asks for once its time has come.
-    fn obey(&self, order: Order) {
-        let life = self.life(order.node);
-        if life.number != order.incarnation {
-            return;
-        }
-        match order.task {
-            Task::Bury(_) | Task::Restart(_) => self.begin_next(&life),
-            Task::LimitStop => {
-                let stopping = lock(&self.inner.nodes).nodes[order.node.0].stopping;
-                if stopping.is_some() {
-                    self.crash(order.node, CrashKind::Kill, stopping);
-                }
-            }
-            Task::Resume(_) => self.resume(&life),
-        }
-    }
-
-    fn begin_next(&self, last: &Life) {
-        if last.is_alive() {
-            return;
-        }
-        let (name, id) = {
-            let mut nodes = lock(&self.inner.nodes);
-            if nodes.ended {
-                return;
-            }
-            let node = &mut nodes.nodes[last.node.0];
-            node.life = Life::new(last.node, last.number + 1);
-            node.finished = false;
-            (node.name.clone(), node.id)
-        };
-        self.tap_node(&name, NodeEvent::Started);
-        if let Some(id) = id {
-            self.inner.handle.restart(id);
-        }
-    }
-
-    fn resume(&self, life: &Life) {
-        let (name, id) = {
-            let mut nodes = lock(&self.inner.nodes);
-            let node = &mut nodes.nodes[life.node.0];
-            if !node.paused {
-                return;
-            }
-            node.paused = false;
-            (node.name.clone(), node.id)
-        };
-        if let Some(id) = id {
-            self.tap_node(&name, NodeEvent::Resumed);
-            self.inner.handle.resume(id);
-        }
     }
 }

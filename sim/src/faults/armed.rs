@@ -1,0 +1,255 @@
+//! A plan, armed: resolved to node indices, with the counters that say when each fault is due.
+
+use super::{Act, Blow, Strike, Verdict, is_open, latency::Latency, partition::Partition};
+use crate::{
+    plan::{Fault, Hits, Moment, Plan, Rpcs, SimMs, Window},
+    world::NodeIndex,
+};
+
+/// Which requests, by node index, and how many of them have left.
+#[derive(Debug)]
+struct Matcher {
+    from: Option<NodeIndex>,
+    to: Option<NodeIndex>,
+    code: Option<i32>,
+    seen: u64,
+}
+
+impl Matcher {
+    /// Counts the request when it matches; gives its ordinal among those that did.
+    fn count(&mut self, from: NodeIndex, to: NodeIndex, code: i32) -> Option<u64> {
+        let matches = self.from.is_none_or(|f| f == from)
+            && self.to.is_none_or(|t| t == to)
+            && self.code.is_none_or(|c| c == code);
+        self.seen += u64::from(matches);
+        matches.then_some(self.seen)
+    }
+}
+
+/// A disk sync at which something strikes.
+#[derive(Debug)]
+struct OnSync {
+    node: NodeIndex,
+    nth: u64,
+    after: bool,
+    strike: Strike,
+}
+
+/// The plan, resolved to node indices, with its counters.
+#[derive(Debug, Default)]
+pub(crate) struct Armed {
+    strikes: Vec<u64>,
+    healed: bool,
+    rpcs: Vec<(Matcher, Hits, Verdict)>,
+    on_request: Vec<(Matcher, u64, Strike)>,
+    on_sync: Vec<OnSync>,
+    partitions: Vec<Partition>,
+    latencies: Vec<Latency>,
+}
+
+impl Armed {
+    /// Arms `plan`; `index` gives the index of a node by name. Returns with it what strikes at a time.
+    pub(crate) fn new(plan: &Plan, mut index: impl FnMut(&str) -> NodeIndex) -> (Self, Vec<(SimMs, Strike)>) {
+        let mut armed = Self { strikes: vec![0; plan.faults.len()], ..Self::default() };
+        let mut schedule = Vec::new();
+        for (position, fault) in plan.faults.iter().enumerate() {
+            armed.arm(position, fault, &mut index, &mut schedule);
+        }
+        (armed, schedule)
+    }
+
+    fn arm(
+        &mut self,
+        fault: usize,
+        planned: &Fault,
+        index: &mut impl FnMut(&str) -> NodeIndex,
+        schedule: &mut Vec<(SimMs, Strike)>,
+    ) {
+        match planned {
+            Fault::Kill { node, when, down_ms } => {
+                let node = index(node);
+                self.arm_process(fault, node, when, Blow::Kill(node, *down_ms), index, schedule);
+            }
+            Fault::Crash { node, when, down_ms } => {
+                let node = index(node);
+                self.arm_process(fault, node, when, Blow::Crash(node, *down_ms), index, schedule);
+            }
+            Fault::Stop { node, when, down_ms } => {
+                let node = index(node);
+                self.arm_process(fault, node, when, Blow::Stop(node, *down_ms), index, schedule);
+            }
+            Fault::Pause { node, when, for_ms } => {
+                let node = index(node);
+                self.arm_process(fault, node, when, Blow::Pause(node, *for_ms), index, schedule);
+            }
+            Fault::Partition { from, to, one_way, window } => {
+                let (from, to) = (from.iter().map(|n| index(n)).collect(), to.iter().map(|n| index(n)).collect());
+                self.partitions.push(Partition { fault, from, to, one_way: *one_way, window: *window });
+                schedule_window(fault, "partition", *window, schedule);
+            }
+            Fault::Latency { from, to, window, min_ms, max_ms } => {
+                let (from, to) = (from.as_deref().map(&mut *index), to.as_deref().map(index));
+                let (min_ms, max_ms) = (*min_ms, *max_ms);
+                self.latencies.push(Latency { fault, from, to, window: *window, min_ms, max_ms });
+                schedule_window(fault, "latency", *window, schedule);
+            }
+            Fault::Reset { rpcs } => self.arm_rpcs(fault, rpcs, Act::Reset, index),
+            Fault::LostRequest { rpcs } => self.arm_rpcs(fault, rpcs, Act::LoseRequest, index),
+            Fault::LostAnswer { rpcs } => self.arm_rpcs(fault, rpcs, Act::LoseAnswer, index),
+            Fault::Answer { code, rpcs } => self.arm_rpcs(fault, rpcs, Act::Answer(*code), index),
+        }
+    }
+
+    fn arm_process(
+        &mut self,
+        fault: usize,
+        node: NodeIndex,
+        when: &Moment,
+        blow: Blow,
+        index: &mut impl FnMut(&str) -> NodeIndex,
+        schedule: &mut Vec<(SimMs, Strike)>,
+    ) {
+        let strike = Strike { fault, blow };
+        match when {
+            Moment::At(at_ms) => schedule.push((*at_ms, strike)),
+            Moment::BeforeSync(nth) => self.on_sync.push(OnSync { node, nth: *nth, after: false, strike }),
+            Moment::AfterSync(nth) => self.on_sync.push(OnSync { node, nth: *nth, after: true, strike }),
+            Moment::OnRequest { from, to, code, nth } => {
+                let matcher = matcher(from.as_deref(), to.as_deref(), *code, index);
+                self.on_request.push((matcher, *nth, strike));
+            }
+        }
+    }
+
+    fn arm_rpcs(&mut self, fault: usize, rpcs: &Rpcs, act: Act, index: &mut impl FnMut(&str) -> NodeIndex) {
+        let matcher = matcher(rpcs.from.as_deref(), rpcs.to.as_deref(), rpcs.code, index);
+        self.rpcs.push((matcher, rpcs.hits.clone(), Verdict { fault, act }));
+    }
+
+    /// Counts a request that leaves now. Gives the first network fault of the plan that hits it, and what strikes then.
+    pub(crate) fn judge(
+        &mut self,
+        now_ms: SimMs,
+        from: NodeIndex,
+        to: NodeIndex,
+        code: i32,
+    ) -> (Option<Verdict>, Vec<Strike>) {
+        if self.healed {
+            return (None, Vec::new());
+        }
+        let mut verdict = None;
+        for (matcher, hits, hit) in &mut self.rpcs {
+            let Some(nth) = matcher.count(from, to, code) else { continue };
+            let is_hit = match hits {
+                Hits::Nth(ordinals) => ordinals.contains(&nth),
+                Hits::During(window) => is_open(*window, now_ms),
+            };
+            if is_hit {
+                verdict = verdict.or(Some(*hit));
+            }
+        }
+        let mut strikes = Vec::new();
+        for (matcher, wanted, strike) in &mut self.on_request {
+            if matcher.count(from, to, code) == Some(*wanted) {
+                strikes.push(strike.clone());
+            }
+        }
+        (verdict, strikes)
+    }
+
+    pub(super) fn is_healed(&self) -> bool {
+        self.healed
+    }
+
+    /// Counts that a fault struck.
+    pub(super) fn struck(&mut self, fault: usize) {
+        self.strikes[fault] += 1;
+    }
+
+    /// Whether the fault still loses answers; counts the one it loses.
+    pub(crate) fn lose_answer(&mut self, fault: usize) -> bool {
+        if !self.healed {
+            self.strikes[fault] += 1;
+        }
+        !self.healed
+    }
+
+    /// Whether a partition lies between.
+    pub(crate) fn is_cut(&self, now_ms: SimMs, from: NodeIndex, to: NodeIndex) -> bool {
+        !self.healed && self.partitions.iter().any(|partition| partition.cuts(now_ms, from, to))
+    }
+
+    /// Whether a partition swallows what passes now; counts it.
+    pub(crate) fn swallows(&mut self, now_ms: SimMs, from: NodeIndex, to: NodeIndex) -> bool {
+        if self.healed {
+            return false;
+        }
+        let cut = self.partitions.iter().find(|partition| partition.cuts(now_ms, from, to));
+        if let Some(partition) = cut {
+            self.strikes[partition.fault] += 1;
+        }
+        cut.is_some()
+    }
+
+    /// The span a frame's latency is drawn from when a fault slows it; counts it.
+    pub(crate) fn slow(&mut self, now_ms: SimMs, from: NodeIndex, to: NodeIndex) -> Option<(SimMs, SimMs)> {
+        if self.healed {
+            return None;
+        }
+        let latency = self.latencies.iter().find(|latency| latency.slows(now_ms, from, to))?;
+        self.strikes[latency.fault] += 1;
+        Some((latency.min_ms, latency.max_ms))
+    }
+
+    pub(crate) fn before_sync(&self, node: NodeIndex, sync_no: u64) -> Vec<Strike> {
+        self.at_sync(node, sync_no, false)
+    }
+
+    pub(crate) fn after_sync(&self, node: NodeIndex, sync_no: u64) -> Vec<Strike> {
+        self.at_sync(node, sync_no, true)
+    }
+
+    fn at_sync(&self, node: NodeIndex, sync_no: u64, after: bool) -> Vec<Strike> {
+        let due = self.on_sync.iter().filter(|on| on.node == node && on.nth == sync_no && on.after == after);
+        due.map(|on| on.strike.clone()).collect()
+    }
+
+    /// The windows that are open, with what to say when they end.
+    pub(crate) fn open_windows(&self, now_ms: SimMs) -> Vec<(usize, String)> {
+        if self.healed {
+            return Vec::new();
+        }
+        let partitions = self.partitions.iter().filter(|p| is_open(p.window, now_ms));
+        let latencies = self.latencies.iter().filter(|l| is_open(l.window, now_ms));
+        let partitions = partitions.map(|p| (p.fault, "partition ends".to_owned()));
+        partitions.chain(latencies.map(|l| (l.fault, "latency ends".to_owned()))).collect()
+    }
+
+    /// Ends all faults; false when they had been ended before.
+    pub(crate) fn heal(&mut self) -> bool {
+        !std::mem::replace(&mut self.healed, true)
+    }
+
+    pub(crate) fn unfired(&self) -> Vec<usize> {
+        let unfired = self.strikes.iter().enumerate().filter(|(_, strikes)| **strikes == 0);
+        unfired.map(|(fault, _)| fault).collect()
+    }
+
+    pub(crate) fn fired(&self, fault: usize) -> u64 {
+        self.strikes.get(fault).copied().unwrap_or(0)
+    }
+}
+
+fn matcher(
+    from: Option<&str>,
+    to: Option<&str>,
+    code: Option<i32>,
+    index: &mut impl FnMut(&str) -> NodeIndex,
+) -> Matcher {
+    Matcher { from: from.map(&mut *index), to: to.map(index), code, seen: 0 }
+}
+
+fn schedule_window(fault: usize, word: &'static str, window: Window, schedule: &mut Vec<(SimMs, Strike)>) {
+    schedule.push((window.from_ms, Strike { fault, blow: Blow::WindowOpens(word) }));
+    schedule.push((window.to_ms, Strike { fault, blow: Blow::WindowCloses(word) }));
+}

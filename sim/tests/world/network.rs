@@ -1,0 +1,191 @@
+//! Connections, and what network faults do to them.
+
+use std::io::ErrorKind;
+
+use pop_sim::plan::{Fault, Hits, Rpcs, Window};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::rig::{call, dial, echo, kind, run, sleep, within};
+
+fn nth(code: i32, ordinals: &[u64]) -> Rpcs {
+    Rpcs { from: Some("a".into()), to: Some("b".into()), code: Some(code), hits: Hits::Nth(ordinals.to_vec()) }
+}
+
+fn partition(from: &str, to: &str, one_way: bool, from_ms: u64, to_ms: u64) -> Fault {
+    let window = Window { from_ms, to_ms };
+    Fault::Partition { from: vec![from.into()], to: vec![to.into()], one_way, window }
+}
+
+#[test]
+fn calls_are_answered_within_two_latencies() {
+    run(1, vec![], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        let before = world.now_ms();
+        for opaque in 0..100 {
+            assert_eq!(call(&mut stream, 11, opaque).await.unwrap(), 0);
+        }
+        let took = world.now_ms() - before;
+        assert!((40..400).contains(&took), "100 calls took {took} ms");
+        assert_eq!(log.count("request a→b #1 code 11 opaque 99 nth 100"), 1);
+        assert_eq!(log.count("response b→a #1 code 0 to 11 opaque 99 nth 100"), 1);
+        assert_eq!(log.count("delivered a→b"), 100);
+    });
+}
+
+#[test]
+fn a_lost_request_never_arrives_and_later_ones_do() {
+    run(2, vec![Fault::LostRequest { rpcs: nth(11, &[2]) }], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
+        assert_eq!(kind(call(&mut stream, 11, 2).await), ErrorKind::TimedOut);
+        assert_eq!(call(&mut stream, 11, 3).await.unwrap(), 0);
+        assert_eq!(log.count("delivered a→b #1 code 11 opaque 2"), 0);
+        assert_eq!((world.fired(0), world.unfired()), (1, vec![]));
+    });
+}
+
+#[test]
+fn a_lost_answer_belongs_to_a_request_that_was_served() {
+    run(3, vec![Fault::LostAnswer { rpcs: nth(11, &[2]) }], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
+        assert_eq!(kind(call(&mut stream, 11, 2).await), ErrorKind::TimedOut);
+        assert_eq!(call(&mut stream, 11, 3).await.unwrap(), 0);
+        assert_eq!(log.count("response b→a #1 code 0 to 11 opaque 2"), 1);
+        assert_eq!(log.count("delivered b→a #1 code 0 to 11 opaque 2"), 0);
+        assert_eq!(world.fired(0), 1);
+    });
+}
+
+#[test]
+fn a_planned_answer_comes_without_the_server() {
+    run(4, vec![Fault::Answer { code: 14, rpcs: nth(11, &[1]) }], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 14);
+        assert_eq!(call(&mut stream, 11, 2).await.unwrap(), 0);
+        assert_eq!((log.count("delivered a→b"), log.count("response")), (1, 1));
+    });
+}
+
+#[test]
+fn a_reset_breaks_both_ends_and_a_new_connection_works() {
+    run(5, vec![Fault::Reset { rpcs: nth(11, &[1]) }], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        assert_eq!(kind(call(&mut stream, 11, 1).await), ErrorKind::ConnectionReset);
+        assert_eq!(kind(stream.write_all(b"x").await), ErrorKind::ConnectionReset);
+        assert_eq!(call(&mut dial(&world).await.unwrap(), 11, 2).await.unwrap(), 0);
+        assert_eq!(log.count("delivered a→b"), 1);
+    });
+}
+
+#[test]
+fn faults_by_time_hit_what_leaves_in_their_window() {
+    let rpcs = Rpcs { from: None, to: None, code: None, hits: Hits::During(Window { from_ms: 100, to_ms: 2_000 }) };
+    run(6, vec![Fault::LostRequest { rpcs }], |world, _| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
+        sleep(100).await;
+        assert_eq!(kind(call(&mut stream, 12, 2).await), ErrorKind::TimedOut);
+        sleep(1_000).await;
+        assert_eq!(call(&mut stream, 11, 3).await.unwrap(), 0);
+        assert_eq!(world.fired(0), 1);
+    });
+}
+
+#[test]
+fn a_partition_is_silent_and_ends_with_a_reset_of_what_lost_something() {
+    run(7, vec![partition("a", "b", false, 100, 3_000)], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut broken = dial(&world).await.unwrap();
+        let mut idle = dial(&world).await.unwrap();
+        sleep(100).await;
+        assert_eq!(kind(call(&mut broken, 11, 1).await), ErrorKind::TimedOut);
+        assert_eq!(dial(&world).await.err().map(|e| e.kind()), Some(ErrorKind::TimedOut));
+        sleep(1_000).await;
+        assert_eq!(kind(call(&mut broken, 11, 2).await), ErrorKind::ConnectionReset);
+        assert_eq!(call(&mut idle, 11, 3).await.unwrap(), 0);
+        assert_eq!((log.count("partition begins"), log.count("partition ends")), (1, 1));
+    });
+}
+
+#[test]
+fn a_one_way_partition_lets_the_request_pass_and_swallows_the_answer() {
+    run(8, vec![partition("b", "a", true, 100, 3_000)], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        sleep(100).await;
+        assert_eq!(kind(call(&mut stream, 11, 1).await), ErrorKind::TimedOut);
+        assert_eq!((log.count("delivered a→b"), log.count("delivered b→a")), (1, 0));
+        world.heal();
+        assert_eq!(kind(call(&mut stream, 11, 2).await), ErrorKind::ConnectionReset);
+        assert_eq!(call(&mut dial(&world).await.unwrap(), 11, 3).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_latency_fault_slows_one_direction() {
+    let window = Window { from_ms: 0, to_ms: 10_000 };
+    let slow = Fault::Latency { from: Some("a".into()), to: None, window, min_ms: 300, max_ms: 400 };
+    run(9, vec![slow], |world, _| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        let before = world.now_ms();
+        assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
+        let took = world.now_ms() - before;
+        assert!((300..=403).contains(&took), "took {took} ms");
+    });
+}
+
+#[test]
+fn a_writer_waits_for_a_reader_that_does_not_read() {
+    run(10, vec![], |world, _| async move {
+        let mut listener = world.host("b").transport.bind("b:0").await.unwrap();
+        let address = listener.local_address();
+        let mut writer = world.host("a").transport.connect(&address).await.unwrap();
+        let (mut reader, _) = listener.accept().await.unwrap();
+        let megabyte = vec![1; 1 << 20];
+        for _ in 0..8 {
+            writer.write_all(&megabyte).await.unwrap();
+            writer.flush().await.unwrap();
+        }
+        assert_eq!(kind(within(1_000, writer.write_all(&megabyte)).await), ErrorKind::TimedOut);
+        let mut read = vec![0; 1 << 20];
+        reader.read_exact(&mut read).await.unwrap();
+        writer.write_all(&megabyte).await.unwrap();
+        writer.shutdown().await.unwrap();
+        let rest = tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut read).await.unwrap();
+        assert_eq!(rest, 8 << 20);
+    });
+}
+
+#[test]
+fn bad_addresses_are_told_apart() {
+    run(11, vec![], |world, _| async move {
+        let net = world.host("a").transport;
+        let refused = |address: &'static str| {
+            let net = net.clone();
+            async move { net.connect(address).await.err().unwrap().kind() }
+        };
+        assert_eq!(refused("b:81").await, ErrorKind::ConnectionRefused);
+        assert_eq!(refused("10.9.9.9:80").await, ErrorKind::HostUnreachable);
+        assert_eq!(refused("nonsense").await, ErrorKind::InvalidInput);
+        let _kept = net.bind("a:80").await.unwrap();
+        assert_eq!(net.bind("0.0.0.0:80").await.err().unwrap().kind(), ErrorKind::AddrInUse);
+        assert_eq!(net.bind("b:80").await.err().unwrap().kind(), ErrorKind::AddrNotAvailable);
+    });
+}

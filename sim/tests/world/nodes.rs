@@ -1,0 +1,261 @@
+//! Processes: kill, stop, pause, healing, clocks, and the same run twice.
+
+use std::{
+    io::ErrorKind,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use pop_sim::{
+    plan::{Fault, Hits, Moment, Rpcs, Window},
+    world::{BoxFuture, CrashKind, clock::EPOCH_MS},
+};
+
+use crate::rig::{call, dial, echo, kind, run, sleep, within};
+
+fn on_request(nth: u64) -> Moment {
+    Moment::OnRequest { from: Some("a".into()), to: Some("b".into()), code: Some(11), nth }
+}
+
+#[test]
+fn a_killed_node_resets_then_refuses_then_comes_back() {
+    let kill = Fault::Kill { node: "b".into(), when: Moment::At(100), down_ms: 1_000 };
+    run(1, vec![kill], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
+        sleep(100).await;
+        assert!(!world.is_up("b"));
+        assert_eq!(kind(call(&mut stream, 11, 2).await), ErrorKind::ConnectionReset);
+        assert_eq!(dial(&world).await.err().map(|e| e.kind()), Some(ErrorKind::ConnectionRefused));
+        sleep(1_000).await;
+        assert!(world.is_up("b"));
+        assert_eq!(call(&mut dial(&world).await.unwrap(), 11, 3).await.unwrap(), 0);
+        assert_eq!((log.count("node b Started"), log.count("node b Killed")), (2, 1));
+    });
+}
+
+#[test]
+fn a_node_killed_behind_a_partition_is_silent() {
+    let window = Window { from_ms: 50, to_ms: 5_000 };
+    let cut = Fault::Partition { from: vec!["a".into()], to: vec!["b".into()], one_way: false, window };
+    let kill = Fault::Kill { node: "b".into(), when: Moment::At(100), down_ms: 1_000 };
+    run(2, vec![cut, kill], |world, _| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        sleep(200).await;
+        assert_eq!(kind(call(&mut stream, 11, 1).await), ErrorKind::TimedOut);
+        sleep(5_000).await;
+        assert_eq!(kind(call(&mut stream, 11, 2).await), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn a_kill_on_a_request_strikes_before_the_answer() {
+    let kill = Fault::Kill { node: "b".into(), when: on_request(2), down_ms: 10 };
+    run(3, vec![kill], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
+        assert_eq!(kind(call(&mut stream, 11, 2).await), ErrorKind::ConnectionReset);
+        sleep(20).await;
+        assert_eq!(call(&mut dial(&world).await.unwrap(), 11, 3).await.unwrap(), 0);
+        assert_eq!(log.count("response"), 2);
+        assert_eq!(world.fired(0), 1);
+    });
+}
+
+#[test]
+fn a_caller_killed_by_its_own_request_is_dropped_with_it() {
+    let kill = Fault::Kill { node: "a".into(), when: on_request(1), down_ms: 1_000 };
+    run(4, vec![kill], |world, log| async move {
+        world.start("b", echo);
+        let answered = Arc::new(AtomicBool::new(false));
+        let told = answered.clone();
+        let dials = world.clone();
+        world.start("a", move |_, _| {
+            let (world, told) = (dials.clone(), told.clone());
+            Box::pin(async move {
+                sleep(5).await;
+                let mut stream = dial(&world).await.unwrap();
+                let _ = call(&mut stream, 11, 1).await;
+                told.store(true, Ordering::Relaxed);
+            })
+        });
+        sleep(500).await;
+        assert!(!answered.load(Ordering::Relaxed) && !world.is_up("a"));
+        assert_eq!(log.count("delivered a→b"), 1);
+        sleep(1_000).await;
+        assert!(answered.load(Ordering::Relaxed));
+    });
+}
+
+#[test]
+fn a_paused_node_hears_later_what_was_sent_meanwhile() {
+    let pause = Fault::Pause { node: "b".into(), when: Moment::At(100), for_ms: 500 };
+    run(5, vec![pause], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        sleep(100).await;
+        assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
+        assert!((600..610).contains(&world.now_ms()), "at {}", world.now_ms());
+        assert_eq!((log.count("node b Paused"), log.count("node b Resumed")), (1, 1));
+    });
+}
+
+#[test]
+fn a_node_asked_to_stop_ends_by_itself_and_is_started_again() {
+    let stop = Fault::Stop { node: "b".into(), when: Moment::At(100), down_ms: 1_000 };
+    run(6, vec![stop], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
+        sleep(100).await;
+        assert_eq!(log.count("node b Stopped"), 1);
+        assert!(!world.is_up("b") && call(&mut stream, 11, 2).await.is_err());
+        sleep(1_000).await;
+        assert_eq!(call(&mut dial(&world).await.unwrap(), 11, 3).await.unwrap(), 0);
+        assert_eq!(log.count("node b Killed"), 0);
+    });
+}
+
+#[test]
+fn a_node_that_does_not_stop_is_killed_after_the_limit() {
+    let stop = Fault::Stop { node: "b".into(), when: Moment::At(100), down_ms: 1_000 };
+    run(7, vec![stop], |world, log| async move {
+        world.start("b", |_, _| Box::pin(std::future::pending()));
+        sleep(30_000).await;
+        assert!(world.is_up("b"));
+        sleep(200).await;
+        assert!(!world.is_up("b"));
+        sleep(1_000).await;
+        assert!(world.is_up("b"));
+        assert_eq!((log.count("node b Killed"), log.count("node b Started")), (1, 2));
+    });
+}
+
+#[test]
+fn healing_ends_every_fault_and_disarms_the_rest() {
+    let at = |ms| Moment::At(ms);
+    let all = Rpcs { from: None, to: None, code: None, hits: Hits::During(Window { from_ms: 0, to_ms: u64::MAX }) };
+    let faults = vec![
+        Fault::Kill { node: "b".into(), when: at(10), down_ms: 1_000_000 },
+        Fault::Pause { node: "a".into(), when: at(10), for_ms: 1_000_000 },
+        Fault::LostRequest { rpcs: all },
+        Fault::Kill { node: "b".into(), when: at(1_000), down_ms: 10 },
+    ];
+    run(8, faults, |world, log| async move {
+        world.start("b", echo);
+        world.start("a", |_, _| Box::pin(std::future::pending()));
+        sleep(20).await;
+        assert!(!world.is_up("b"));
+        world.heal();
+        sleep(5).await;
+        assert!(world.is_up("b"));
+        assert_eq!(call(&mut dial(&world).await.unwrap(), 11, 1).await.unwrap(), 0);
+        assert_eq!(log.count("node a Resumed"), 1);
+        sleep(2_000).await;
+        assert!(world.is_up("b"));
+        assert_eq!(world.unfired(), [2, 3]);
+    });
+}
+
+#[test]
+fn a_node_taken_down_by_hand_waits_for_its_restart() {
+    run(9, vec![], |world, _| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        world.crash_now("b", CrashKind::Kill);
+        sleep(10_000).await;
+        assert!(!world.is_up("b"));
+        world.restart("b");
+        sleep(5).await;
+        assert_eq!(call(&mut dial(&world).await.unwrap(), 11, 1).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn tasks_of_a_dead_incarnation_do_nothing_more() {
+    run(10, vec![], |world, _| async move {
+        let ticks = Arc::new(AtomicU64::new(0));
+        let counts = ticks.clone();
+        world.start("b", move |_, _| -> BoxFuture<()> {
+            let ticks = counts.clone();
+            Box::pin(async move {
+                loop {
+                    sleep(10).await;
+                    ticks.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        });
+        sleep(95).await;
+        world.crash_now("b", CrashKind::PowerLoss);
+        sleep(1_000).await;
+        assert_eq!(ticks.load(Ordering::Relaxed), 9);
+    });
+}
+
+#[test]
+fn a_clock_sleeps_exactly_and_notices_a_step() {
+    run(11, vec![], |world, _| async move {
+        let clock = world.host("a").clock;
+        assert_eq!(clock.now_ms(), EPOCH_MS);
+        clock.sleep_until_ms(EPOCH_MS + 7_777).await;
+        assert_eq!((clock.now_ms(), world.now_ms()), (EPOCH_MS + 7_777, 7_777));
+        let stepped = world.clone();
+        tokio::spawn(async move {
+            sleep(1_000).await;
+            stepped.step("a", 60_000);
+        });
+        clock.sleep_until_ms(EPOCH_MS + 50_000).await;
+        assert_eq!(world.now_ms(), 8_777);
+        assert_eq!(world.host("b").clock.now_ms(), EPOCH_MS + 8_777);
+        world.step("a", -120_000);
+        assert!(within(1_000, clock.sleep_until_ms(EPOCH_MS)).await.is_err());
+    });
+}
+
+#[test]
+fn the_same_seed_gives_the_same_log() {
+    let once = |seed| {
+        let faults = vec![
+            Fault::Kill { node: "b".into(), when: on_request(20), down_ms: 50 },
+            Fault::Crash { node: "b".into(), when: Moment::At(250), down_ms: 50 },
+            Fault::Latency {
+                from: None,
+                to: Some("a".into()),
+                window: Window { from_ms: 200, to_ms: 300 },
+                min_ms: 5,
+                max_ms: 50,
+            },
+        ];
+        run(seed, faults, |world, log| async move {
+            world.start("b", echo);
+            let mut callers = Vec::new();
+            for caller in 0..3 {
+                let world = world.clone();
+                callers.push(tokio::spawn(async move {
+                    for opaque in 0..100 {
+                        let Ok(mut stream) = dial(&world).await else { continue };
+                        let _ = call(&mut stream, 11, caller * 1_000 + opaque).await;
+                    }
+                }));
+            }
+            for caller in callers {
+                caller.await.unwrap();
+            }
+            assert_eq!(world.unfired(), Vec::<usize>::new());
+            log.lines()
+        })
+    };
+    let first = once(42);
+    assert_eq!(first, once(42));
+    assert_ne!(first, once(43));
+}
