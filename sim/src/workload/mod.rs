@@ -26,5 +26,7 @@ mod fake_broker;
 mod producer_tests;
 
 pub use client::WireClient;
+pub use operator::{SetupError, setup};
+pub use producer::Begun;
 pub use recorder::{Recorder, Sink};
 pub use route::{Endpoint, Route};

@@ -1,6 +1,12 @@
 //! A producer: sends its messages spread over its span, each of them once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use pop_revive::{
@@ -28,16 +34,22 @@ use crate::{
 /// Pause between two look-ups while there is nowhere to send to.
 const ROUTE_RETRY: Duration = Duration::from_secs(1);
 
+/// How many messages a producer has begun to send. It outlives the producer's process, so that one that is killed and
+/// started again goes on where it was.
+#[derive(Debug, Clone, Default)]
+pub struct Begun(Arc<AtomicU32>);
+
 /// Runs the producer until every message was sent or `stop` fires; a send under way comes to its end first.
 ///
 /// What is sent when is drawn before anything happens, so that it does not depend on how earlier sends went. A message is
-/// never sent again: when its send is unknown it stays unknown. One that finds no route before `stop` is never sent.
+/// never sent again, not even by the process that follows a killed one: when its send is unknown it stays unknown. One that finds no route before `stop` is never sent.
 pub async fn run(
     host: Host,
     spec: Producer,
     name_servers: Vec<String>,
     mut rng: ChaCha8Rng,
     recorder: Recorder,
+    begun: Begun,
     stop: CancellationToken,
 ) {
     let client = WireClient::new(&host, &spec.name, name_servers);
@@ -46,10 +58,14 @@ pub async fn run(
     for number in 0..sender.spec.messages {
         let due_ms = due_ms(&sender.spec, number, &mut rng);
         let message = Outgoing::new(&sender.spec, number, &mut rng);
+        if number < begun.0.load(Ordering::Relaxed) {
+            continue; // drawn all the same: what follows must not depend on restarts
+        }
         let wait = Duration::from_millis(due_ms.saturating_sub(sender.recorder.now_ms()));
         if !pause(&sender.stop, wait).await {
             break;
         }
+        begun.0.store(number + 1, Ordering::Relaxed);
         let sender = Arc::clone(&sender);
         tokio::spawn(async move { sender.send(message).await });
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     body::ledger_of,
     fake_broker::{FakeBroker, TestWorld, route, success},
-    producer::run,
+    producer::{Begun, run},
 };
 use crate::{
     history::{Event, EventKind, Seen, Sent},
@@ -45,8 +45,12 @@ fn stored(request: &Command) -> Command {
 }
 
 async fn produce(world: &TestWorld, seed: u64, stop: CancellationToken) -> Vec<Sent> {
+    produce_on(world, seed, Begun::default(), stop).await
+}
+
+async fn produce_on(world: &TestWorld, seed: u64, begun: Begun, stop: CancellationToken) -> Vec<Sent> {
     let rng = Streams::new(seed).stream("workload/producer-1");
-    run(world.host(), spec(), vec!["b:1".into()], rng, world.recorder(), stop).await;
+    run(world.host(), spec(), vec!["b:1".into()], rng, world.recorder(), begun, stop).await;
     world
         .kinds()
         .into_iter()
@@ -95,6 +99,21 @@ async fn nothing_is_sent_twice_whatever_comes_of_it() {
     assert_eq!(sent[0].seen, Seen::Refused { code: 2, remark: "later".into() });
     assert_eq!(sent[1].seen, Seen::Unknown { cause: "timeout".into() });
     assert_eq!((sent.len(), broker.requests(request::SEND_MESSAGE_V2).len()), (4, 4));
+}
+
+#[tokio::test]
+async fn one_started_again_goes_on_where_it_was() {
+    let world = TestWorld::new();
+    let script = |request: &Command, _| (request.code == request::SEND_MESSAGE_V2).then(|| stored(request));
+    let (broker, _server) = FakeBroker::start(&world, "b", Box::new(script)).await;
+    let begun = Begun::default();
+    let stop = CancellationToken::new();
+    let first_life = tokio::time::timeout(Duration::from_secs(14), produce_on(&world, 1, begun.clone(), stop.clone()));
+    assert!(first_life.await.is_err());
+    let sent = produce_on(&world, 1, begun, stop).await;
+    let names: Vec<String> = sent.iter().map(|sent| sent.ledger.to_string()).collect();
+    assert_eq!(names, [0, 1, 2, 3].map(|number| format!("producer-1#{number:06}")));
+    assert_eq!(broker.requests(request::SEND_MESSAGE_V2).len(), 4);
 }
 
 #[tokio::test]
