@@ -240,10 +240,9 @@ fn policy(f: &mut Findings, entry: Option<&PolicyEntry>) -> Policy {
 
 fn network(f: &mut Findings, entry: Option<&NetworkEntry>) -> Network {
     let Some(entry) = entry else { return Network { min_ms: 1, max_ms: 5 } };
-    let (min, max) = (&entry.latency.get().min, &entry.latency.get().max);
-    let min_ms = f.time("network.latency.min", min, Zero::Accepted);
-    let max_ms = f.time("network.latency.max", max, Zero::Accepted);
-    f.forward("network.latency.max", max.span(), ("min", "max"), (min_ms, max_ms), |ms| spell(*ms));
+    let latency = entry.latency.get();
+    let keys = ("network.latency.min", "network.latency.max");
+    let (min_ms, max_ms) = f.min_max(keys, &latency.min, &latency.max);
     Network { min_ms, max_ms }
 }
 

@@ -285,9 +285,7 @@ impl Entry<'_, '_, '_> {
         let (from, to) = (self.end("fault.from", &raw.from), self.end("fault.to", &raw.to));
         let window = self.window();
         let (Some(min), Some(max)) = (&raw.min, &raw.max) else { return self.missing("`min` and `max`") };
-        let min_ms = self.f.time("fault.min", min, Zero::Accepted);
-        let max_ms = self.f.time("fault.max", max, Zero::Refused);
-        self.f.forward("fault.max", max.span(), ("min", "max"), (min_ms, max_ms), |ms| spell(*ms));
+        let (min_ms, max_ms) = self.f.min_max(("fault.min", "fault.max"), min, max);
         Some(FaultKind::Latency { from, to, window: window?, min_ms, max_ms })
     }
 
