@@ -178,7 +178,7 @@ impl<'a> Findings<'a> {
             Ok(parsed) if parsed.subsec_nanos() % 1_000_000 != 0 => "finer than a millisecond".to_owned(),
             Ok(parsed) => match SimMs::try_from(parsed.as_millis()) {
                 Ok(0) if zero == Zero::Refused => {
-                    self.report(key, span, Problem::Empty { what: "a time of zero", accepted: "1ms and more" });
+                    self.report(key, span, Problem::Empty { what: "the span", accepted: "1ms and more" });
                     return None;
                 }
                 Ok(ms) if ms <= LONGEST_MS => return Some(ms),
