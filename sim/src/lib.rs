@@ -13,6 +13,7 @@ pub mod oracles;
 pub mod plan;
 pub mod random;
 pub mod run;
+pub mod sabotages;
 pub mod scenario;
 pub mod schedule;
 pub mod workload;
