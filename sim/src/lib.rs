@@ -5,4 +5,6 @@ compile_error!("pop-sim runs under simulation only: build it with `--cfg madsim`
 
 pub mod evidence;
 pub mod history;
+pub mod ledger;
+pub mod oracles;
 pub mod plan;
