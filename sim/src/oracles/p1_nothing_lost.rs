@@ -223,3 +223,138 @@ impl<'h> Settling<'_, 'h> {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::{
+        evidence::{Fact, GoneProof, Outcome, Position},
+        history::{AckVerdict, EventKind, Seen},
+        oracles::fixture::{Story, at, chain, message},
+    };
+
+    /// One message, popped once.
+    fn popped() -> (Story, crate::evidence::ChainFact) {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let chain = story.pop("t", 0, 1, 0);
+        story.wait(10);
+        (story, chain)
+    }
+
+    #[test]
+    fn an_acked_message_is_settled() {
+        let (mut story, chain) = popped();
+        story.absorb(&chain, 1, 0);
+        let verdict = story.holds();
+        assert_eq!((verdict.counts.sent, verdict.counts.acked, verdict.counts.lost), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_revived_message_is_settled_by_its_copy_alone() {
+        let (mut story, first) = popped();
+        story.wait(10_000).revive(&first, 0, 1, 1);
+        story.breaks("P1", "a/%RETRY%g_t/0/0 was never popped");
+
+        let (mut story, first) = popped();
+        story.wait(10_000).revive(&first, 0, 1, 1).wait(10);
+        let second = story.pop("%RETRY%g_t", 0, 1, 1);
+        story.absorb(&second, 1, 1);
+        assert!(story.holds().reached.contains("revived"));
+    }
+
+    #[test]
+    fn a_copy_that_is_on_no_disk_is_a_loss() {
+        let (mut story, chain) = popped();
+        story.durable("a", vec![chain.revived("%RETRY%g_t", -1).fact()]);
+        story.breaks("P1", "is on no disk");
+    }
+
+    #[test]
+    fn a_message_nobody_popped_is_lost() {
+        let mut story = Story::new();
+        story.send(1, 0);
+        story.breaks("P1", "a/t/0/0 was never popped");
+    }
+
+    #[test]
+    fn a_message_that_the_filter_leaves_out_is_not_owed() {
+        let mut story = Story::new();
+        story.obligations.groups[0].tag_filter = "B".into();
+        story.send(1, 0);
+        story.holds();
+    }
+
+    #[test]
+    fn a_copy_without_a_route_is_lost() {
+        let (mut story, first) = popped();
+        story.history.events.retain(|event| !matches!(&event.kind, EventKind::Request(it) if &*it.from == "a"));
+        story.wait(10_000).revive(&first, 0, 1, 1);
+        story.breaks("P1", "a never registered topic t");
+    }
+
+    #[test]
+    fn an_end_as_acked_needs_an_ack() {
+        let (mut story, chain) = popped();
+        story.durable("a", vec![chain.ended(Outcome::Acked).fact()]);
+        story.breaks("P1", "nobody acked it");
+
+        let (mut story, chain) = popped();
+        story.durable("a", vec![chain.clone().ended(Outcome::Acked).fact()]);
+        story.ack(&chain, 1, 0, Seen::Unknown { cause: "timeout".into() });
+        assert!(story.holds().reached.contains("ack-unknown"));
+    }
+
+    #[test]
+    fn gone_needs_a_proof_that_the_disk_bears_out() {
+        let (mut story, chain) = popped();
+        let proof = GoneProof::BelowMinimum { minimum: 9 };
+        story.durable("a", vec![chain.ended(Outcome::Gone(proof)).fact()]);
+        story.breaks("P1", "does not bear out");
+
+        let (mut story, chain) = popped();
+        let epoch = Position { term: 1, index: 3 };
+        let again = Fact::Topic { name: "t".into(), perm: 6, read_queues: 1, write_queues: 1, epoch };
+        let gone = chain.ended(Outcome::Gone(GoneProof::TopicRecreated { epoch }));
+        story.durable("a", vec![again]).durable("a", vec![gone.fact()]);
+        story.holds();
+    }
+
+    #[test]
+    fn a_dead_letter_counts_once_the_limit_is_reached() {
+        let (mut story, chain) = popped();
+        let copy = crate::evidence::CopyPlace { topic: "%DLQ%g".into(), queue: 0, offset: 0 };
+        let dead = Fact::Message(message("%DLQ%g", 0, 1, 1));
+        story.durable("a", vec![dead, chain.ended(Outcome::DeadLettered(copy)).fact()]);
+        story.obligations.groups[0].reconsume_limit = 0;
+        story.holds();
+        story.obligations.groups[0].reconsume_limit = 1;
+        story.breaks("P1", "a dead letter after 0 revivals, the limit is 1");
+    }
+
+    #[test]
+    fn a_send_without_a_durable_message_is_lost() {
+        let mut story = Story::new();
+        let call = story.ask_send(1);
+        story.answer_send(call, 1, 0);
+        story.breaks("P1", "no disk holds it");
+    }
+
+    #[test]
+    fn a_chain_handed_to_nobody_is_a_loss() {
+        let (mut story, mut chain) = popped();
+        chain.state = crate::evidence::ChainState::Moved { to: "b".into() };
+        story.durable("a", vec![chain.fact()]);
+        story.breaks("P1", "whose disk does not know it");
+    }
+
+    #[test]
+    fn a_late_ack_does_not_settle_what_was_revived() {
+        let (mut story, first) = popped();
+        story.wait(10_000).revive(&first, 0, 1, 1);
+        story.ack(&first, 1, 0, Seen::Ok(AckVerdict::TooLate));
+        let verdict = story.judge();
+        assert_eq!(verdict.counts.lost, 1);
+        assert!(verdict.reached.contains("late-ack"));
+        assert_eq!(at(0), chain("t", 0, 0).id.pop_time);
+    }
+}

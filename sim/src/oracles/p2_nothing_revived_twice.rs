@@ -84,3 +84,72 @@ fn timers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::{
+        evidence::Fact,
+        oracles::fixture::{Story, message},
+    };
+
+    fn revived() -> Story {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let first = story.pop("t", 0, 1, 0);
+        story.wait(10_000).revive(&first, 0, 1, 1).wait(10);
+        let second = story.pop("%RETRY%g_t", 0, 1, 1);
+        story.absorb(&second, 1, 1);
+        story
+    }
+
+    #[test]
+    fn one_copy_is_right() {
+        revived().holds();
+    }
+
+    #[test]
+    fn a_second_copy_is_not_on_any_disk() {
+        let mut story = revived();
+        story.durable("b", vec![Fact::Message(message("%RETRY%g_t", 0, 1, 1))]);
+        story.breaks("P2", "copy 1 for g exists as");
+    }
+
+    #[test]
+    fn a_dead_letter_beside_a_retry_copy_is_one_too_many() {
+        let mut story = revived();
+        story.durable("a", vec![Fact::Message(message("%DLQ%g", 0, 1, 1))]);
+        story.breaks("P2", "copy 1 for g exists as");
+    }
+
+    #[test]
+    fn a_copy_needs_its_chain() {
+        let mut story = revived();
+        story.durable("a", vec![Fact::Message(message("%RETRY%g_t", 1, 1, 2))]);
+        story.breaks("P2", "was made by no chain");
+    }
+
+    #[test]
+    fn a_message_leaves_once() {
+        let mut story = revived();
+        story.hand_out(&message("t", 0, 1, 0));
+        story.breaks("P2", "handed to g at");
+    }
+
+    #[test]
+    fn a_timer_fires_once() {
+        let mut story = Story::new();
+        let fired = Fact::TimerFired { due_ms: 1, index: 2, record: 0 };
+        story.durable("a", vec![fired.clone()]);
+        story.holds();
+        story.durable("a", vec![fired]);
+        story.breaks("P2", "fired a second time");
+    }
+
+    #[test]
+    fn a_send_has_one_root() {
+        let mut story = revived();
+        story.durable("a", vec![Fact::Message(message("t", 1, 1, 0))]);
+        story.breaks("P2", "sent 1 times, stored as");
+    }
+}

@@ -75,3 +75,61 @@ fn is_on_its_way(ledger: &Ledger<'_>, ack: &Acked, stamp: &LedgerId, event: usiz
     };
     copied || is_gone()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::{
+        evidence::ChainFact,
+        history::{AckVerdict, Seen},
+        oracles::fixture::{Story, message},
+    };
+
+    fn popped() -> (Story, ChainFact) {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let chain = story.pop("t", 0, 1, 0);
+        story.wait(10);
+        (story, chain)
+    }
+
+    #[test]
+    fn repeated_acks_that_hear_the_same_are_right() {
+        let (mut story, chain) = popped();
+        story.absorb(&chain, 1, 0).ack(&chain, 1, 0, Seen::Ok(AckVerdict::Absorbed));
+        assert!(story.holds().reached.contains("repeated-ack"));
+    }
+
+    #[test]
+    fn answers_must_not_differ() {
+        let (mut story, chain) = popped();
+        story.absorb(&chain, 1, 0).ack(&chain, 1, 0, Seen::Ok(AckVerdict::TooLate));
+        story.breaks("P3", "heard Absorbed, then TooLate");
+    }
+
+    #[test]
+    fn nothing_is_copied_after_an_ack() {
+        let (mut story, chain) = popped();
+        story.absorb(&chain, 1, 0).wait(10_000).revive(&chain, 0, 1, 1);
+        story.breaks("P3", "copy 1 exists as");
+    }
+
+    #[test]
+    fn nothing_is_delivered_after_an_ack() {
+        let (mut story, chain) = popped();
+        story.absorb(&chain, 1, 0).wait(10).hand_out(&message("t", 0, 1, 0));
+        story.breaks("P3", "delivered again afterwards");
+    }
+
+    #[test]
+    fn too_late_needs_a_copy() {
+        let (mut story, chain) = popped();
+        story.ack(&chain, 1, 0, Seen::Ok(AckVerdict::TooLate));
+        story.breaks("P3", "neither on its way again nor gone");
+
+        let (mut story, first) = popped();
+        story.wait(10_000).revive(&first, 0, 1, 1).ack(&first, 1, 0, Seen::Ok(AckVerdict::TooLate));
+        let second = story.wait(10).pop("%RETRY%g_t", 0, 1, 1);
+        story.absorb(&second, 1, 1).holds();
+    }
+}

@@ -156,3 +156,134 @@ fn sole_reader<'h>(lives: &[&ChainLife<'h>], event: usize) -> Option<&'h ChainFa
     let reader = readers.next()?;
     readers.next().is_none().then_some(reader)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::{
+        evidence::{ChainFact, Outcome},
+        oracles::fixture::{Story, chain},
+    };
+
+    /// `b` is home of a chain about `a`'s message; the time is when it is due.
+    fn due() -> (Story, ChainFact) {
+        let mut story = Story::new();
+        story.obligations.escapes.insert("a".into(), "b".into());
+        story.send(1, 0).wait(10);
+        let chain = chain("t", 0, story.now_ms);
+        story.durable("b", vec![chain.clone().fact()]).wait(10_000);
+        (story, chain)
+    }
+
+    /// An attempt is made durable, leaves, fails 10 ms later, and the next is due after `wait_ms`.
+    fn attempt(story: &mut Story, chain: ChainFact, wait_ms: u64) -> ChainFact {
+        let number = chain.attempt + 1;
+        let begun = chain.attempt(number).open(story.now_ms + 20_000);
+        story.durable("b", vec![begun.clone().fact()]);
+        story.read(0);
+        let failed = begun.failed("timeout").open(story.wait(10).now_ms + wait_ms);
+        story.durable("b", vec![failed.clone().fact()]);
+        failed
+    }
+
+    fn end(story: &mut Story, chain: &ChainFact) {
+        let ended = chain.clone().ended(Outcome::Acked);
+        story.durable("b", vec![ended.fact()]).ack(chain, 1, 0, crate::history::Seen::Unknown { cause: "x".into() });
+    }
+
+    #[test]
+    fn a_chain_that_follows_the_policy_is_right() {
+        let (mut story, chain) = due();
+        let chain = attempt(&mut story, chain, 1000);
+        story.wait(1000);
+        let chain = attempt(&mut story, chain, 2000);
+        end(&mut story, &chain);
+        assert!(story.holds().reached.contains("remote-read"));
+    }
+
+    #[test]
+    fn a_chain_must_end() {
+        let (mut story, _) = due();
+        story.breaks("P4", "it never ends");
+    }
+
+    #[test]
+    fn waits_follow_the_policy() {
+        let (mut story, chain) = due();
+        let chain = attempt(&mut story, chain, 999);
+        end(&mut story, &chain);
+        story.breaks("P4", "before the policy's wait of 1000 ms is over");
+    }
+
+    #[test]
+    fn reads_are_spaced() {
+        let (mut story, chain) = due();
+        let chain = attempt(&mut story, chain, 1000);
+        story.wait(500);
+        let chain = attempt(&mut story, chain, 2000);
+        end(&mut story, &chain);
+        story.breaks("P4", "b reads again after 510 ms");
+    }
+
+    #[test]
+    fn a_read_comes_after_its_durable_attempt() {
+        let (mut story, chain) = due();
+        story.read(0);
+        end(&mut story, &chain);
+        story.breaks("P4", "0 attempts are durable");
+    }
+
+    #[test]
+    fn attempts_neither_fall_nor_jump_nor_exceed_the_policy() {
+        for (next, words) in [(0, "attempt 1 was followed by attempt 0"), (3, "attempt 1 was followed by attempt 3")] {
+            let (mut story, chain) = due();
+            let chain = attempt(&mut story, chain, 1000).attempt(next);
+            story.durable("b", vec![chain.clone().fact()]);
+            end(&mut story, &chain);
+            story.breaks("P4", words);
+        }
+        let (mut story, mut chain) = due();
+        for _ in 0..4 {
+            chain = attempt(&mut story, chain, 2000);
+            story.wait(2000);
+        }
+        end(&mut story, &chain);
+        story.breaks("P4", "attempt 4 of 3");
+    }
+
+    #[test]
+    fn the_history_survives() {
+        let (mut story, chain) = due();
+        let mut chain = attempt(&mut story, chain, 1000);
+        chain.failures = 0;
+        end(&mut story, &chain);
+        story.breaks("P4", "its history fell from 1 failures to 0");
+
+        let (mut story, chain) = due();
+        let chain = attempt(&mut story, chain, 1000).open(story.now_ms + 5000);
+        story.durable("b", vec![chain.clone().fact()]);
+        end(&mut story, &chain);
+        story.breaks("P4", "no failure was recorded");
+    }
+
+    #[test]
+    fn what_has_ended_stays_so() {
+        let (mut story, chain) = due();
+        end(&mut story, &chain);
+        story.durable("b", vec![chain.open(60_000).ended(Outcome::Superseded(chain_id())).fact()]);
+        story.breaks("P4", "it had ended as Acked and became");
+    }
+
+    fn chain_id() -> crate::evidence::ChainId {
+        chain("t", 0, 77).id
+    }
+
+    #[test]
+    fn a_resumed_chain_begins_a_round() {
+        let (mut story, mut chain) = due();
+        chain.round = 2;
+        story.durable("b", vec![chain.clone().fact()]);
+        end(&mut story, &chain);
+        story.breaks("P4", "round 0 was followed by round 2");
+    }
+}

@@ -82,3 +82,78 @@ fn log(ledger: &Ledger<'_>, node: &str, entries: &[(usize, u64, u64)], found: &m
         next = next.max(index + 1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::{
+        evidence::Fact,
+        oracles::fixture::{Story, chain},
+    };
+
+    fn offset(offset: i64) -> Fact {
+        Fact::Offset { group: "g".into(), topic: "t".into(), queue: 0, offset }
+    }
+
+    #[test]
+    fn a_move_with_its_chains_is_right() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let chain = story.pop("t", 0, 1, 0);
+        story.absorb(&chain, 1, 0).holds();
+    }
+
+    #[test]
+    fn a_move_without_a_chain_is_not() {
+        let mut story = Story::new();
+        story.send(1, 0).durable("a", vec![offset(1)]);
+        story.durable("a", vec![chain("t", 0, 5).fact()]);
+        story.breaks("P5", "no chain stands for it");
+    }
+
+    #[test]
+    fn what_the_filter_leaves_out_needs_no_chain() {
+        let mut story = Story::new();
+        story.obligations.groups[0].tag_filter = "B".into();
+        story.send(1, 0).durable("a", vec![offset(1)]);
+        assert!(story.holds().reached.contains("filtered"));
+    }
+
+    #[test]
+    fn offsets_do_not_fall() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let chain = story.pop("t", 0, 1, 0);
+        story.absorb(&chain, 1, 0).durable("a", vec![offset(0)]);
+        story.breaks("P5", "its offset fell from 1 to 0");
+    }
+
+    #[test]
+    fn offsets_do_not_pass_what_is_not_there() {
+        let mut story = Story::new();
+        story.durable("a", vec![offset(1)]);
+        story.breaks("P5", "which is not durable");
+    }
+
+    #[test]
+    fn logs_have_no_gap_and_no_second_truth() {
+        let mut story = Story::new();
+        story.durable("a", vec![]).durable("a", vec![]);
+        let last = story.history.events.len() - 1;
+        story.history.events.remove(last - 1);
+        story.breaks("P5", "its log goes from index 1 to 3");
+
+        let mut story = Story::new();
+        story.durable("a", vec![]);
+        let again = story.history.events[story.history.events.len() - 1].clone();
+        story.history.events.push(again);
+        story.breaks("P5", "durable before with another content");
+    }
+
+    #[test]
+    fn strange_records_are_complained_of() {
+        let mut story = Story::new();
+        story.durable("a", vec![Fact::Unknown("new-thing".into())]);
+        story.breaks("P5", "not understood: new-thing");
+    }
+}

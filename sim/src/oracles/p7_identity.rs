@@ -111,3 +111,73 @@ fn roots(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bytes::Bytes;
+
+    use crate::{
+        evidence::{Fact, StoredMessage},
+        oracles::fixture::{Story, message},
+    };
+
+    /// A message is revived as a copy that was changed so.
+    fn story(change: impl FnOnce(&mut StoredMessage)) -> Story {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let first = story.pop("t", 0, 1, 0);
+        let mut copy = message("%RETRY%g_t", 0, 1, 1);
+        change(&mut copy);
+        let chain = first.revived("%RETRY%g_t", 0).fact();
+        story.wait(10_000).durable("a", vec![Fact::Message(copy), chain]);
+        story
+    }
+
+    #[test]
+    fn the_allowed_properties_may_differ() {
+        let mut story = story(|copy| {
+            copy.properties.insert(0, ("1ST_POP_TIME".into(), "1".into()));
+            copy.born_host = "9.9.9.9:9".into();
+            copy.sys_flag = 0x20;
+        });
+        assert!(story.judge().violations.iter().all(|it| it.promise != "P7"));
+    }
+
+    #[test]
+    fn nothing_else_may() {
+        type Change = fn(&mut StoredMessage);
+        let changes: [(Change, &str); 6] = [
+            (|copy| copy.body = Bytes::from_static(b"<<p#1>>bo"), "body of 9 bytes, was 11"),
+            (|copy| copy.flag = 4, "flag 4, was 3"),
+            (|copy| copy.sys_flag = 1, "system flag 0x1, was 0x0"),
+            (|copy| copy.born_timestamp += 1, "born"),
+            (|copy| copy.reconsume = 2, "reconsume count 2 after 0"),
+            (|copy| copy.properties.clear(), "properties []"),
+        ];
+        for (change, words) in changes {
+            story(change).breaks("P7", words);
+        }
+    }
+
+    #[test]
+    fn clients_get_what_is_stored() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        story.pop("t", 0, 1, 0);
+        let mut other = message("t", 0, 1, 0);
+        other.body = Bytes::from_static(b"<<p#1>>else");
+        story.hand_out(&other);
+        story.breaks("P7", "delivered with body");
+    }
+
+    #[test]
+    fn what_was_sent_is_stored() {
+        let mut story = Story::new();
+        let call = story.ask_send(1);
+        let mut cut = message("t", 0, 1, 0);
+        cut.body = Bytes::from_static(b"<<p#1>>");
+        story.durable("a", vec![Fact::Message(cut)]).answer_send(call, 1, 0);
+        story.breaks("P7", "sent with a body of 11 bytes, stored with 7");
+    }
+}

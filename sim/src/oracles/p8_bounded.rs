@@ -137,3 +137,69 @@ fn disks(ledger: &Ledger<'_>, bytes: &HashMap<&str, u64>, served: &HashMap<&str,
     }
 }
 
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{BROKER_REQUESTS_PER_SECOND, BYTES_AT_START, ENTRIES_AT_START, SYNCS_PER_SECOND};
+    use crate::{
+        evidence::{Outcome, frame::code},
+        history::{EventKind, Seen},
+        oracles::fixture::{Story, chain},
+    };
+
+    #[test]
+    fn work_within_the_limits_is_right() {
+        let mut story = Story::new();
+        for _ in 0..SYNCS_PER_SECOND * 2 {
+            story.wait(1).event(EventKind::Synced { node: "a".into(), sync: 1, bytes: 4096 });
+            story.request("a", "b", code::REGISTER_BROKER, &[], b"").to_string();
+            story.wait(1);
+        }
+        story.holds();
+    }
+
+    #[test]
+    fn a_loop_of_requests_is_noticed() {
+        let mut story = Story::new();
+        for _ in 0..=BROKER_REQUESTS_PER_SECOND {
+            story.request("a", "b", code::REGISTER_BROKER, &[], b"");
+        }
+        story.breaks("P8", "more than 500 requests 103 to b in a second");
+    }
+
+    #[test]
+    fn a_loop_of_syncs_is_noticed() {
+        let mut story = Story::new();
+        for _ in 0..=SYNCS_PER_SECOND {
+            story.event(EventKind::Synced { node: "a".into(), sync: 1, bytes: 1 });
+        }
+        story.breaks("P8", "syncs in a second");
+    }
+
+    #[test]
+    fn a_disk_that_grows_without_work_is_noticed() {
+        let mut story = Story::new();
+        story.event(EventKind::Synced { node: "a".into(), sync: 1, bytes: BYTES_AT_START * 2 });
+        story.breaks("P8", "bytes synced");
+
+        let mut story = Story::new();
+        for _ in 0..ENTRIES_AT_START + 10 {
+            story.durable("a", vec![]);
+        }
+        story.breaks("P8", "log entries, its work allows");
+    }
+
+    #[test]
+    fn reads_beyond_the_policy_are_noticed() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let chain = chain("t", 0, story.now_ms);
+        story.durable("b", vec![chain.clone().fact()]);
+        for _ in 0..4 {
+            story.wait(60_000).read(0);
+        }
+        story.durable("b", vec![chain.clone().ended(Outcome::Acked).fact()]);
+        story.ack(&chain, 1, 0, Seen::Unknown { cause: "x".into() });
+        story.breaks("P8", "b read it 4 times, at most 3 are allowed");
+    }
+}

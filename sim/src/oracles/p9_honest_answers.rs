@@ -148,3 +148,124 @@ fn seen_absorbed(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::{
+        evidence::{ChainFact, Fact, Outcome, frame::code},
+        history::{AckVerdict, Seen},
+        oracles::fixture::{Story, at, chain, message},
+    };
+
+    fn popped() -> (Story, ChainFact) {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let chain = story.pop("t", 0, 1, 0);
+        story.wait(10);
+        (story, chain)
+    }
+
+    /// A request about the chain's handle leaves the client; its number.
+    fn ask(story: &mut Story, chain: &ChainFact, code: i32) -> i32 {
+        let handle = format!("0 {} 10000 1001 0 a 0 0", chain.id.pop_time);
+        let ext =
+            [("consumerGroup", "g"), ("topic", "t"), ("queueId", "0"), ("offset", "0"), ("extraInfo", handle.as_str())];
+        story.request("c", "a", code, &ext, b"")
+    }
+
+    #[test]
+    fn an_ack_is_answered_after_it_is_durable() {
+        let (mut story, chain) = popped();
+        let call = ask(&mut story, &chain, code::ACK);
+        story.durable("a", vec![chain.clone().ended(Outcome::Acked).fact()]);
+        story.response(("a", "c", call), (code::ACK, 0), &[], b"");
+        story.ack(&chain, 1, 0, Seen::Ok(AckVerdict::Absorbed)).holds();
+
+        let (mut story, chain) = popped();
+        let call = ask(&mut story, &chain, code::ACK);
+        story.response(("a", "c", call), (code::ACK, 0), &[], b"");
+        story.durable("a", vec![chain.clone().ended(Outcome::Acked).fact()]);
+        story.breaks("P9", "had not durably ended as acked");
+    }
+
+    #[test]
+    fn what_a_client_saw_absorbed_was_durable() {
+        let (mut story, chain) = popped();
+        story.ack(&chain, 1, 0, Seen::Ok(AckVerdict::Absorbed));
+        story.durable("a", vec![chain.ended(Outcome::Acked).fact()]);
+        story.breaks("P9", "saw its ack absorbed");
+    }
+
+    #[test]
+    fn a_send_is_answered_after_it_is_durable() {
+        let mut story = Story::new();
+        let call = story.ask_send(1);
+        story.answer_send(call, 1, 0).durable("a", vec![Fact::Message(message("t", 0, 1, 0))]);
+        story.breaks("P9", "before it was durable");
+
+        let mut story = Story::new();
+        story.send(1, 0);
+        let call = story.ask_send(2);
+        story.answer_send(call, 2, 0);
+        story.breaks("P9", "where another message is");
+    }
+
+    #[test]
+    fn a_pop_is_answered_after_its_chain_is_durable_at_its_home() {
+        let mut story = Story::new();
+        story.send(1, 0).hand_out(&message("t", 0, 1, 0));
+        story.breaks("P9", "before its chain");
+
+        let mut story = Story::new();
+        story.send(1, 0);
+        let mut leaving = chain("t", 0, story.now_ms);
+        leaving.state = crate::evidence::ChainState::Moving { to: "b".into(), due_ms: 0, revive_ms: 0 };
+        story.durable("a", vec![leaving.fact()]).hand_out(&message("t", 0, 1, 0));
+        story.breaks("P9", "before its chain");
+    }
+
+    #[test]
+    fn a_renewal_is_answered_after_its_chain_is_durable() {
+        let (mut story, old) = popped();
+        let call = ask(&mut story, &old, code::CHANGE_INVISIBLE);
+        let new = chain("t", 0, story.now_ms);
+        let time = at(story.now_ms).to_string();
+        let superseded = old.clone().ended(Outcome::Superseded(new.id.clone()));
+        story.durable("a", vec![superseded.fact(), new.clone().fact()]);
+        story.response(("a", "c", call), (code::CHANGE_INVISIBLE, 0), &[("popTime", &time)], b"");
+        story.absorb(&new, 1, 0);
+        assert!(story.holds().reached.contains("renewed"));
+
+        let (mut story, old) = popped();
+        let call = ask(&mut story, &old, code::CHANGE_INVISIBLE);
+        story.response(("a", "c", call), (code::CHANGE_INVISIBLE, 0), &[("popTime", "7")], b"");
+        story.breaks("P9", "its new chain was not durable");
+    }
+
+    #[test]
+    fn a_checkpoint_is_taken_after_its_chains_are_durable() {
+        let hand_over = |durable: bool| {
+            let mut story = Story::new();
+            let time = at(story.now_ms);
+            let body = format!(r#"{{"bn":"a","c":"g","d":[0],"n":1,"pt":{time},"q":0,"so":0,"t":"t"}}"#);
+            let ext = [("b", "rmq_sys_REVIVE_LOG_C"), ("i", "TAGS\u{1}ck\u{2}")];
+            let call = story.request("a", "b", code::SEND_V2, &ext, body.as_bytes());
+            if durable {
+                let chain = chain("t", 0, story.now_ms).ended(Outcome::Acked);
+                story.durable("b", vec![chain.fact()]);
+            }
+            story.response(("b", "a", call), (code::SEND_V2, 0), &[("queueId", "0"), ("queueOffset", "0")], b"");
+            story
+        };
+        hand_over(true).holds();
+        hand_over(false).breaks("P9", "b took a checkpoint from a");
+    }
+
+    #[test]
+    fn frames_that_cannot_be_read_are_complained_of() {
+        let mut story = Story::new();
+        story.request("a", "b", code::PULL, &[], b"");
+        story.breaks("P9", "lacks a field");
+    }
+}

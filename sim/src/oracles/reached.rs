@@ -86,12 +86,13 @@ fn failed(chain: &ChainFact, was_moving: bool, reached: &mut BTreeSet<&'static s
 
 /// The home was killed or crashed between an attempt's beginning and its end.
 fn crashed_mid_attempt(ledger: &Ledger<'_>, life: &ChainLife<'_>, reached: &mut BTreeSet<&'static str>) {
-    for pair in life.steps.windows(2) {
-        let (old, new) = (pair[0].chain, pair[1].chain);
-        if old.attempt == 0 || new.attempt != old.attempt + 1 {
+    let attempts = |at: usize| life.steps[at].chain.attempt;
+    for next in 2..life.steps.len() {
+        let (idle, begun) = (next - 2, next - 1);
+        if attempts(begun) != attempts(idle) + 1 || attempts(next) != attempts(begun) + 1 {
             continue;
         }
-        let span = &ledger.history.events[pair[0].event..pair[1].event];
+        let span = &ledger.history.events[life.steps[begun].event..life.steps[next].event];
         let died = span.iter().any(|event| match &event.kind {
             EventKind::Node { node, event } => node == life.node && (event == "killed" || event == "crashed"),
             _ => false,
