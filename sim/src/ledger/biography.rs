@@ -75,7 +75,11 @@ impl Writer<'_, '_> {
                     for it in deliveries.iter().filter(|it| it.ledger.as_ref() == Some(stamp)) {
                         let place = format!("{}/{}/{}", it.topic, it.queue, it.offset);
                         let (group, times, handle) = (&popped.group, it.reconsume, &it.handle);
-                        self.step(event, &popped.consumer, format!("popped {place} for {group}, revived {times} times, handle `{handle}`"));
+                        self.step(
+                            event,
+                            &popped.consumer,
+                            format!("popped {place} for {group}, revived {times} times, handle `{handle}`"),
+                        );
                     }
                 }
                 EventKind::Renewed(renewed) if renewed.ledger.as_ref() == Some(stamp) => {
@@ -83,7 +87,11 @@ impl Writer<'_, '_> {
                         Some(handle) => format!("now `{handle}`"),
                         None => "too late".to_owned(),
                     });
-                    self.step(event, &renewed.consumer, format!("renewed `{}` for {}: {seen}", renewed.handle, renewed.group));
+                    self.step(
+                        event,
+                        &renewed.consumer,
+                        format!("renewed `{}` for {}: {seen}", renewed.handle, renewed.group),
+                    );
                 }
                 _ => {}
             }
@@ -181,6 +189,33 @@ impl Ledger<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oracles::fixture::{Story, stamp};
+
+    #[test]
+    fn a_life_is_told_in_order() {
+        let mut story = Story::new();
+        story.send(1, 0).send(2, 1).wait(1500);
+        let first = story.pop("t", 0, 1, 0);
+        story.wait(10_000).revive(&first, 0, 1, 1);
+        let life = Ledger::fold(&story.history, &story.obligations).biography(&stamp(1)).to_string();
+        let told = [
+            "p#1\n",
+            "0h00m01.000s  a             durable in t/0/0, revived 0 times",
+            "0h00m01.000s  p             sent to t of a: stored at 0/0",
+            "0h00m02.500s  a             chain a/t/0/0/g/1700000002500/1: open, due 1700000012500 (round 0, attempt 0)",
+            "0h00m02.500s  a             its pop answer leaves for c of g",
+            "0h00m02.500s  c             popped t/0/0 for g, revived 0 times, handle `0 1700000002500 10000 1001 0 a 0 0`",
+            "0h00m12.500s  a             durable in %RETRY%g_t/0/0, revived 1 times",
+            "0h00m12.500s  a             chain a/t/0/0/g/1700000002500/1: revived as %RETRY%g_t/0/0 (round 0, attempt 0)",
+        ];
+        let mut from = 0;
+        for line in told {
+            let at = life[from..].find(line);
+            assert!(at.is_some(), "`{line}` is missing, or out of order, in\n{life}");
+            from += at.unwrap_or(0) + line.len();
+        }
+        assert_eq!(life.lines().count(), told.len());
+    }
 
     #[test]
     fn times_are_readable() {

@@ -352,12 +352,10 @@ impl<'h> Ledger<'h> {
     #[must_use]
     pub fn was_disturbed(&self, from: usize, to: usize) -> bool {
         let span = self.history.events.get(from..=to.min(self.history.events.len().saturating_sub(1)));
-        span.unwrap_or_default()
-            .iter()
-            .any(|happened| match &happened.kind {
-                EventKind::Fault { .. } => true,
-                EventKind::Node { event, .. } => event != "started",
-                _ => false,
-            })
+        span.unwrap_or_default().iter().any(|happened| match &happened.kind {
+            EventKind::Fault { .. } => true,
+            EventKind::Node { event, .. } => event != "started",
+            _ => false,
+        })
     }
 }

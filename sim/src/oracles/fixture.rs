@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use super::{Verdict, judge};
 use crate::{
     evidence::{
-        Cause, ChainFact, ChainId, ChainState, CopyPlace, DurableEntry, Fact, FailedAttempt, Failure, Outcome, Position,
-        StoredMessage, frame::code, message as stored,
+        Cause, ChainFact, ChainId, ChainState, CopyPlace, DurableEntry, Fact, FailedAttempt, Failure, Outcome,
+        Position, StoredMessage, frame::code, message as stored,
     },
     history::{AckVerdict, Acked, Delivery, Event, EventKind, Frame, History, LedgerId, Popped, Seen, Sent},
     ledger::{GroupSpec, Obligations, PolicySpec},
@@ -21,15 +21,15 @@ use crate::{
 pub(super) const EPOCH_MS: i64 = 1_700_000_000_000;
 
 /// A history under construction; one broker `a` with topic `t`, a second one `b`, group `g`.
-pub(super) struct Story {
-    pub(super) history: History,
-    pub(super) obligations: Obligations,
-    pub(super) now_ms: u64,
+pub(crate) struct Story {
+    pub(crate) history: History,
+    pub(crate) obligations: Obligations,
+    pub(crate) now_ms: u64,
     indexes: [u64; 2],
     calls: i32,
 }
 
-pub(super) fn stamp(number: u32) -> LedgerId {
+pub(crate) fn stamp(number: u32) -> LedgerId {
     LedgerId(format!("p#{number}").into())
 }
 
@@ -81,26 +81,26 @@ pub(super) fn chain(topic: &str, offset: i64, pop_ms: u64) -> ChainFact {
 }
 
 impl ChainFact {
-    pub(super) fn open(mut self, due_ms: u64) -> Self {
+    pub(crate) fn open(mut self, due_ms: u64) -> Self {
         self.state = ChainState::Open { due_ms: at(due_ms) };
         self
     }
 
-    pub(super) fn ended(mut self, outcome: Outcome) -> Self {
+    pub(crate) fn ended(mut self, outcome: Outcome) -> Self {
         self.state = ChainState::Ended { outcome, at_ms: EPOCH_MS };
         self
     }
 
-    pub(super) fn revived(self, topic: &str, offset: i64) -> Self {
+    pub(crate) fn revived(self, topic: &str, offset: i64) -> Self {
         self.ended(Outcome::Revived(CopyPlace { topic: topic.into(), queue: 0, offset }))
     }
 
-    pub(super) fn attempt(mut self, attempt: u32) -> Self {
+    pub(crate) fn attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
         self
     }
 
-    pub(super) fn failed(mut self, cause: &str) -> Self {
+    pub(crate) fn failed(mut self, cause: &str) -> Self {
         self.failures += 1;
         let cause = Cause { name: cause.into(), number: None };
         let failure = Failure { cause, peer: "a".into(), took_ms: 1 };
@@ -108,14 +108,14 @@ impl ChainFact {
         self
     }
 
-    pub(super) fn fact(self) -> Fact {
+    pub(crate) fn fact(self) -> Fact {
         Fact::Chain(Box::new(self))
     }
 }
 
 impl Story {
     /// Both brokers know and have registered topic `t`; group `g` takes everything.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let group = GroupSpec {
             name: "g".into(),
             topic: "t".into(),
@@ -135,23 +135,23 @@ impl Story {
         story
     }
 
-    pub(super) fn topic(&self, name: &str) -> Fact {
+    pub(crate) fn topic(&self, name: &str) -> Fact {
         let epoch = Position { term: 1, index: 1 };
         Fact::Topic { name: name.into(), perm: 6, read_queues: 1, write_queues: 1, epoch }
     }
 
-    pub(super) fn wait(&mut self, ms: u64) -> &mut Self {
+    pub(crate) fn wait(&mut self, ms: u64) -> &mut Self {
         self.now_ms += ms;
         self
     }
 
-    pub(super) fn event(&mut self, kind: EventKind) -> &mut Self {
+    pub(crate) fn event(&mut self, kind: EventKind) -> &mut Self {
         self.history.events.push(Event { at_ms: self.now_ms, kind });
         self
     }
 
     /// One more log entry on a node's disk.
-    pub(super) fn durable(&mut self, node: &str, facts: Vec<Fact>) -> &mut Self {
+    pub(crate) fn durable(&mut self, node: &str, facts: Vec<Fact>) -> &mut Self {
         let slot = usize::from(node == "b");
         self.indexes[slot] += 1;
         let entry = Arc::new(DurableEntry { term: 1, index: self.indexes[slot], at_ms: at(self.now_ms), facts });
@@ -159,7 +159,7 @@ impl Story {
     }
 
     /// One request; its number.
-    pub(super) fn request(&mut self, from: &str, to: &str, code: i32, ext: &[(&str, &str)], body: &[u8]) -> i32 {
+    pub(crate) fn request(&mut self, from: &str, to: &str, code: i32, ext: &[(&str, &str)], body: &[u8]) -> i32 {
         self.calls += 1;
         let bytes = frame_bytes(code, self.calls, ext, body);
         let frame = frame((from, to), self.calls, (code, 0), bytes);
@@ -167,7 +167,7 @@ impl Story {
         self.calls
     }
 
-    pub(super) fn response(
+    pub(crate) fn response(
         &mut self,
         call: (&str, &str, i32),
         (asked, answered): (i32, i32),
@@ -180,18 +180,18 @@ impl Story {
     }
 
     /// A producer sends message `number` to `a`, which stores it at `offset` and says so.
-    pub(super) fn send(&mut self, number: u32, offset: i64) -> &mut Self {
+    pub(crate) fn send(&mut self, number: u32, offset: i64) -> &mut Self {
         let opaque = self.ask_send(number);
         self.durable("a", vec![Fact::Message(message("t", offset, number, 0))]);
         self.answer_send(opaque, number, offset)
     }
 
-    pub(super) fn ask_send(&mut self, number: u32) -> i32 {
+    pub(crate) fn ask_send(&mut self, number: u32) -> i32 {
         let body = message("t", 0, number, 0).body;
         self.request("p", "a", code::SEND_V2, &[("b", "t"), ("i", "TAGS\u{1}A\u{2}")], &body)
     }
 
-    pub(super) fn answer_send(&mut self, opaque: i32, number: u32, offset: i64) -> &mut Self {
+    pub(crate) fn answer_send(&mut self, opaque: i32, number: u32, offset: i64) -> &mut Self {
         let text = offset.to_string();
         self.response(("a", "p", opaque), (code::SEND_V2, 0), &[("queueId", "0"), ("queueOffset", &text)], b"");
         let sent = Sent {
@@ -208,7 +208,7 @@ impl Story {
     }
 
     /// Group `g` pops a message of `a`'s disk: chain and offset become durable, the answer leaves, the client gets it.
-    pub(super) fn pop(&mut self, topic: &str, offset: i64, number: u32, reconsume: i32) -> ChainFact {
+    pub(crate) fn pop(&mut self, topic: &str, offset: i64, number: u32, reconsume: i32) -> ChainFact {
         let opened = chain(topic, offset, self.now_ms);
         let moved = Fact::Offset { group: "g".into(), topic: topic.into(), queue: 0, offset: offset + 1 };
         self.durable("a", vec![opened.clone().fact(), moved]);
@@ -217,7 +217,7 @@ impl Story {
     }
 
     /// A pop answer of `a` with this message leaves and reaches the client.
-    pub(super) fn hand_out(&mut self, stored: &StoredMessage) -> &mut Self {
+    pub(crate) fn hand_out(&mut self, stored: &StoredMessage) -> &mut Self {
         let opaque = self.request("c", "a", code::POP, &[("consumerGroup", "g"), ("topic", "t")], b"");
         let time = at(self.now_ms).to_string();
         let retry = i32::from(stored.topic.starts_with("%RETRY%"));
@@ -248,7 +248,7 @@ impl Story {
     }
 
     /// The consumer acks the chain's message and sees this.
-    pub(super) fn ack(&mut self, chain: &ChainFact, number: u32, reconsume: i32, seen: Seen<AckVerdict>) -> &mut Self {
+    pub(crate) fn ack(&mut self, chain: &ChainFact, number: u32, reconsume: i32, seen: Seen<AckVerdict>) -> &mut Self {
         let id = &chain.id;
         let acked = Acked {
             consumer: "c".into(),
@@ -264,32 +264,32 @@ impl Story {
     }
 
     /// The chain ends as acked, then the client sees it.
-    pub(super) fn absorb(&mut self, chain: &ChainFact, number: u32, reconsume: i32) -> &mut Self {
+    pub(crate) fn absorb(&mut self, chain: &ChainFact, number: u32, reconsume: i32) -> &mut Self {
         self.durable("a", vec![chain.clone().ended(Outcome::Acked).fact()]);
         self.ack(chain, number, reconsume, Seen::Ok(AckVerdict::Absorbed))
     }
 
     /// The chain is revived at `a` as copy `offset` of the retry topic.
-    pub(super) fn revive(&mut self, chain: &ChainFact, offset: i64, number: u32, reconsume: i32) -> &mut Self {
+    pub(crate) fn revive(&mut self, chain: &ChainFact, offset: i64, number: u32, reconsume: i32) -> &mut Self {
         let copy = Fact::Message(message("%RETRY%g_t", offset, number, reconsume));
         self.durable("a", vec![copy, chain.clone().revived("%RETRY%g_t", offset).fact()])
     }
 
     /// `b` reads message `offset` of `t` from `a`; the request's number.
-    pub(super) fn read(&mut self, offset: i64) -> i32 {
+    pub(crate) fn read(&mut self, offset: i64) -> i32 {
         let text = offset.to_string();
         let ext = [("topic", "t"), ("queueId", "0"), ("queueOffset", text.as_str()), ("maxMsgNums", "1")];
         self.request("b", "a", code::PULL, &ext, b"")
     }
 
-    pub(super) fn judge(&mut self) -> Verdict {
+    pub(crate) fn judge(&mut self) -> Verdict {
         self.event(EventKind::Over);
         judge(&self.history, &self.obligations)
     }
 
     /// No promise is broken.
     #[track_caller]
-    pub(super) fn holds(&mut self) -> Verdict {
+    pub(crate) fn holds(&mut self) -> Verdict {
         let verdict = self.judge();
         assert_eq!(verdict.violations, [], "a correct history is accused");
         verdict
@@ -297,10 +297,14 @@ impl Story {
 
     /// This promise is broken, and some detail says so in these words.
     #[track_caller]
-    pub(super) fn breaks(&mut self, promise: &str, words: &str) {
+    pub(crate) fn breaks(&mut self, promise: &str, words: &str) {
         let verdict = self.judge();
         let is_it = |it: &&super::Violation| it.promise == promise && it.detail.contains(words);
-        assert!(verdict.violations.iter().any(|it| is_it(&it)), "no {promise} with `{words}` in {:#?}", verdict.violations);
+        assert!(
+            verdict.violations.iter().any(|it| is_it(&it)),
+            "no {promise} with `{words}` in {:#?}",
+            verdict.violations
+        );
     }
 }
 

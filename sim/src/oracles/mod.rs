@@ -6,7 +6,7 @@
 
 mod counts;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod p1_nothing_lost;
 mod p1_park;
 pub mod p2_nothing_revived_twice;
@@ -128,4 +128,24 @@ pub fn judge(history: &History, obligations: &Obligations) -> Verdict {
     }
     let counts = Counts::of(&ledger, &violations);
     Verdict { violations, charges: Vec::new(), counts, reached: reached::reached(&ledger, &reads) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::Story;
+
+    /// Thousands of messages, each sent, popped and acked, with the frames: what a run costs to judge, measured.
+    #[test]
+    fn a_long_history_is_judged_quickly() {
+        let mut story = Story::new();
+        for number in 0..2000_u32 {
+            story.wait(100).send(number, number.into()).wait(10);
+            let chain = story.pop("t", number.into(), number, 0);
+            story.absorb(&chain, number, 0);
+        }
+        let events = story.history.events.len();
+        let began = std::time::Instant::now();
+        story.holds();
+        eprintln!("{events} events judged in {:?}", began.elapsed());
+    }
 }

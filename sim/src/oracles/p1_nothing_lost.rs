@@ -42,9 +42,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
             continue;
         }
         let wants = |group: &&GroupSpec| group.topic == sent.topic && group.wants(sent.tag.as_deref());
-        let is_root = |stored: &&Stored<'_>| {
-            stored.place.topic == sent.topic && !is_any_copy_topic(stored.place.topic)
-        };
+        let is_root = |stored: &&Stored<'_>| stored.place.topic == sent.topic && !is_any_copy_topic(stored.place.topic);
         let roots: Vec<_> = ledger.stamped(&sent.ledger).filter(is_root).copied().collect();
         for group in ledger.obligations.groups.iter().filter(wants) {
             if roots.is_empty() && settling.is_due(sent, end_ms) {
@@ -214,9 +212,7 @@ impl<'h> Settling<'_, 'h> {
     /// No registration with a name server lists the topic.
     fn unrouted(&self, normal: Place<'_>) -> Option<String> {
         let key = format!("\"{}\":", normal.topic);
-        let lists = |body: &bytes::Bytes| {
-            body.is_empty() || memchr::memmem::find(body, key.as_bytes()).is_some()
-        };
+        let lists = |body: &bytes::Bytes| body.is_empty() || memchr::memmem::find(body, key.as_bytes()).is_some();
         let mut registrations = self.ledger.wire.registrations.iter();
         let listed = registrations.any(|(_, node, body)| *node == normal.node && lists(body));
         (!listed).then(|| format!("{} never registered topic {}", normal.node, normal.topic))

@@ -47,8 +47,10 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
 fn wrongs(ledger: &Ledger<'_>, before: &ChainStep<'_>, step: &ChainStep<'_>) -> Vec<String> {
     let (old, new) = (before.chain, step.chain);
     let mut wrongs = Vec::new();
-    if matches!(old.state, ChainState::Ended { .. }) && old.state != new.state {
-        wrongs.push(format!("it had ended as {:?} and became {:?}", old.state, new.state));
+    if let ChainState::Ended { outcome, .. } = &old.state
+        && old.state != new.state
+    {
+        wrongs.push(format!("it had ended as {outcome:?} and became {:?}", new.state));
     }
     if new.failures < old.failures {
         wrongs.push(format!("its history fell from {} failures to {}", old.failures, new.failures));
@@ -124,12 +126,7 @@ fn attempts_before(life: &ChainLife<'_>, event: usize) -> u32 {
 }
 
 /// Reads that come too soon after the one before.
-fn hurried(
-    ledger: &Ledger<'_>,
-    lives: &[&ChainLife<'_>],
-    pulls: &[&Pull<'_>],
-    home: &str,
-) -> Vec<(u64, String)> {
+fn hurried(ledger: &Ledger<'_>, lives: &[&ChainLife<'_>], pulls: &[&Pull<'_>], home: &str) -> Vec<(u64, String)> {
     let mut found = Vec::new();
     for pair in pulls.windows(2) {
         let (first, second) = (pair[0].call, pair[1].call);
@@ -142,7 +139,8 @@ fn hurried(
         let wait = ledger.obligations.policy.shortest_wait_ms(old.attempt);
         let gap = i64::try_from(second.at_ms.saturating_sub(first.at_ms)).unwrap_or(i64::MAX);
         if gap + SLACK_MS < wait {
-            let detail = format!("{home} reads again after {gap} ms, the wait after attempt {} is {wait} ms", old.attempt);
+            let detail =
+                format!("{home} reads again after {gap} ms, the wait after attempt {} is {wait} ms", old.attempt);
             found.push((second.at_ms, detail));
         }
     }

@@ -47,12 +47,17 @@ fn passed(ledger: &Ledger<'_>, step: &OffsetMove<'_>, found: &mut Findings<'_>) 
     for offset in from..step.to.offset {
         let place = Place { offset, ..step.to };
         let Some(stored) = ledger.stored(&place).filter(|stored| stored.event <= step.event) else {
-            found.other(step.at_ms, step.group, format!("its offset {} passes {place}, which is not durable", step.to.offset));
+            found.other(
+                step.at_ms,
+                step.group,
+                format!("its offset {} passes {place}, which is not durable", step.to.offset),
+            );
             continue;
         };
         let wants = !is_normal || group.wants(stored.message.property("TAGS"));
         if wants && !has_chain(ledger, group, place, step.event) {
-            let detail = format!("{}'s offset moved past {place} to {}, no chain stands for it", group.name, step.to.offset);
+            let detail =
+                format!("{}'s offset moved past {place} to {}, no chain stands for it", group.name, step.to.offset);
             found.stamped(step.at_ms, stored.message.ledger.as_ref(), place, detail);
         }
     }

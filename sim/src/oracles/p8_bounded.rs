@@ -79,7 +79,8 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
                 let limit = if is_client { CLIENT_REQUESTS_PER_SECOND } else { BROKER_REQUESTS_PER_SECOND };
                 let rate = requests.entry((&frame.from, &frame.to, frame.request_code)).or_default();
                 if rate.count(event.at_ms, limit) {
-                    let detail = format!("more than {limit} requests {} to {} in a second", frame.request_code, frame.to);
+                    let detail =
+                        format!("more than {limit} requests {} to {} in a second", frame.request_code, frame.to);
                     found.other(event.at_ms, &frame.from, detail);
                 }
             }

@@ -30,7 +30,13 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     for ack in &ledger.wire.acks {
         let Some(event) = success(&ack.call) else { continue };
         if !ends_acked(ledger, place(ack), &ack.group, Some(ack.pop_time), event) {
-            blame(ledger, ack, event, "an ack was answered with success, its chain had not durably ended as acked", found);
+            blame(
+                ledger,
+                ack,
+                event,
+                "an ack was answered with success, its chain had not durably ended as acked",
+                found,
+            );
         }
     }
     for renewal in &ledger.wire.renewals {
@@ -85,7 +91,9 @@ fn sent(ledger: &Ledger<'_>, send: &Send<'_>, event: usize) -> Result<(), String
     let place = Place { node, topic: &send.topic, queue, offset };
     match ledger.stored(&place) {
         Some(stored) if stored.event < event && stored.message.ledger == send.ledger => Ok(()),
-        Some(stored) if stored.event < event => Err(format!("a send was answered with {place}, where another message is")),
+        Some(stored) if stored.event < event => {
+            Err(format!("a send was answered with {place}, where another message is"))
+        }
         _ => Err(format!("a send was answered with {place} before it was durable")),
     }
 }

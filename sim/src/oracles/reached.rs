@@ -48,10 +48,8 @@ fn chain(ledger: &Ledger<'_>, life: &ChainLife<'_>, reached: &mut BTreeSet<&'sta
             _ => None,
         });
         was_moving |= matches!(chain.state, ChainState::Moving { .. });
-        let is_copied = matches!(
-            &chain.state,
-            ChainState::Ended { outcome: Outcome::Revived(_) | Outcome::DeadLettered(_), .. }
-        );
+        let is_copied =
+            matches!(&chain.state, ChainState::Ended { outcome: Outcome::Revived(_) | Outcome::DeadLettered(_), .. });
         reached.extend((is_copied && is_remote).then_some("revived-remotely"));
         reached.extend((chain.round > 0).then_some("resumed"));
         reached.extend((chain.round > 0 && is_copied).then_some("delivered-after-resume"));
