@@ -24,6 +24,8 @@ fn main() {
             t.elapsed(),
             out.unfired
         );
+        println!("   {:?} reached {:?}", out.verdict.counts, out.verdict.reached);
+        for v in out.verdict.violations.iter().take(8) { println!("   VIOLATION {} at {} {}: {}", v.promise, v.at_ms, v.subject, v.detail); }
         if args.len() > 4 {
             let mut line = String::new();
             for event in &out.history.events {

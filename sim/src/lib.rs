@@ -9,6 +9,7 @@ compile_error!(
 pub mod evidence;
 pub mod faults;
 pub mod history;
+pub mod ledger;
 pub mod oracles;
 pub mod plan;
 pub mod random;
