@@ -25,7 +25,7 @@ pub use error::{Place, Problem, ScenarioError, ScenarioErrors};
 pub use faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
 
 use crate::{
-    ledger::{GroupSpec, Obligations, obligations::PolicySpec},
+    ledger::{GroupSpec, Obligations, PolicySpec},
     plan::SimMs,
 };
 
