@@ -8,6 +8,7 @@ mod fields;
 pub mod frame;
 pub mod message;
 pub mod pages;
+mod payload;
 
 pub use entry::{
     Cause, ChainFact, ChainId, ChainState, CopyPlace, DurableEntry, Fact, FailedAttempt, Failure, GoneProof, Outcome,
