@@ -9,10 +9,12 @@ compile_error!(
 pub mod evidence;
 pub mod faults;
 pub mod history;
+pub mod ledger;
 pub mod oracles;
 pub mod plan;
 pub mod random;
 pub mod run;
+pub mod sabotages;
 pub mod scenario;
 pub mod schedule;
 pub mod workload;

@@ -56,55 +56,32 @@ pub async fn setup(
             let broker = brokers.iter().find(|broker| broker.name == *name);
             let broker =
                 broker.ok_or_else(|| SetupError::UnknownBroker { topic: topic.name.clone(), broker: name.clone() })?;
-            insist(&client, broker, Creation::Topic(topic), recorder).await?;
+            let command = format!("create-topic {} {name}", topic.name);
+            insist(recorder, command, || client.create_topic(broker, &topic.name, topic.queues)).await?;
         }
     }
     for group in groups {
         for broker in brokers {
-            insist(&client, broker, Creation::Group(group), recorder).await?;
+            let command = format!("create-group {} {}", group.name, broker.name);
+            insist(recorder, command, || client.create_group(broker, group)).await?;
         }
     }
     Ok(())
 }
 
-/// Something a broker is told to create.
-#[derive(Clone, Copy)]
-enum Creation<'a> {
-    Topic(&'a Topic),
-    Group(&'a Group),
-}
-
-impl Creation<'_> {
-    async fn tell(self, client: &WireClient, broker: &Endpoint) -> Result<(), String> {
-        told(match self {
-            Self::Topic(topic) => client.create_topic(broker, &topic.name, topic.queues).await,
-            Self::Group(group) => client.create_group(broker, group).await,
-        })
-    }
-
-    fn command(self, broker: &Endpoint) -> String {
-        match self {
-            Self::Topic(topic) => format!("create-topic {} {}", topic.name, broker.name),
-            Self::Group(group) => format!("create-group {} {}", group.name, broker.name),
-        }
-    }
-}
-
 /// Repeats a command until it works, and records what came of it in the end.
-async fn insist(
-    client: &WireClient,
-    broker: &Endpoint,
-    creation: Creation<'_>,
+async fn insist<F: Future<Output = Seen<()>>>(
     recorder: &Recorder,
+    command: String,
+    attempt: impl Fn() -> F,
 ) -> Result<(), SetupError> {
-    let command = creation.command(broker);
-    let mut result = creation.tell(client, broker).await;
+    let mut result = told(attempt().await);
     for _ in 1..TRIES {
         if result.is_ok() {
             break;
         }
         tokio::time::sleep(RETRY_AFTER).await;
-        result = creation.tell(client, broker).await;
+        result = told(attempt().await);
     }
     let counted = result.clone().map(|()| 1);
     recorder.record(EventKind::Operated { command: command.clone(), result: counted });
