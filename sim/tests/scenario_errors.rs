@@ -199,6 +199,7 @@ fn wrong_times() {
             ("over = \"1h\"", "over = \"3h\""),
             ("over = \"1h\"", "over = \"0s\""),
             ("over = \"1h\"", "from = \"90m\"\nover = \"1h\""),
+            ("over = \"1h\"", "from = \"2h\"\nover = \"1h\""),
             ("min = \"1ms\"", "min = \"200us\""),
             ("min = \"1ms\"", "min = \"10ms\""),
             ("batch = 8", "invisible = \"0s\""),
@@ -283,7 +284,7 @@ fn all_slips_are_told_at_once_in_order_of_place() {
 #[test]
 fn files_that_cannot_be_read() {
     let error = Scenario::load(Path::new("scenarios/no-such.toml")).unwrap_err();
-    snapshot("scenario-errors-unreadable", &error.to_string());
+    assert!(error.to_string().starts_with("scenarios/no-such.toml: cannot be read: "), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let empty = scenario::load_all(folder.path()).unwrap_err().to_string();
     assert!(empty.ends_with("no scenario in this folder; accepted: files named NAME.toml"), "{empty}");

@@ -320,9 +320,7 @@ impl DurableEntry {
 
 fn fact(value: &ValueRef<'_>) -> Fact {
     match Variant::of(value, "record") {
-        Ok(variant) => {
-            read_fact(&variant).unwrap_or_else(|error| Fact::Unknown(format!("{}: {error}", variant.name)))
-        }
+        Ok(variant) => read_fact(&variant).unwrap_or_else(|error| Fact::Unknown(format!("{}: {error}", variant.name))),
         Err(error) => Fact::Unknown(error.to_string()),
     }
 }

@@ -19,7 +19,7 @@ fn misread(field: &str, expected: &'static str) -> Misread {
 
 fn text_of<'a>(value: &ValueRef<'a>) -> Option<&'a str> {
     match value {
-        ValueRef::String(text) => Utf8StringRef::into_str(*text).ok(),
+        ValueRef::String(text) => Utf8StringRef::into_str(*text),
         _ => None,
     }
 }

@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn frames_are_read() {
-        let header = r#"{"code":310,"extFields":{"b":"t","e":"3","g":17,"m":true},"flag":0,"language":"RUST","opaque":7}"#;
+        let header =
+            r#"{"code":310,"extFields":{"b":"t","e":"3","g":17,"m":true},"flag":0,"language":"RUST","opaque":7}"#;
         let bytes = frame(header, b"body");
         let read = WireFrame::read(&bytes).unwrap();
         assert_eq!((read.code, read.opaque, read.body), (310, 7, &b"body"[..]));

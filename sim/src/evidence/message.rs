@@ -112,11 +112,8 @@ impl<'a> Cursor<'a> {
     }
 
     fn host(&mut self, v6: bool) -> Result<String, MessageError> {
-        let ip = if v6 {
-            std::net::IpAddr::from(self.array::<16>()?)
-        } else {
-            std::net::IpAddr::from(self.array::<4>()?)
-        };
+        let ip =
+            if v6 { std::net::IpAddr::from(self.array::<16>()?) } else { std::net::IpAddr::from(self.array::<4>()?) };
         Ok(format!("{ip}:{}", self.i32()?))
     }
 }
@@ -152,8 +149,11 @@ impl StoredMessage {
         if found != checksum {
             return Err(MessageError::Checksum { found, expected: checksum });
         }
-        let topic_length =
-            if magic == MAGIC_V1 { i64::from(cursor.array::<1>()?[0]) } else { i16::from_be_bytes(cursor.array()?).into() };
+        let topic_length = if magic == MAGIC_V1 {
+            i64::from(cursor.array::<1>()?[0])
+        } else {
+            i16::from_be_bytes(cursor.array()?).into()
+        };
         let topic = text(cursor.sized(topic_length)?, "topic")?;
         let properties_length = i16::from_be_bytes(cursor.array()?);
         let properties = properties(text(cursor.sized(properties_length.into())?, "properties")?);

@@ -163,7 +163,8 @@ mod tests {
         let wrong = map(vec![("wrong-message", map(vec![("offset", 9.into())]))]);
         let other = map(vec![("cause", wrong), ("peer", "a".into()), ("took_ms", 1.into())]);
         let attempt = |number: u32, failure| {
-            let fields = vec![("round", 0.into()), ("attempt", number.into()), ("at_ms", 3.into()), ("failure", failure)];
+            let fields =
+                vec![("round", 0.into()), ("attempt", number.into()), ("at_ms", 3.into()), ("failure", failure)];
             map(fields)
         };
         let latest = Value::Array(vec![attempt(1, failure), attempt(2, other)]);

@@ -13,7 +13,7 @@ use super::observer::Observer;
 use crate::{
     random::Streams,
     scenario::{NAMESRV, Scenario},
-    workload::{Endpoint, Recorder, consumer, operator, producer},
+    workload::{Begun, Endpoint, Recorder, consumer, operator, producer},
     world::{StopSignal, World},
 };
 
@@ -74,8 +74,7 @@ fn start_name_server(world: &World, addresses: &Addresses) {
 
 fn start_broker(world: &World, scenario: &Scenario, index: usize, addresses: &Addresses) {
     let broker = &scenario.brokers[index];
-    let mut config =
-        BrokerConfig::new(&broker.name, Addresses::broker(index).1, vec![addresses.name_server.clone()]);
+    let mut config = BrokerConfig::new(&broker.name, Addresses::broker(index).1, vec![addresses.name_server.clone()]);
     config.escape_to.clone_from(&broker.escapes_to);
     config.degree = broker.degree;
     config.auto_create_topics = false;
@@ -114,10 +113,11 @@ fn start_clients(world: &World, scenario: &Scenario, seed: u64, addresses: &Addr
     for spec in &scenario.producers {
         let (spec, streams, recorder) = (spec.clone(), streams.clone(), recorder.clone());
         let (name_servers, observer) = (name_servers.clone(), observer.clone());
-        let name = spec.name.clone();
+        let (name, begun) = (spec.name.clone(), Begun::default());
         world.start(&name, move |host, stop| {
             let rng = streams.stream(&format!("workload/{}", spec.name));
-            let run = producer::run(host, spec.clone(), name_servers.clone(), rng, recorder.clone(), stop);
+            let run =
+                producer::run(host, spec.clone(), name_servers.clone(), rng, recorder.clone(), begun.clone(), stop);
             let (name, observer) = (spec.name.clone(), observer.clone());
             Box::pin(async move {
                 run.await;
@@ -127,11 +127,20 @@ fn start_clients(world: &World, scenario: &Scenario, seed: u64, addresses: &Addr
     }
     for spec in &scenario.consumers {
         let Some(group) = scenario.groups.iter().find(|group| group.name == spec.group).cloned() else { continue };
-        let (spec, streams, recorder, name_servers) = (spec.clone(), streams.clone(), recorder.clone(), name_servers.clone());
+        let (spec, streams, recorder, name_servers) =
+            (spec.clone(), streams.clone(), recorder.clone(), name_servers.clone());
         let name = spec.name.clone();
         world.start(&name, move |host, stop| {
             let rng = streams.stream(&format!("workload/{}", spec.name));
-            Box::pin(consumer::run(host, spec.clone(), group.clone(), name_servers.clone(), rng, recorder.clone(), stop))
+            Box::pin(consumer::run(
+                host,
+                spec.clone(),
+                group.clone(),
+                name_servers.clone(),
+                rng,
+                recorder.clone(),
+                stop,
+            ))
         });
     }
 }

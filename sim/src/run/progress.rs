@@ -81,7 +81,8 @@ impl Progress {
     /// Clients or the runner saw something; empty polls are nothing new.
     pub fn seen(&mut self, at_ms: SimMs, kind: &EventKind) {
         use crate::history::Seen;
-        let idle = matches!(kind, EventKind::Popped(popped) if matches!(&popped.seen, Seen::Ok(list) if list.is_empty()));
+        let idle =
+            matches!(kind, EventKind::Popped(popped) if matches!(&popped.seen, Seen::Ok(list) if list.is_empty()));
         if !idle {
             self.last_ms = at_ms;
         }
@@ -113,13 +114,18 @@ impl Progress {
         if self.open.len() > 3 {
             left.push(format!("and {} more chains", self.open.len() - 3));
         }
-        left.extend(self.waiting().take(3).map(|((node, topic, queue), group)| {
-            format!("{group} has not popped all of {topic}/{queue} at {node}")
-        }));
+        left.extend(
+            self.waiting().take(3).map(|((node, topic, queue), group)| {
+                format!("{group} has not popped all of {topic}/{queue} at {node}")
+            }),
+        );
         left.extend(self.busy.iter().take(3).map(|client| format!("{client} is not done")));
-        left.extend(self.timers.iter().filter(|(_, set)| !set.is_empty()).map(|(node, set)| {
-            format!("{} delayed messages wait at {node}", set.len())
-        }));
+        left.extend(
+            self.timers
+                .iter()
+                .filter(|(_, set)| !set.is_empty())
+                .map(|(node, set)| format!("{} delayed messages wait at {node}", set.len())),
+        );
         left.join("; ")
     }
 }

@@ -93,7 +93,7 @@ fn on_this_thread(run: &SeedRun) -> Outcome {
     let fingerprint = fingerprint(&history);
     let verdict = match run.until_ms {
         Some(_) => Verdict::default(),
-        None => oracles::judge(&history),
+        None => oracles::judge(&history, &run.scenario.obligations()),
     };
     Outcome { plan, unfired, history, fingerprint, verdict, sim_ms }
 }
@@ -152,6 +152,6 @@ impl Outcome {
     /// The violations of a run that panicked.
     #[must_use]
     pub fn violation_of(error: &RunError) -> Violation {
-        Violation { promise: "P8", at_ms: 0, subject: "the run".into(), detail: error.to_string() }
+        Violation { promise: "P8", at_ms: 0, subject: "the run".into(), detail: error.to_string(), ledger: None }
     }
 }

@@ -91,7 +91,8 @@ fn empty_tables(path: &str, file: &ScenarioFile) -> Vec<ScenarioError> {
     };
     [("broker", file.broker.is_empty()), ("topic", file.topic.is_empty())]
         .into_iter()
-        .filter_map(|(key, empty)| empty.then(|| missing(key)))
+        .filter(|(_, empty)| *empty)
+        .map(|(key, _)| missing(key))
         .collect()
 }
 
@@ -164,10 +165,17 @@ fn is_tag(text: &str) -> bool {
 fn producer(f: &mut Findings, entry: &ProducerEntry, names: &Names, duration_ms: SimMs) -> Producer {
     let from_ms = f.time_or("producer.from", entry.from.as_ref(), 0, Zero::Accepted);
     let over_ms = f.time("producer.over", &entry.over, Zero::Refused);
-    if from_ms.saturating_add(over_ms) > duration_ms {
-        let (what, time, end) = ("the producer sends until", spell(from_ms + over_ms), spell(duration_ms));
-        let latest = end.clone();
-        f.report("producer.over", entry.over.span(), Problem::AfterEnd { what, time, end, latest });
+    let ends_ms = from_ms.saturating_add(over_ms);
+    if ends_ms > duration_ms {
+        // Whichever of the two keys has to change is pointed at.
+        let late_start = entry.from.as_ref().filter(|_| from_ms >= duration_ms);
+        let (key, raw) = late_start.map_or(("producer.over", &entry.over), |from| ("producer.from", from));
+        let latest = match late_start {
+            Some(_) => format!("before {}", spell(duration_ms)),
+            None => format!("at most {}", spell(duration_ms - from_ms)),
+        };
+        let (what, time, end) = ("the producer sends until", spell(ends_ms), spell(duration_ms));
+        f.report(key, raw.span(), Problem::AfterEnd { what, time, end, latest });
     }
     let tags = entry.tags.iter().flatten().map(|raw| {
         if !is_tag(raw.get()) {
@@ -240,10 +248,9 @@ fn policy(f: &mut Findings, entry: Option<&PolicyEntry>) -> Policy {
 
 fn network(f: &mut Findings, entry: Option<&NetworkEntry>) -> Network {
     let Some(entry) = entry else { return Network { min_ms: 1, max_ms: 5 } };
-    let (min, max) = (&entry.latency.get().min, &entry.latency.get().max);
-    let min_ms = f.time("network.latency.min", min, Zero::Accepted);
-    let max_ms = f.time("network.latency.max", max, Zero::Accepted);
-    f.forward("network.latency.max", max.span(), ("min", "max"), (min_ms, max_ms), |ms| spell(*ms));
+    let latency = entry.latency.get();
+    let keys = ("network.latency.min", "network.latency.max");
+    let (min_ms, max_ms) = f.min_max(keys, &latency.min, &latency.max);
     Network { min_ms, max_ms }
 }
 

@@ -104,7 +104,10 @@ impl Entry<'_, '_, '_> {
     }
 
     fn words(&self) -> String {
-        format!("a {} fault", self.kind().word())
+        match self.kind() {
+            KindEntry::Answer => "an answer fault".to_owned(),
+            kind => format!("a {} fault", kind.word()),
+        }
     }
 
     fn foreign_keys(&mut self) {
@@ -225,18 +228,18 @@ impl Entry<'_, '_, '_> {
     /// The two sides: `between`, or `from` and `to`.
     fn sides(&mut self) -> Option<(Vec<NodeName>, Vec<NodeName>)> {
         let raw = self.raw;
-        let (from, to, span) = match (&raw.between, &raw.from, &raw.to) {
+        let (from, to, key, span) = match (&raw.between, &raw.from, &raw.to) {
             (Some(between), None, None) => {
                 let [from, to] = between.get().as_slice() else {
                     self.f.report("fault.between", between.span(), Problem::NotTwoSides(between.get().len()));
                     return None;
                 };
                 let from = self.listed("fault.between", from, between.span());
-                (from, self.listed("fault.between", to, between.span()), between.span())
+                (from, self.listed("fault.between", to, between.span()), "fault.between", between.span())
             }
             (None, Some(from), Some(to)) => {
                 let span = to.span();
-                (self.many("fault.from", from), self.many("fault.to", to), span)
+                (self.many("fault.from", from), self.many("fault.to", to), "fault.to", span)
             }
             (Some(between), _, _) => {
                 let (key, other, accepted) = ("between", "from/to", "`between`, `from` with `to`");
@@ -246,7 +249,7 @@ impl Entry<'_, '_, '_> {
             (None, _, _) => return self.missing("`between`, or `from` and `to`"),
         };
         if let Some(node) = to.iter().find(|node| from.contains(node)) {
-            self.f.report("fault", span, Problem::BothSides(node.clone()));
+            self.f.report(key, span, Problem::BothSides(node.clone()));
         }
         Some((from, to))
     }
@@ -285,9 +288,7 @@ impl Entry<'_, '_, '_> {
         let (from, to) = (self.end("fault.from", &raw.from), self.end("fault.to", &raw.to));
         let window = self.window();
         let (Some(min), Some(max)) = (&raw.min, &raw.max) else { return self.missing("`min` and `max`") };
-        let min_ms = self.f.time("fault.min", min, Zero::Accepted);
-        let max_ms = self.f.time("fault.max", max, Zero::Refused);
-        self.f.forward("fault.max", max.span(), ("min", "max"), (min_ms, max_ms), |ms| spell(*ms));
+        let (min_ms, max_ms) = self.f.min_max(("fault.min", "fault.max"), min, max);
         Some(FaultKind::Latency { from, to, window: window?, min_ms, max_ms })
     }
 
@@ -349,7 +350,7 @@ impl Entry<'_, '_, '_> {
     fn begins_in_time(&mut self, span: Range<usize>, begins: Draw) {
         if begins.to >= self.end_ms {
             let (what, time, end) = ("the fault begins as late as", spell(begins.to), spell(self.end_ms));
-            let latest = spell(self.end_ms - 1);
+            let latest = format!("before {end}");
             self.f.report("fault.at", span, Problem::AfterEnd { what, time, end, latest });
         }
     }
@@ -359,7 +360,7 @@ impl Entry<'_, '_, '_> {
         let ends = begins.to.saturating_add(lasts.to);
         if begins.to < self.end_ms && ends > self.end_ms {
             let (what, time, end) = ("the fault ends as late as", spell(ends), spell(self.end_ms));
-            let latest = spell(self.end_ms - begins.to);
+            let latest = format!("at most {}", spell(self.end_ms - begins.to));
             self.f.report(key, span, Problem::AfterEnd { what, time, end, latest });
         }
     }

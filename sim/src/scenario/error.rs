@@ -114,7 +114,7 @@ pub enum Problem {
         known: Vec<String>,
     },
     /// A name that was used before.
-    #[error("{what} \"{name}\" is already taken{}", first.map_or(String::new(), |line| format!(" in line {line}")))]
+    #[error("{what} \"{name}\" is there already{}; accepted: another name", first.map_or(String::new(), |line| format!(", in line {line}")))]
     Taken {
         /// What it names.
         what: &'static str,
@@ -170,7 +170,7 @@ pub enum Problem {
         high: &'static str,
     },
     /// Something that would happen when the scenario is over.
-    #[error("{what} {time}, but the scenario ends at {end}; accepted: at most {latest}")]
+    #[error("{what} {time}, but the scenario ends at {end}; accepted: {latest}")]
     AfterEnd {
         /// What happens.
         what: &'static str,
@@ -178,7 +178,7 @@ pub enum Problem {
         time: String,
         /// When the scenario ends.
         end: String,
-        /// The latest time or the longest span that is accepted.
+        /// What is accepted.
         latest: String,
     },
     /// A key that this entry needs.
@@ -236,7 +236,7 @@ impl Problem {
         let mut quoted = message.split('`').skip(1).step_by(2).map(str::to_owned);
         match (what, quoted.next()) {
             (Some((_, what)), Some(name)) => Self::Unknown { what, name, known: quoted.collect() },
-            _ => Self::Shape(message.trim_end().replace('\n', "; ")),
+            _ => Self::Shape(in_words(message.trim_end())),
         }
     }
 
@@ -248,6 +248,22 @@ impl Problem {
         let closest = known.iter().min_by_key(|candidate| distance(candidate))?;
         (distance(closest) <= (name.chars().count() / 3).max(1)).then_some(closest.as_str())
     }
+}
+
+/// Says what the reader says without the words of Rust and serde.
+fn in_words(message: &str) -> String {
+    let words = [
+        ("missing field", "missing key"),
+        ("duplicate field", "repeated key"),
+        ("expected i64", "expected a whole number"),
+        ("expected f64", "expected a number"),
+        ("expected a string", "expected text in quotes"),
+        ("expected a sequence", "expected a list"),
+        ("invalid type: map", "invalid type: table"),
+        ("invalid type: sequence", "invalid type: list"),
+        ("\n", "; "),
+    ];
+    words.iter().fold(message.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
 }
 
 impl fmt::Display for ScenarioError {
@@ -268,7 +284,8 @@ impl fmt::Display for ScenarioError {
             write!(f, " {}", self.key)?;
         }
         match self.problem.probably_meant() {
-            Some(name) => write!(f, " did you mean \"{name}\"?"),
+            Some(name) if self.key.is_empty() => write!(f, " did you mean \"{name}\"?"),
+            Some(name) => write!(f, "; did you mean \"{name}\"?"),
             None => Ok(()),
         }
     }

@@ -178,7 +178,7 @@ impl<'a> Findings<'a> {
             Ok(parsed) if parsed.subsec_nanos() % 1_000_000 != 0 => "finer than a millisecond".to_owned(),
             Ok(parsed) => match SimMs::try_from(parsed.as_millis()) {
                 Ok(0) if zero == Zero::Refused => {
-                    self.report(key, span, Problem::Empty { what: "a time of zero", accepted: "1ms and more" });
+                    self.report(key, span, Problem::Empty { what: "the span", accepted: "1ms and more" });
                     return None;
                 }
                 Ok(ms) if ms <= LONGEST_MS => return Some(ms),
@@ -203,6 +203,15 @@ impl<'a> Findings<'a> {
         }
     }
 
+    /// The shortest and the longest of a latency, written as `min` and `max`.
+    pub(super) fn min_max(&mut self, keys: (&str, &str), min: &Located<Time>, max: &Located<Time>) -> (SimMs, SimMs) {
+        let low = self.parse_time(keys.0, min.get(), min.span(), Zero::Accepted);
+        let high = self.parse_time(keys.1, max.get(), max.span(), Zero::Accepted);
+        let (Some(low), Some(high)) = (low, high) else { return (1, 1) };
+        self.forward(keys.1, max.span(), ("min", "max"), (low, high), |ms| spell(*ms));
+        (low, high)
+    }
+
     /// A whole number, or a range of them.
     pub(super) fn count_draw(
         &mut self,
@@ -225,7 +234,7 @@ impl<'a> Findings<'a> {
     }
 
     /// Reports a range that ends before it begins.
-    pub(super) fn forward(
+    fn forward(
         &mut self,
         key: &str,
         span: Range<usize>,

@@ -24,7 +24,10 @@ pub use cast::{
 pub use error::{Place, Problem, ScenarioError, ScenarioErrors};
 pub use faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
 
-use crate::plan::SimMs;
+use crate::{
+    ledger::{GroupSpec, Obligations, PolicySpec},
+    plan::SimMs,
+};
 
 /// One validated scenario. Everything is resolved: defaults are filled in, names exist, times are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,6 +78,29 @@ impl Scenario {
     pub fn parse(name: &str, path: &str, text: &str) -> Result<Self, ScenarioErrors> {
         let file = toml::from_str(text).map_err(|error| ScenarioError::of_reader(path, text, &error))?;
         check::check(name, path, text, &file)
+    }
+
+    /// What a run of it is judged against.
+    pub fn obligations(&self) -> Obligations {
+        let group = |group: &Group| GroupSpec {
+            name: group.name.clone(),
+            topic: group.topic.clone(),
+            tag_filter: group.tag.clone(),
+            reconsume_limit: i32::try_from(group.max_reconsume).unwrap_or(i32::MAX),
+            starts_at_end: false,
+        };
+        let escape = |broker: &Broker| Some((broker.name.clone(), broker.escapes_to.clone()?));
+        Obligations {
+            groups: self.groups.iter().map(group).collect(),
+            brokers: self.brokers.iter().map(|broker| broker.name.clone()).collect(),
+            policy: PolicySpec {
+                waits_ms: self.policy.waits_ms.clone(),
+                rewrites: self.policy.rewrites,
+                total_ms: self.policy.total_ms,
+                jitter: self.policy.jitter,
+            },
+            escapes: self.brokers.iter().filter_map(escape).collect(),
+        }
     }
 
     /// When the last thing a human does happens, ms; 0 when nobody does anything.

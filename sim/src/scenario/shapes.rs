@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 
 /// A value and the bytes of the file it was read from.
 #[derive(Debug, Clone)]
@@ -100,11 +100,13 @@ impl<'de, T: Deserialize<'de> + Scalar> Deserialize<'de> for OneOrRange<T> {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                T::deserialize(text.into_deserializer()).map(OneOrRange::One)
+                let read: Result<T, E> = T::deserialize(text.into_deserializer());
+                read.map(OneOrRange::One).map_err(|_| E::invalid_type(Unexpected::Str(text), &self))
             }
 
             fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-                T::deserialize(number.into_deserializer()).map(OneOrRange::One)
+                let read: Result<T, E> = T::deserialize(number.into_deserializer());
+                read.map(OneOrRange::One).map_err(|_| E::invalid_type(Unexpected::Signed(number), &self))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {

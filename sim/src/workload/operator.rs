@@ -57,20 +57,24 @@ pub async fn setup(
             let broker =
                 broker.ok_or_else(|| SetupError::UnknownBroker { topic: topic.name.clone(), broker: name.clone() })?;
             let command = format!("create-topic {} {name}", topic.name);
-            insist(recorder, command, async || client.create_topic(broker, &topic.name, topic.queues).await).await?;
+            insist(recorder, command, || client.create_topic(broker, &topic.name, topic.queues)).await?;
         }
     }
     for group in groups {
         for broker in brokers {
             let command = format!("create-group {} {}", group.name, broker.name);
-            insist(recorder, command, async || client.create_group(broker, group).await).await?;
+            insist(recorder, command, || client.create_group(broker, group)).await?;
         }
     }
     Ok(())
 }
 
 /// Repeats a command until it works, and records what came of it in the end.
-async fn insist(recorder: &Recorder, command: String, attempt: impl AsyncFn() -> Seen<()>) -> Result<(), SetupError> {
+async fn insist<F: Future<Output = Seen<()>>>(
+    recorder: &Recorder,
+    command: String,
+    attempt: impl Fn() -> F,
+) -> Result<(), SetupError> {
     let mut result = told(attempt().await);
     for _ in 1..TRIES {
         if result.is_ok() {

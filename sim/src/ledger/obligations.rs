@@ -1,0 +1,134 @@
+//! What the brokers of a run owe: who subscribes to what, and by which policy failures are repeated.
+
+use std::collections::BTreeMap;
+
+use crate::plan::NodeName;
+
+/// What a run is judged against, besides its history.
+#[derive(Debug, Clone, Default)]
+pub struct Obligations {
+    /// The consumer groups.
+    pub groups: Vec<GroupSpec>,
+    /// The brokers; a broker's name is its node's name.
+    pub brokers: Vec<NodeName>,
+    /// How failed attempts are repeated.
+    pub policy: PolicySpec,
+    /// Broker that may act for an absent master → broker that is then the home of its chains.
+    pub escapes: BTreeMap<NodeName, NodeName>,
+}
+
+/// A consumer group.
+#[derive(Debug, Clone)]
+pub struct GroupSpec {
+    /// Name.
+    pub name: String,
+    /// The topic it subscribes to.
+    pub topic: String,
+    /// Which tags it takes: `*` or empty for all, else `A || B`.
+    pub tag_filter: String,
+    /// A message that was revived this often becomes a dead letter.
+    pub reconsume_limit: i32,
+    /// It begins with what comes after its first pop, not with what is there.
+    pub starts_at_end: bool,
+}
+
+/// The rewrite policy.
+#[derive(Debug, Clone, Default)]
+pub struct PolicySpec {
+    /// Waits between attempts, ms; the last one repeats.
+    pub waits_ms: Vec<u64>,
+    /// How many rewrites there may be in one round.
+    pub rewrites: u32,
+    /// Longest time from the first attempt of a round to the last, ms.
+    pub total_ms: Option<u64>,
+    /// How far a wait may be off, as a share of itself.
+    pub jitter: f64,
+}
+
+impl PolicySpec {
+    /// The shortest wait that may follow `attempt` (from 1), ms.
+    #[must_use]
+    pub fn shortest_wait_ms(&self, attempt: u32) -> i64 {
+        let at = (attempt.max(1) as usize - 1).min(self.waits_ms.len().saturating_sub(1));
+        let wait = self.waits_ms.get(at).copied().unwrap_or(0);
+        (wait as f64 * (1.0 - self.jitter)).floor() as i64
+    }
+
+    /// The longest wait that may follow `attempt` (from 1), ms.
+    #[must_use]
+    pub fn longest_wait_ms(&self, attempt: u32) -> i64 {
+        let at = (attempt.max(1) as usize - 1).min(self.waits_ms.len().saturating_sub(1));
+        let wait = self.waits_ms.get(at).copied().unwrap_or(0);
+        (wait as f64 * (1.0 + self.jitter)).ceil() as i64
+    }
+
+    /// Attempts that one round may have.
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        self.rewrites.saturating_add(1)
+    }
+}
+
+impl GroupSpec {
+    /// Whether the group takes messages with this tag.
+    #[must_use]
+    pub fn wants(&self, tag: Option<&str>) -> bool {
+        let filter = self.tag_filter.trim();
+        filter.is_empty()
+            || filter == "*"
+            || tag.is_some_and(|tag| filter.split("||").any(|wanted| wanted.trim() == tag))
+    }
+
+    /// Whether the topic is this group's retry topic, of either form.
+    #[must_use]
+    pub fn is_retry_topic(&self, topic: &str) -> bool {
+        let tail = topic.strip_prefix("%RETRY%").and_then(|tail| tail.strip_prefix(self.name.as_str()));
+        tail.and_then(|tail| tail.strip_prefix(['_', '+'])) == Some(self.topic.as_str())
+    }
+
+    /// Whether the topic is this group's dead-letter topic.
+    #[must_use]
+    pub fn is_dead_letter_topic(&self, topic: &str) -> bool {
+        topic.strip_prefix("%DLQ%") == Some(self.name.as_str())
+    }
+
+    /// Whether messages of this topic are copies made for this group.
+    #[must_use]
+    pub fn is_copy_topic(&self, topic: &str) -> bool {
+        self.is_retry_topic(topic) || self.is_dead_letter_topic(topic)
+    }
+}
+
+/// Whether messages of this topic are copies, whoever they were made for.
+#[must_use]
+pub fn is_any_copy_topic(topic: &str) -> bool {
+    topic.starts_with("%RETRY%") || topic.starts_with("%DLQ%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_and_copy_topics() {
+        let group = |tag_filter: &str| GroupSpec {
+            name: "g".into(),
+            topic: "t".into(),
+            tag_filter: tag_filter.into(),
+            reconsume_limit: 3,
+            starts_at_end: false,
+        };
+        assert!(group("*").wants(None) && group("").wants(Some("A")));
+        assert!(group("A || B").wants(Some("B")) && !group("A || B").wants(Some("C")) && !group("A").wants(None));
+        assert!(group("*").is_copy_topic("%RETRY%g_t") && group("*").is_copy_topic("%RETRY%g+t"));
+        assert!(group("*").is_copy_topic("%DLQ%g") && !group("*").is_copy_topic("%RETRY%g_tt"));
+        assert!(!group("*").is_copy_topic("t") && !group("*").is_copy_topic("%RETRY%g"));
+    }
+
+    #[test]
+    fn waits_repeat_the_last_and_allow_jitter() {
+        let policy = PolicySpec { waits_ms: vec![1000, 4000], rewrites: 3, total_ms: None, jitter: 0.25 };
+        assert_eq!([0, 1, 2, 9].map(|attempt| policy.shortest_wait_ms(attempt)), [750, 750, 3000, 3000]);
+        assert_eq!((policy.longest_wait_ms(1), policy.attempts()), (1250, 4));
+    }
+}

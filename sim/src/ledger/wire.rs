@@ -1,0 +1,348 @@
+//! What passed the wire, read from the frames: each request with the answer that left its server, if one did.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::{
+    evidence::{
+        StoredMessage,
+        frame::{Handle, WireFrame, code},
+        message,
+    },
+    history::{Frame, LedgerId},
+    plan::SimMs,
+};
+
+/// Who asked whom, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'h> {
+    /// Position of the request in the history.
+    pub event: usize,
+    /// When it left, simulated ms.
+    pub at_ms: SimMs,
+    /// Caller.
+    pub from: &'h str,
+    /// Callee.
+    pub to: &'h str,
+    /// The answer that left the callee: its position in the history and its code.
+    pub answer: Option<(usize, i32)>,
+}
+
+/// A read of one message by another broker, or by a client.
+#[derive(Debug)]
+pub struct Pull<'h> {
+    /// Who and when.
+    pub call: Call<'h>,
+    /// Topic.
+    pub topic: String,
+    /// Queue.
+    pub queue: i32,
+    /// Offset.
+    pub offset: i64,
+    /// The success that answered it carried no byte of a message.
+    pub empty: bool,
+}
+
+/// A send.
+#[derive(Debug)]
+pub struct Send<'h> {
+    /// Who and when.
+    pub call: Call<'h>,
+    /// Topic.
+    pub topic: String,
+    /// Its properties, sorted.
+    pub properties: Vec<(String, String)>,
+    /// Its body.
+    pub body: &'h [u8],
+    /// The stamp in its body.
+    pub ledger: Option<LedgerId>,
+    /// Queue and offset in its answer.
+    pub stored: Option<(i32, i64)>,
+    /// What an ack that came as a message came to, if the answer says.
+    pub ack_outcome: Option<String>,
+}
+
+/// A message that a pop's answer carries, as it left the broker.
+#[derive(Debug)]
+pub struct Delivery<'h> {
+    /// The pop, with its answer.
+    pub call: Call<'h>,
+    /// When the answer left, simulated ms.
+    pub at_ms: SimMs,
+    /// The consumer group.
+    pub group: String,
+    /// The topic it was really popped from.
+    pub topic: String,
+    /// The offset it was popped from, and its queue, are in here.
+    pub message: StoredMessage,
+    /// The pop time it was given, Unix ms on the broker's clock.
+    pub pop_time: i64,
+}
+
+/// An ack or a renewal of one handle.
+#[derive(Debug)]
+pub struct Settle<'h> {
+    /// Who and when.
+    pub call: Call<'h>,
+    /// The consumer group.
+    pub group: String,
+    /// The topic that was really read.
+    pub topic: String,
+    /// Queue.
+    pub queue: i32,
+    /// Offset.
+    pub offset: i64,
+    /// From the handle: who holds the message.
+    pub broker: String,
+    /// From the handle: when it was popped.
+    pub pop_time: i64,
+    /// The pop time of the handle that a renewal was answered with.
+    pub renewed: Option<i64>,
+}
+
+/// Everything that passed the wire and matters.
+#[derive(Debug, Default)]
+pub struct Wire<'h> {
+    /// Reads.
+    pub pulls: Vec<Pull<'h>>,
+    /// Sends.
+    pub sends: Vec<Send<'h>>,
+    /// Messages in pops' answers.
+    pub deliveries: Vec<Delivery<'h>>,
+    /// Acks of one message.
+    pub acks: Vec<Settle<'h>>,
+    /// Renewals.
+    pub renewals: Vec<Settle<'h>>,
+    /// Batch acks: caller, callee and body.
+    pub batch_acks: Vec<(Call<'h>, Bytes)>,
+    /// Registrations with a name server: position, broker, body (empty if the frame was not kept).
+    pub registrations: Vec<(usize, &'h str, Bytes)>,
+    /// Frames that should be readable and are not: position, sender, why.
+    pub unreadable: Vec<(usize, &'h str, String)>,
+    pending: HashMap<(u64, i32), Pending<'h>>,
+}
+
+#[derive(Debug)]
+enum Pending<'h> {
+    Pull(usize),
+    Send(usize),
+    Ack(usize),
+    Renewal(usize),
+    BatchAck(usize),
+    Pop { call: Call<'h>, group: String, topic: String },
+}
+
+impl<'h> Wire<'h> {
+    /// Takes in a request that left its sender.
+    pub(super) fn request(&mut self, event: usize, at_ms: SimMs, frame: &'h Frame) {
+        let call = Call { event, at_ms, from: &frame.from, to: &frame.to, answer: None };
+        if frame.request_code == code::REGISTER_BROKER {
+            self.registrations.push((event, call.from, frame.bytes.clone()));
+            return;
+        }
+        if frame.bytes.is_empty() || !is_known(frame.request_code) {
+            return;
+        }
+        match WireFrame::read(&frame.bytes) {
+            Ok(read) => match self.sort_in(call, &read) {
+                Some(pending) => drop(self.pending.insert((frame.connection, frame.opaque), pending)),
+                None => self.unreadable.push((event, call.from, format!("request {} lacks a field", read.code))),
+            },
+            Err(error) => self.unreadable.push((event, call.from, error.to_string())),
+        }
+    }
+
+    fn sort_in(&mut self, call: Call<'h>, read: &WireFrame<'h>) -> Option<Pending<'h>> {
+        Some(match read.code {
+            code::PULL => {
+                let (topic, queue, offset) =
+                    (read.get("topic")?.to_owned(), read.number("queueId")?, read.number("queueOffset")?);
+                self.pulls.push(Pull { call, topic, queue, offset, empty: false });
+                Pending::Pull(self.pulls.len() - 1)
+            }
+            code::SEND | code::SEND_V2 => {
+                self.sends.push(Send {
+                    call,
+                    topic: read.send_topic()?.to_owned(),
+                    properties: message::properties(read.send_properties().unwrap_or_default()),
+                    body: read.body,
+                    ledger: message::stamp(read.body),
+                    stored: None,
+                    ack_outcome: None,
+                });
+                Pending::Send(self.sends.len() - 1)
+            }
+            code::POP => Pending::Pop {
+                call,
+                group: read.get("consumerGroup")?.to_owned(),
+                topic: read.get("topic")?.to_owned(),
+            },
+            code::ACK => {
+                self.acks.push(settle(call, read)?);
+                Pending::Ack(self.acks.len() - 1)
+            }
+            code::CHANGE_INVISIBLE => {
+                self.renewals.push(settle(call, read)?);
+                Pending::Renewal(self.renewals.len() - 1)
+            }
+            _ => {
+                self.batch_acks.push((call, Bytes::copy_from_slice(read.body)));
+                Pending::BatchAck(self.batch_acks.len() - 1)
+            }
+        })
+    }
+
+    /// Takes in a response that left its server.
+    pub(super) fn response(&mut self, event: usize, at_ms: SimMs, frame: &'h Frame) {
+        let Some(pending) = self.pending.remove(&(frame.connection, frame.opaque)) else { return };
+        let answer = Some((event, frame.code));
+        let read = if frame.bytes.is_empty() { None } else { Some(WireFrame::read(&frame.bytes)) };
+        let read = match read.transpose() {
+            Ok(read) => read,
+            Err(error) => return self.unreadable.push((event, &frame.from, error.to_string())),
+        };
+        match pending {
+            Pending::Pull(at) => {
+                self.pulls[at].call.answer = answer;
+                self.pulls[at].empty = frame.code == 0 && read.is_some_and(|read| read.body.is_empty());
+            }
+            Pending::Ack(at) => self.acks[at].call.answer = answer,
+            Pending::BatchAck(at) => self.batch_acks[at].0.answer = answer,
+            Pending::Renewal(at) => {
+                self.renewals[at].call.answer = answer;
+                self.renewals[at].renewed = read.and_then(|read| read.number("popTime"));
+            }
+            Pending::Send(at) => {
+                let send = &mut self.sends[at];
+                send.call.answer = answer;
+                if let Some(read) = read {
+                    send.stored = read.number("queueId").zip(read.number("queueOffset"));
+                    send.ack_outcome = read.get("ackOutcome").map(str::to_owned);
+                }
+            }
+            Pending::Pop { mut call, group, topic } => {
+                call.answer = answer;
+                if let Some(read) = read.filter(|_| frame.code == 0) {
+                    self.popped(at_ms, call, (&group, &topic), &read);
+                }
+            }
+        }
+    }
+
+    fn popped(&mut self, at_ms: SimMs, call: Call<'h>, (group, asked): (&str, &str), read: &WireFrame<'h>) {
+        let event = call.answer.map_or(call.event, |answer| answer.0);
+        let messages = match StoredMessage::read_all(read.body) {
+            Ok(messages) => messages,
+            Err(error) => return self.unreadable.push((event, call.to, error.to_string())),
+        };
+        let pop_time: Option<i64> = read.number("popTime");
+        for mut message in messages {
+            // A message from a retry topic comes under its normal topic's name; its handle tells where it was read.
+            let handle = message.property("POP_CK").and_then(Handle::read);
+            let told = handle.map(|it| (it.real_topic(group, asked), it.queue, it.offset, it.pop_time));
+            let (topic, popped_at) = match told {
+                Some((topic, queue, offset, popped_at)) => {
+                    (message.queue, message.offset) = (queue, offset);
+                    (topic, Some(popped_at))
+                }
+                None => (message.topic.clone(), pop_time),
+            };
+            let Some(pop_time) = popped_at else {
+                self.unreadable.push((event, call.to, "a pop's answer lacks popTime".into()));
+                continue;
+            };
+            self.deliveries.push(Delivery { call, at_ms, group: group.to_owned(), topic, message, pop_time });
+        }
+    }
+
+    /// Whether a request left that acks this message, by itself or in a batch of its group.
+    #[must_use]
+    pub fn ack_was_sent(&self, group: &str, topic: &str, queue: i32, offset: i64) -> bool {
+        let is_it = |ack: &Settle<'_>| {
+            (ack.group.as_str(), ack.topic.as_str(), ack.queue, ack.offset) == (group, topic, queue, offset)
+        };
+        let batched = |body: &Bytes| match serde_json::from_slice::<Batch<'_>>(body) {
+            Ok(batch) => batch.acks.iter().any(|item| item.c == group && item.q == queue && item.so <= offset),
+            Err(_) => false,
+        };
+        self.acks.iter().any(is_it) || self.batch_acks.iter().any(|(_, body)| batched(body))
+    }
+}
+
+#[derive(Deserialize)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    acks: Vec<BatchItem<'a>>,
+}
+
+#[derive(Deserialize)]
+struct BatchItem<'a> {
+    c: &'a str,
+    q: i32,
+    so: i64,
+}
+
+const fn is_known(request: i32) -> bool {
+    matches!(
+        request,
+        code::PULL | code::SEND | code::SEND_V2 | code::POP | code::ACK | code::CHANGE_INVISIBLE | code::BATCH_ACK
+    )
+}
+
+fn settle<'h>(call: Call<'h>, read: &WireFrame<'_>) -> Option<Settle<'h>> {
+    let handle = Handle::read(read.get("extraInfo")?)?;
+    Some(Settle {
+        call,
+        group: read.get("consumerGroup")?.to_owned(),
+        topic: read.get("topic")?.to_owned(),
+        queue: read.number("queueId")?,
+        offset: read.number("offset")?,
+        broker: handle.broker.to_owned(),
+        pop_time: handle.pop_time,
+        renewed: None,
+    })
+}
+
+/// A checkpoint that one broker sent to another: which chains it hands over.
+#[derive(Debug, Deserialize)]
+pub struct Checkpoint {
+    /// Who holds the messages.
+    #[serde(rename = "bn")]
+    pub broker: String,
+    /// Consumer group.
+    #[serde(rename = "c")]
+    pub group: String,
+    /// Offsets relative to the start.
+    #[serde(rename = "d", default)]
+    pub differences: Vec<i64>,
+    /// When they were popped, Unix ms.
+    #[serde(rename = "pt")]
+    pub pop_time: i64,
+    /// Queue.
+    #[serde(rename = "q")]
+    pub queue: i32,
+    /// First offset.
+    #[serde(rename = "so")]
+    pub start: i64,
+    /// Topic.
+    #[serde(rename = "t")]
+    pub topic: String,
+}
+
+impl Send<'_> {
+    /// A property.
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<&str> {
+        let found = self.properties.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The checkpoint it carries, if it is one that goes to a revive topic.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        let is_one = self.topic.starts_with("rmq_sys_REVIVE_LOG_") && self.property("TAGS") == Some("ck");
+        if is_one { serde_json::from_slice(self.body).ok() } else { None }
+    }
+}

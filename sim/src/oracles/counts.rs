@@ -1,0 +1,70 @@
+//! The figures of a run.
+
+use serde::Serialize;
+
+use super::Violation;
+use crate::{
+    evidence::{ChainState, Outcome},
+    history::{AckVerdict, EventKind, Seen},
+    ledger::Ledger,
+};
+
+/// Figures, counted from the evidence.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Sends that were answered with success.
+    pub sent: u64,
+    /// Acks that were absorbed.
+    pub acked: u64,
+    /// Retry copies made.
+    pub revived: u64,
+    /// Dead letters made.
+    pub dead_lettered: u64,
+    /// Messages proved gone.
+    pub gone: u64,
+    /// Chains parked at the end.
+    pub parked: u64,
+    /// Failed attempts after which a chain went on.
+    pub rewrites: u64,
+    /// Most attempts of any chain in one round.
+    pub max_attempts: u32,
+    /// Violations of P1.
+    pub lost: u64,
+    /// Violations of P2.
+    pub duplicated: u64,
+    /// Requests that left their senders.
+    pub rpcs: u64,
+}
+
+impl Counts {
+    pub(super) fn of(ledger: &Ledger<'_>, violations: &[Violation]) -> Self {
+        let count = |promise| violations.iter().filter(|violation| violation.promise == promise).count() as u64;
+        let is_request = |kind: &EventKind| matches!(kind, EventKind::Request(_));
+        let mut counts = Self {
+            sent: ledger.sends.iter().filter(|(_, sent)| matches!(sent.seen, Seen::Ok(_))).count() as u64,
+            acked: ledger.acks.iter().filter(|(_, ack)| ack.seen == Seen::Ok(AckVerdict::Absorbed)).count() as u64,
+            lost: count("P1"),
+            duplicated: count("P2"),
+            rpcs: ledger.history.events.iter().filter(|event| is_request(&event.kind)).count() as u64,
+            ..Self::default()
+        };
+        for life in &ledger.chains {
+            match &life.last().state {
+                ChainState::Ended { outcome: Outcome::Revived(_), .. } => counts.revived += 1,
+                ChainState::Ended { outcome: Outcome::DeadLettered(_), .. } => counts.dead_lettered += 1,
+                ChainState::Ended { outcome: Outcome::Gone(_), .. } => counts.gone += 1,
+                ChainState::Parked { .. } => counts.parked += 1,
+                _ => {}
+            }
+            for pair in life.steps.windows(2) {
+                let goes_on = matches!(pair[1].chain.state, ChainState::Open { .. } | ChainState::Moving { .. });
+                if goes_on && pair[1].chain.failures > pair[0].chain.failures {
+                    counts.rewrites += 1;
+                }
+            }
+            let most = life.steps.iter().map(|step| step.chain.attempt).max();
+            counts.max_attempts = counts.max_attempts.max(most.unwrap_or(0));
+        }
+        counts
+    }
+}

@@ -1,0 +1,357 @@
+//! Histories made by hand: what the oracles' own tests are written in.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::{Verdict, judge};
+use crate::{
+    evidence::{
+        Cause, ChainFact, ChainId, ChainState, CopyPlace, DurableEntry, Fact, FailedAttempt, Failure, Outcome,
+        Position, StoredMessage, frame::code, message as stored,
+    },
+    history::{AckVerdict, Acked, Delivery, Event, EventKind, Frame, History, LedgerId, Popped, Seen, Sent},
+    ledger::{GroupSpec, Obligations, PolicySpec},
+};
+
+/// Unix time at which every simulated clock begins, ms.
+pub(super) const EPOCH_MS: i64 = 1_700_000_000_000;
+
+/// A history under construction; one broker `a` with topic `t`, a second one `b`, group `g`.
+pub(crate) struct Story {
+    pub(crate) history: History,
+    pub(crate) obligations: Obligations,
+    pub(crate) now_ms: u64,
+    indexes: [u64; 2],
+    calls: i32,
+}
+
+pub(crate) fn stamp(number: u32) -> LedgerId {
+    LedgerId(format!("p#{number}").into())
+}
+
+pub(super) fn at(ms: u64) -> i64 {
+    EPOCH_MS + i64::try_from(ms).unwrap()
+}
+
+/// The message `number` as it is stored in a queue.
+pub(super) fn message(topic: &str, offset: i64, number: u32, reconsume: i32) -> StoredMessage {
+    StoredMessage {
+        topic: topic.into(),
+        queue: 0,
+        offset,
+        reconsume,
+        body: Bytes::from(format!("<<p#{number}>>body")),
+        properties: vec![("KEYS".into(), format!("k{number}")), ("TAGS".into(), "A".into())],
+        born_timestamp: EPOCH_MS,
+        born_host: "1.2.3.4:5".into(),
+        flag: 3,
+        sys_flag: 0,
+        store_timestamp: EPOCH_MS,
+        ledger: Some(stamp(number)),
+    }
+}
+
+/// The chain of broker `a`'s message in `t` at an offset, popped by `g` at `pop_ms`.
+pub(super) fn chain(topic: &str, offset: i64, pop_ms: u64) -> ChainFact {
+    ChainFact {
+        id: ChainId {
+            broker: "a".into(),
+            topic: topic.into(),
+            queue: 0,
+            offset,
+            group: "g".into(),
+            pop_time: at(pop_ms),
+            term: 1,
+        },
+        epoch: Position { term: 1, index: 1 },
+        invisible_ms: 10_000,
+        reconsume_limit: 2,
+        round: 0,
+        hop: 0,
+        generation: 0,
+        attempt: 0,
+        state: ChainState::Open { due_ms: at(pop_ms + 10_000) },
+        failures: 0,
+        latest: Vec::new(),
+    }
+}
+
+impl ChainFact {
+    pub(crate) fn open(mut self, due_ms: u64) -> Self {
+        self.state = ChainState::Open { due_ms: at(due_ms) };
+        self
+    }
+
+    pub(crate) fn ended(mut self, outcome: Outcome) -> Self {
+        self.state = ChainState::Ended { outcome, at_ms: EPOCH_MS };
+        self
+    }
+
+    pub(crate) fn revived(self, topic: &str, offset: i64) -> Self {
+        self.ended(Outcome::Revived(CopyPlace { topic: topic.into(), queue: 0, offset }))
+    }
+
+    pub(crate) fn attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    pub(crate) fn failed(mut self, cause: &str) -> Self {
+        self.failures += 1;
+        let cause = Cause { name: cause.into(), number: None };
+        let failure = Failure { cause, peer: "a".into(), took_ms: 1 };
+        self.latest.push(FailedAttempt { round: self.round, attempt: self.attempt, at_ms: EPOCH_MS, failure });
+        self
+    }
+
+    pub(crate) fn fact(self) -> Fact {
+        Fact::Chain(Box::new(self))
+    }
+}
+
+impl Story {
+    /// Both brokers know and have registered topic `t`; group `g` takes everything.
+    pub(crate) fn new() -> Self {
+        let group = GroupSpec {
+            name: "g".into(),
+            topic: "t".into(),
+            tag_filter: "*".into(),
+            reconsume_limit: 2,
+            starts_at_end: false,
+        };
+        let policy = PolicySpec { waits_ms: vec![1000, 2000], rewrites: 2, total_ms: None, jitter: 0.0 };
+        let brokers = vec!["a".into(), "b".into()];
+        let obligations = Obligations { groups: vec![group], brokers, policy, ..Obligations::default() };
+        let mut story = Self { history: History::default(), obligations, now_ms: 1000, indexes: [0; 2], calls: 0 };
+        for node in ["a", "b"] {
+            story.durable(node, vec![story.topic("t"), story.topic("%RETRY%g_t"), story.topic("%DLQ%g")]);
+            let body = br#"{"topicConfigSerializeWrapper":{"topicConfigTable":{"t":{}}}}"#;
+            story.request(node, "namesrv", code::REGISTER_BROKER, &[], body);
+        }
+        story
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> Fact {
+        let epoch = Position { term: 1, index: 1 };
+        Fact::Topic { name: name.into(), perm: 6, read_queues: 1, write_queues: 1, epoch }
+    }
+
+    pub(crate) fn wait(&mut self, ms: u64) -> &mut Self {
+        self.now_ms += ms;
+        self
+    }
+
+    pub(crate) fn event(&mut self, kind: EventKind) -> &mut Self {
+        self.history.events.push(Event { at_ms: self.now_ms, kind });
+        self
+    }
+
+    /// One more log entry on a node's disk.
+    pub(crate) fn durable(&mut self, node: &str, facts: Vec<Fact>) -> &mut Self {
+        let slot = usize::from(node == "b");
+        self.indexes[slot] += 1;
+        let entry = Arc::new(DurableEntry { term: 1, index: self.indexes[slot], at_ms: at(self.now_ms), facts });
+        self.event(EventKind::Durable { node: node.into(), sync: self.indexes[slot], entry })
+    }
+
+    /// One request; its number.
+    pub(crate) fn request(&mut self, from: &str, to: &str, code: i32, ext: &[(&str, &str)], body: &[u8]) -> i32 {
+        self.calls += 1;
+        let bytes = frame_bytes(code, self.calls, ext, body);
+        let frame = frame((from, to), self.calls, (code, 0), bytes);
+        self.event(EventKind::Request(frame));
+        self.calls
+    }
+
+    pub(crate) fn response(
+        &mut self,
+        call: (&str, &str, i32),
+        (asked, answered): (i32, i32),
+        ext: &[(&str, &str)],
+        body: &[u8],
+    ) -> &mut Self {
+        let (from, to, opaque) = call;
+        let bytes = frame_bytes(answered, opaque, ext, body);
+        self.event(EventKind::Response(frame((from, to), opaque, (asked, answered), bytes)))
+    }
+
+    /// A producer sends message `number` to `a`, which stores it at `offset` and says so.
+    pub(crate) fn send(&mut self, number: u32, offset: i64) -> &mut Self {
+        let opaque = self.ask_send(number);
+        self.durable("a", vec![Fact::Message(message("t", offset, number, 0))]);
+        self.answer_send(opaque, number, offset)
+    }
+
+    pub(crate) fn ask_send(&mut self, number: u32) -> i32 {
+        let body = message("t", 0, number, 0).body;
+        self.request("p", "a", code::SEND_V2, &[("b", "t"), ("i", "TAGS\u{1}A\u{2}")], &body)
+    }
+
+    pub(crate) fn answer_send(&mut self, opaque: i32, number: u32, offset: i64) -> &mut Self {
+        let text = offset.to_string();
+        self.response(("a", "p", opaque), (code::SEND_V2, 0), &[("queueId", "0"), ("queueOffset", &text)], b"");
+        let sent = Sent {
+            producer: "p".into(),
+            ledger: stamp(number),
+            topic: "t".into(),
+            tag: Some("A".into()),
+            delay_ms: None,
+            broker: "a".into(),
+            began_ms: self.now_ms,
+            seen: Seen::Ok((0, offset)),
+        };
+        self.event(EventKind::Sent(sent))
+    }
+
+    /// Group `g` pops a message of `a`'s disk: chain and offset become durable, the answer leaves, the client gets it.
+    pub(crate) fn pop(&mut self, topic: &str, offset: i64, number: u32, reconsume: i32) -> ChainFact {
+        let opened = chain(topic, offset, self.now_ms);
+        let moved = Fact::Offset { group: "g".into(), topic: topic.into(), queue: 0, offset: offset + 1 };
+        self.durable("a", vec![opened.clone().fact(), moved]);
+        self.hand_out(&message(topic, offset, number, reconsume));
+        opened
+    }
+
+    /// A pop answer of `a` with this message leaves and reaches the client.
+    pub(crate) fn hand_out(&mut self, stored: &StoredMessage) -> &mut Self {
+        let opaque = self.request("c", "a", code::POP, &[("consumerGroup", "g"), ("topic", "t")], b"");
+        let time = at(self.now_ms).to_string();
+        let retry = i32::from(stored.topic.starts_with("%RETRY%"));
+        let handle = format!("0 {time} 10000 1001 {retry} a 0 {}", stored.offset);
+        let mut handed = stored.clone();
+        handed.properties.push(("POP_CK".into(), handle.clone()));
+        handed.topic = "t".into();
+        self.response(("a", "c", opaque), (code::POP, 0), &[("popTime", &time)], &encode(&handed));
+        let delivery = Delivery {
+            ledger: stored.ledger.clone(),
+            handle,
+            topic: stored.topic.clone(),
+            queue: 0,
+            offset: stored.offset,
+            reconsume: stored.reconsume,
+            body: stored.body.clone(),
+            properties: handed.properties,
+        };
+        let popped = Popped {
+            consumer: "c".into(),
+            group: "g".into(),
+            topic: "t".into(),
+            broker: "a".into(),
+            began_ms: self.now_ms,
+            seen: Seen::Ok(vec![delivery]),
+        };
+        self.event(EventKind::Popped(popped))
+    }
+
+    /// The consumer acks the chain's message and sees this.
+    pub(crate) fn ack(&mut self, chain: &ChainFact, number: u32, reconsume: i32, seen: Seen<AckVerdict>) -> &mut Self {
+        let id = &chain.id;
+        let acked = Acked {
+            consumer: "c".into(),
+            group: "g".into(),
+            ledger: Some(stamp(number)),
+            handle: format!("0 {} 10000 1001 0 a 0 {}", id.pop_time, id.offset),
+            place: (id.topic.clone(), id.queue, id.offset),
+            reconsume,
+            began_ms: self.now_ms,
+            seen,
+        };
+        self.event(EventKind::Acked(acked))
+    }
+
+    /// The chain ends as acked, then the client sees it.
+    pub(crate) fn absorb(&mut self, chain: &ChainFact, number: u32, reconsume: i32) -> &mut Self {
+        self.durable("a", vec![chain.clone().ended(Outcome::Acked).fact()]);
+        self.ack(chain, number, reconsume, Seen::Ok(AckVerdict::Absorbed))
+    }
+
+    /// The chain is revived at `a` as copy `offset` of the retry topic.
+    pub(crate) fn revive(&mut self, chain: &ChainFact, offset: i64, number: u32, reconsume: i32) -> &mut Self {
+        let copy = Fact::Message(message("%RETRY%g_t", offset, number, reconsume));
+        self.durable("a", vec![copy, chain.clone().revived("%RETRY%g_t", offset).fact()])
+    }
+
+    /// `b` reads message `offset` of `t` from `a`; the request's number.
+    pub(crate) fn read(&mut self, offset: i64) -> i32 {
+        let text = offset.to_string();
+        let ext = [("topic", "t"), ("queueId", "0"), ("queueOffset", text.as_str()), ("maxMsgNums", "1")];
+        self.request("b", "a", code::PULL, &ext, b"")
+    }
+
+    pub(crate) fn judge(&mut self) -> Verdict {
+        self.event(EventKind::Over);
+        judge(&self.history, &self.obligations)
+    }
+
+    /// No promise is broken.
+    #[track_caller]
+    pub(crate) fn holds(&mut self) -> Verdict {
+        let verdict = self.judge();
+        assert_eq!(verdict.violations, [], "a correct history is accused");
+        verdict
+    }
+
+    /// This promise is broken, and some detail says so in these words.
+    #[track_caller]
+    pub(crate) fn breaks(&mut self, promise: &str, words: &str) {
+        let verdict = self.judge();
+        let is_it = |it: &&super::Violation| it.promise == promise && it.detail.contains(words);
+        assert!(
+            verdict.violations.iter().any(|it| is_it(&it)),
+            "no {promise} with `{words}` in {:#?}",
+            verdict.violations
+        );
+    }
+}
+
+fn frame((from, to): (&str, &str), opaque: i32, (request_code, code): (i32, i32), bytes: Bytes) -> Frame {
+    let length = bytes.len();
+    Frame { from: from.into(), to: to.into(), connection: 1, opaque, request_code, code, length, bytes }
+}
+
+fn frame_bytes(code: i32, opaque: i32, ext: &[(&str, &str)], body: &[u8]) -> Bytes {
+    let ext: Map<String, Value> = ext.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let header = json!({ "code": code, "opaque": opaque, "flag": 0, "extFields": ext }).to_string();
+    let length = u32::try_from(4 + header.len() + body.len()).unwrap();
+    let header_length = u32::try_from(header.len()).unwrap();
+    [&length.to_be_bytes(), &header_length.to_be_bytes(), header.as_bytes(), body].concat().into()
+}
+
+/// A message as RocketMQ stores it, version 1.
+pub(super) fn encode(message: &StoredMessage) -> Vec<u8> {
+    let pairs = message.properties.iter().map(|(name, value)| format!("{name}\u{1}{value}\u{2}"));
+    let properties: String = pairs.collect();
+    let mut record = (-626_843_481_i32).to_be_bytes().to_vec();
+    record.extend((crc32fast::hash(&message.body) & 0x7fff_ffff).to_be_bytes());
+    record.extend(message.queue.to_be_bytes());
+    record.extend(message.flag.to_be_bytes());
+    record.extend(message.offset.to_be_bytes());
+    record.extend([0; 8]);
+    record.extend(message.sys_flag.to_be_bytes());
+    record.extend(message.born_timestamp.to_be_bytes());
+    record.extend([1, 2, 3, 4, 0, 0, 0, 5]);
+    record.extend(message.store_timestamp.to_be_bytes());
+    record.extend([1, 2, 3, 4, 0, 0, 0, 6]);
+    record.extend(message.reconsume.to_be_bytes());
+    record.extend([0; 8]);
+    record.extend(u32::try_from(message.body.len()).unwrap().to_be_bytes());
+    record.extend(&message.body);
+    record.push(u8::try_from(message.topic.len()).unwrap());
+    record.extend(message.topic.as_bytes());
+    record.extend(u16::try_from(properties.len()).unwrap().to_be_bytes());
+    record.extend(properties.as_bytes());
+    let total = u32::try_from(record.len() + 4).unwrap();
+    [&total.to_be_bytes()[..], &record].concat()
+}
+
+#[test]
+fn encoded_messages_are_read_back() {
+    let original = message("t", 7, 1, 2);
+    let (read, _) = StoredMessage::read(&encode(&original)).unwrap();
+    assert_eq!(read, original);
+    assert_eq!(stored::stamp(&read.body), read.ledger);
+}

@@ -1,0 +1,186 @@
+//! When a park is believed: an operator must not be told "given up" by a broker that did not try.
+//!
+//! A policy is used up when all its attempts were made durable, or its total time has run. An attempt need not show at
+//! the wire (nobody listens, a connect hangs, the home dies), so failures are told apart: one caused by an answer needs
+//! a read that left, any other needs that something was broken at all. A permanent reason needs a read of this round
+//! that was answered so; an answer made up by the network never leaves a server, so an unanswered read in disturbed
+//! time is believed. A chain whose message lies on the same disk has no reason to be parked, except that the store
+//! refused the copy.
+
+use super::Reads;
+use crate::{
+    evidence::{FailedAttempt, ParkReason},
+    ledger::{ChainLife, Ledger, wire::Pull},
+};
+
+/// Answers that no retry can change: offset moved, no permission, no topic, no group, invalid parameter.
+const PERMANENT: [i32; 5] = [16, 17, 21, 26, 29];
+
+/// Causes that come from no answer.
+const UNANSWERED: [&str; 6] = ["timeout", "refused", "reset", "no-route", "overloaded", "local-store"];
+
+pub(super) fn check(
+    ledger: &Ledger<'_>,
+    reads: &Reads<'_>,
+    life: &ChainLife<'_>,
+    reason: &ParkReason,
+) -> Result<(), String> {
+    let chain = life.last();
+    let parked = life.steps[life.steps.len() - 1].event;
+    let began = life.steps.iter().find(|step| step.chain.round == chain.round).map_or(0, |step| step.event);
+    let failures: Vec<_> = chain.latest.iter().filter(|failed| failed.round == chain.round).collect();
+    let refused = failures.last().is_some_and(|failed| failed.failure.cause.name == "local-store");
+    if refused {
+        return Ok(());
+    }
+    let is_local = life.node == life.id.broker && ledger.stored(&life.origin()).is_some();
+    let in_round = |pull: &&&Pull<'_>| (began..=parked).contains(&pull.call.event);
+    let pulls: Vec<_> = reads.of_chain(life.node, life.id).iter().filter(in_round).copied().collect();
+    let told = |why: String| Err(format!("chain {} parked at {}: {why}", life.id, life.node));
+    match reason {
+        ParkReason::UnknownAt { .. } if is_used_up(ledger, life) => Ok(()),
+        ParkReason::PolicyExhausted | ParkReason::Permanent if is_local => {
+            told("its message lies on the same disk".into())
+        }
+        ParkReason::PolicyExhausted | ParkReason::UnknownAt { .. } if !is_used_up(ledger, life) => {
+            told(format!("{} attempts of {} were made", chain.attempt, ledger.obligations.policy.attempts()))
+        }
+        ParkReason::Permanent => {
+            let answered = |pull: &&Pull<'_>| match pull.call.answer {
+                Some((event, code)) if event <= parked => PERMANENT.contains(&code),
+                _ => ledger.was_disturbed(pull.call.event.saturating_sub(1), parked),
+            };
+            if pulls.iter().any(answered) { Ok(()) } else { told("no read was answered with a permanent error".into()) }
+        }
+        _ => exhausted(ledger, &failures, &pulls, parked).or_else(told),
+    }
+}
+
+fn exhausted(
+    ledger: &Ledger<'_>,
+    failures: &[&FailedAttempt],
+    pulls: &[&Pull<'_>],
+    parked: usize,
+) -> Result<(), String> {
+    let by_answer = |failed: &&&FailedAttempt| !UNANSWERED.contains(&failed.failure.cause.name.as_str());
+    let answered = failures.iter().filter(by_answer).count();
+    if answered > pulls.len() {
+        return Err(format!("{answered} attempts failed by an answer, {} reads left", pulls.len()));
+    }
+    if failures.len() > pulls.len() && !ledger.was_disturbed(0, parked) {
+        return Err(format!("{} attempts failed, {} reads left, nothing was broken", failures.len(), pulls.len()));
+    }
+    Ok(())
+}
+
+fn is_used_up(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> bool {
+    let (policy, last) = (&ledger.obligations.policy, &life.steps[life.steps.len() - 1]);
+    if last.chain.attempt >= policy.attempts() {
+        return true;
+    }
+    let first = life.steps.iter().find(|step| step.chain.round == last.chain.round && step.chain.attempt > 0);
+    let Some((total, first)) = policy.total_ms.zip(first) else { return false };
+    let spent = last.entry.at_ms - first.entry.at_ms + policy.longest_wait_ms(last.chain.attempt);
+    spent > i64::try_from(total).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::{
+        evidence::{ChainFact, ChainState, ParkReason, frame::code},
+        history::EventKind,
+        oracles::fixture::{Story, chain},
+    };
+
+    fn parked(mut chain: ChainFact, reason: ParkReason) -> ChainFact {
+        chain.state = ChainState::Parked { reason, at_ms: 0 };
+        chain
+    }
+
+    /// `b` is home of a chain about `a`'s message and reads it as often as told; each read is answered with `answer`.
+    fn story(reads: u32, answer: i32, cause: &str, broken: bool) -> (Story, ChainFact) {
+        let mut story = Story::new();
+        story.obligations.escapes.insert("a".into(), "b".into());
+        story.send(1, 0).wait(10);
+        let mut chain = chain("t", 0, story.now_ms).open(story.now_ms + 10_000);
+        story.durable("b", vec![chain.clone().fact()]);
+        let moved = crate::evidence::Fact::Offset { group: "g".into(), topic: "t".into(), queue: 0, offset: 1 };
+        story.durable("a", vec![moved]);
+        if broken {
+            story.event(EventKind::Fault { index: None, text: "a is away".into() });
+        }
+        story.wait(10_000);
+        for attempt in 1..=reads {
+            chain = chain.attempt(attempt).open(story.now_ms + 12_000);
+            story.durable("b", vec![chain.clone().fact()]);
+            let call = story.read(0);
+            story.wait(10).response(("a", "b", call), (code::PULL, answer), &[], b"");
+            chain = chain.failed(cause).open(story.now_ms + 2000);
+            if attempt < reads {
+                story.durable("b", vec![chain.clone().fact()]).wait(2000);
+            }
+        }
+        (story, chain)
+    }
+
+    #[test]
+    fn a_policy_that_was_used_up_is_believed() {
+        let (mut story, chain) = story(3, 19, "not-found", false);
+        story.durable("b", vec![parked(chain, ParkReason::PolicyExhausted).fact()]);
+        let verdict = story.holds();
+        assert_eq!((verdict.counts.parked, verdict.counts.max_attempts, verdict.counts.rewrites), (1, 3, 2));
+        for name in ["remote-read", "remote-read-error-answer", "rewrite-attempt-2", "parked"] {
+            assert!(verdict.reached.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_policy_that_was_not_used_up_is_not() {
+        let (mut story, chain) = story(2, 19, "not-found", false);
+        story.durable("b", vec![parked(chain, ParkReason::PolicyExhausted).fact()]);
+        story.breaks("P1", "2 attempts of 3 were made");
+    }
+
+    #[test]
+    fn failures_need_reads_or_something_broken() {
+        let (mut quiet, chain) = story(3, 19, "timeout", false);
+        quiet.history.events.retain(|event| !is_read(&event.kind));
+        quiet.durable("b", vec![parked(chain, ParkReason::PolicyExhausted).fact()]);
+        quiet.breaks("P1", "nothing was broken");
+
+        let (mut broken, chain) = story(3, 19, "timeout", true);
+        broken.history.events.retain(|event| !is_read(&event.kind));
+        broken.durable("b", vec![parked(chain, ParkReason::PolicyExhausted).fact()]);
+        assert!(broken.holds().reached.contains("remote-read-timeout"));
+
+        let (mut broken, chain) = story(3, 19, "not-found", true);
+        broken.history.events.retain(|event| !is_read(&event.kind));
+        broken.durable("b", vec![parked(chain, ParkReason::PolicyExhausted).fact()]);
+        broken.breaks("P1", "failed by an answer, 0 reads left");
+    }
+
+    fn is_read(kind: &EventKind) -> bool {
+        matches!(kind, EventKind::Request(frame) | EventKind::Response(frame) if frame.request_code == code::PULL)
+    }
+
+    #[test]
+    fn a_permanent_reason_needs_a_permanent_answer() {
+        let (mut permanent, chain) = story(1, 17, "topic-unknown", false);
+        permanent.durable("b", vec![parked(chain, ParkReason::Permanent).fact()]);
+        permanent.holds();
+
+        let (mut passing, chain) = story(1, 2, "busy", false);
+        passing.durable("b", vec![parked(chain, ParkReason::Permanent).fact()]);
+        passing.breaks("P1", "no read was answered with a permanent error");
+    }
+
+    #[test]
+    fn a_message_on_the_same_disk_is_no_reason() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let chain = story.pop("t", 0, 1, 0);
+        story.durable("a", vec![parked(chain, ParkReason::Permanent).fact()]);
+        story.breaks("P1", "lies on the same disk");
+    }
+}

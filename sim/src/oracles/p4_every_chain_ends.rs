@@ -1,0 +1,287 @@
+//! P4, every chain ends: an attempt is made durable before it starts, each wait follows the policy counted from now, the
+//! history survives, and once the faults are over every chain comes to an end.
+//!
+//! Rule: no chain is open or moving at the end of the run, and what has ended never changes. Within a round attempts go
+//! up by one and never above `rewrites + 1`; rounds go up by one; the count of failures never falls, and rises with each
+//! rewrite. A due time that is set is at least the policy's wait after the entry's own time (both are the broker's
+//! clock); the plan made when an attempt begins lies later still. At the wire, two reads of one chain in one round are
+//! as far apart as the wait between them, and the k-th read of a message comes after k durable attempts.
+
+use super::{Findings, Reads};
+use crate::{
+    evidence::{ChainFact, ChainState},
+    ledger::{ChainLife, ChainStep, Ledger, Place, wire::Pull},
+};
+
+/// How much a wait at the wire may fall short: clocks count whole milliseconds, and the frame leaves after the decision.
+const SLACK_MS: i64 = 50;
+
+pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings<'_>) {
+    for life in &ledger.chains {
+        let stamp = ledger.stored(&life.origin()).and_then(|stored| stored.message.ledger.as_ref());
+        let last = &life.steps[life.steps.len() - 1];
+        if let ChainState::Open { .. } | ChainState::Moving { .. } = last.chain.state {
+            let detail = format!("at {} it never ends: {:?}", life.node, last.chain.state);
+            let end_ms = ledger.history.events.last().map_or(0, |event| event.at_ms);
+            found.stamped(end_ms, stamp, format!("chain {}", life.id), detail);
+        }
+        for pair in life.steps.windows(2) {
+            for detail in wrongs(ledger, &pair[0], &pair[1]) {
+                found.stamped(pair[1].at_ms, stamp, format!("chain {}", life.id), detail);
+            }
+        }
+    }
+    let mut wire = Vec::new();
+    for (home, place, pulls) in reads.all() {
+        let lives: Vec<_> = lives_at(ledger, home, place);
+        wire.extend(unannounced(&lives, pulls, home).map(|(at_ms, detail)| (at_ms, place, detail)));
+        wire.extend(hurried(ledger, &lives, pulls, home).into_iter().map(|(at_ms, detail)| (at_ms, place, detail)));
+    }
+    for (at_ms, place, detail) in wire {
+        let stamp = ledger.stored(&place).and_then(|stored| stored.message.ledger.as_ref());
+        found.stamped(at_ms, stamp, place, detail);
+    }
+}
+
+/// What is wrong with one step of a chain.
+fn wrongs(ledger: &Ledger<'_>, before: &ChainStep<'_>, step: &ChainStep<'_>) -> Vec<String> {
+    let (old, new) = (before.chain, step.chain);
+    let mut wrongs = Vec::new();
+    if let ChainState::Ended { outcome, .. } = &old.state
+        && old.state != new.state
+    {
+        wrongs.push(format!("it had ended as {outcome:?} and became {:?}", new.state));
+    }
+    if new.failures < old.failures {
+        wrongs.push(format!("its history fell from {} failures to {}", old.failures, new.failures));
+    }
+    if new.round == old.round {
+        wrongs.extend(wrong_attempt(ledger, old, new));
+        wrongs.extend(wrong_wait(ledger, old, step));
+    } else if new.round != old.round + 1 || new.attempt != 0 {
+        let (round, attempt) = (new.round, new.attempt);
+        wrongs.push(format!("round {} was followed by round {round} with attempt {attempt}", old.round));
+    }
+    wrongs
+}
+
+fn wrong_attempt(ledger: &Ledger<'_>, old: &ChainFact, new: &ChainFact) -> Option<String> {
+    let limit = ledger.obligations.policy.attempts();
+    if new.attempt < old.attempt || new.attempt > old.attempt + 1 {
+        return Some(format!("attempt {} was followed by attempt {}", old.attempt, new.attempt));
+    }
+    (new.attempt > limit).then(|| format!("attempt {} of {limit}", new.attempt))
+}
+
+fn wrong_wait(ledger: &Ledger<'_>, old: &ChainFact, step: &ChainStep<'_>) -> Option<String> {
+    let due = |chain: &ChainFact| match chain.state {
+        ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. } => Some(due_ms),
+        _ => None,
+    };
+    let new = step.chain;
+    let (was, is) = (due(old)?, due(new)?);
+    if was == is && old.attempt == new.attempt {
+        return None;
+    }
+    if old.attempt == new.attempt && old.failures == new.failures {
+        return Some(format!("its due time moved from {was} to {is} and no failure was recorded"));
+    }
+    let wait = ledger.obligations.policy.shortest_wait_ms(new.attempt);
+    let earliest = step.entry.at_ms.saturating_add(wait);
+    (is < earliest).then(|| {
+        let early = earliest - is;
+        format!("after attempt {} it is due {early} ms before the policy's wait of {wait} ms is over", new.attempt)
+    })
+}
+
+fn lives_at<'l, 'h>(ledger: &'l Ledger<'h>, home: &str, place: Place<'_>) -> Vec<&'l ChainLife<'h>> {
+    let groups = ledger.obligations.groups.iter();
+    groups.flat_map(|group| ledger.chains_of(place, &group.name)).filter(|life| life.node == home).collect()
+}
+
+/// Reads that no durable attempt stands for.
+fn unannounced<'a>(
+    lives: &'a [&ChainLife<'_>],
+    pulls: &'a [&Pull<'_>],
+    home: &'a str,
+) -> impl Iterator<Item = (u64, String)> + 'a {
+    (1_u32..).zip(pulls).filter_map(move |(count, pull)| {
+        let durable: u32 = lives.iter().map(|life| attempts_before(life, pull.call.event)).sum();
+        (count > durable)
+            .then(|| (pull.call.at_ms, format!("read {count} by {home} leaves, {durable} attempts are durable")))
+    })
+}
+
+/// Attempts that were durable before `event`, over all rounds.
+fn attempts_before(life: &ChainLife<'_>, event: usize) -> u32 {
+    let mut attempts = 0;
+    let known = life.steps.partition_point(|step| step.event < event);
+    for (at, step) in life.steps[..known].iter().enumerate() {
+        let ends_round = life.steps[..known].get(at + 1).is_none_or(|next| next.chain.round != step.chain.round);
+        if ends_round {
+            attempts += step.chain.attempt;
+        }
+    }
+    attempts
+}
+
+/// Reads that come too soon after the one before.
+fn hurried(ledger: &Ledger<'_>, lives: &[&ChainLife<'_>], pulls: &[&Pull<'_>], home: &str) -> Vec<(u64, String)> {
+    let mut found = Vec::new();
+    for pair in pulls.windows(2) {
+        let (first, second) = (pair[0].call, pair[1].call);
+        let (Some(old), Some(new)) = (sole_reader(lives, first.event), sole_reader(lives, second.event)) else {
+            continue;
+        };
+        if old.id != new.id || old.round != new.round {
+            continue;
+        }
+        let wait = ledger.obligations.policy.shortest_wait_ms(old.attempt);
+        let gap = i64::try_from(second.at_ms.saturating_sub(first.at_ms)).unwrap_or(i64::MAX);
+        if gap + SLACK_MS < wait {
+            let detail =
+                format!("{home} reads again after {gap} ms, the wait after attempt {} is {wait} ms", old.attempt);
+            found.push((second.at_ms, detail));
+        }
+    }
+    found
+}
+
+/// The one chain that a read at `event` can be for; reads for several groups at once say nothing about waits.
+fn sole_reader<'h>(lives: &[&ChainLife<'h>], event: usize) -> Option<&'h ChainFact> {
+    let reading = |chain: &&ChainFact| matches!(chain.state, ChainState::Open { .. }) && chain.attempt > 0;
+    let mut readers = lives.iter().filter_map(|life| life.before(event)).filter(reading);
+    let reader = readers.next()?;
+    readers.next().is_none().then_some(reader)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::{
+        evidence::{ChainFact, Outcome},
+        oracles::fixture::{Story, chain},
+    };
+
+    /// `b` is home of a chain about `a`'s message; the time is when it is due.
+    fn due() -> (Story, ChainFact) {
+        let mut story = Story::new();
+        story.obligations.escapes.insert("a".into(), "b".into());
+        story.send(1, 0).wait(10);
+        let chain = chain("t", 0, story.now_ms);
+        story.durable("b", vec![chain.clone().fact()]).wait(10_000);
+        (story, chain)
+    }
+
+    /// An attempt is made durable, leaves, fails 10 ms later, and the next is due after `wait_ms`.
+    fn attempt(story: &mut Story, chain: ChainFact, wait_ms: u64) -> ChainFact {
+        let number = chain.attempt + 1;
+        let begun = chain.attempt(number).open(story.now_ms + 20_000);
+        story.durable("b", vec![begun.clone().fact()]);
+        story.read(0);
+        let failed = begun.failed("timeout").open(story.wait(10).now_ms + wait_ms);
+        story.durable("b", vec![failed.clone().fact()]);
+        failed
+    }
+
+    fn end(story: &mut Story, chain: &ChainFact) {
+        let ended = chain.clone().ended(Outcome::Acked);
+        story.durable("b", vec![ended.fact()]).ack(chain, 1, 0, crate::history::Seen::Unknown { cause: "x".into() });
+    }
+
+    #[test]
+    fn a_chain_that_follows_the_policy_is_right() {
+        let (mut story, chain) = due();
+        let chain = attempt(&mut story, chain, 1000);
+        story.wait(1000);
+        let chain = attempt(&mut story, chain, 2000);
+        end(&mut story, &chain);
+        assert!(story.holds().reached.contains("remote-read"));
+    }
+
+    #[test]
+    fn a_chain_must_end() {
+        let (mut story, _) = due();
+        story.breaks("P4", "it never ends");
+    }
+
+    #[test]
+    fn waits_follow_the_policy() {
+        let (mut story, chain) = due();
+        let chain = attempt(&mut story, chain, 999);
+        end(&mut story, &chain);
+        story.breaks("P4", "before the policy's wait of 1000 ms is over");
+    }
+
+    #[test]
+    fn reads_are_spaced() {
+        let (mut story, chain) = due();
+        let chain = attempt(&mut story, chain, 1000);
+        story.wait(500);
+        let chain = attempt(&mut story, chain, 2000);
+        end(&mut story, &chain);
+        story.breaks("P4", "b reads again after 510 ms");
+    }
+
+    #[test]
+    fn a_read_comes_after_its_durable_attempt() {
+        let (mut story, chain) = due();
+        story.read(0);
+        end(&mut story, &chain);
+        story.breaks("P4", "0 attempts are durable");
+    }
+
+    #[test]
+    fn attempts_neither_fall_nor_jump_nor_exceed_the_policy() {
+        for (next, words) in [(0, "attempt 1 was followed by attempt 0"), (3, "attempt 1 was followed by attempt 3")] {
+            let (mut story, chain) = due();
+            let chain = attempt(&mut story, chain, 1000).attempt(next);
+            story.durable("b", vec![chain.clone().fact()]);
+            end(&mut story, &chain);
+            story.breaks("P4", words);
+        }
+        let (mut story, mut chain) = due();
+        for _ in 0..4 {
+            chain = attempt(&mut story, chain, 2000);
+            story.wait(2000);
+        }
+        end(&mut story, &chain);
+        story.breaks("P4", "attempt 4 of 3");
+    }
+
+    #[test]
+    fn the_history_survives() {
+        let (mut story, chain) = due();
+        let mut chain = attempt(&mut story, chain, 1000);
+        chain.failures = 0;
+        end(&mut story, &chain);
+        story.breaks("P4", "its history fell from 1 failures to 0");
+
+        let (mut story, chain) = due();
+        let chain = attempt(&mut story, chain, 1000).open(story.now_ms + 5000);
+        story.durable("b", vec![chain.clone().fact()]);
+        end(&mut story, &chain);
+        story.breaks("P4", "no failure was recorded");
+    }
+
+    #[test]
+    fn what_has_ended_stays_so() {
+        let (mut story, chain) = due();
+        end(&mut story, &chain);
+        story.durable("b", vec![chain.open(60_000).ended(Outcome::Superseded(chain_id())).fact()]);
+        story.breaks("P4", "it had ended as Acked and became");
+    }
+
+    fn chain_id() -> crate::evidence::ChainId {
+        chain("t", 0, 77).id
+    }
+
+    #[test]
+    fn a_resumed_chain_begins_a_round() {
+        let (mut story, mut chain) = due();
+        chain.round = 2;
+        story.durable("b", vec![chain.clone().fact()]);
+        end(&mut story, &chain);
+        story.breaks("P4", "round 0 was followed by round 2");
+    }
+}

@@ -1,0 +1,183 @@
+//! P7, identity: the revived message is the popped one, whether it was read locally or remotely.
+//!
+//! Rule: body, flag, system flag (but for the two address bits), born time and stamp of every copy are those of the
+//! message its chain is about; so are its properties, but for [`MAY_DIFFER`]; its reconsume count is one more. What a
+//! client was handed is the durable message likewise. The message that was stored has the body that was sent.
+
+use std::collections::HashMap;
+
+use super::{Findings, Reads};
+use crate::{
+    evidence::{ChainState, Outcome, StoredMessage},
+    history::{EventKind, Seen},
+    ledger::{Ledger, Place, obligations::is_any_copy_topic},
+};
+
+/// The properties in which a copy or a delivery may differ from its original.
+pub const MAY_DIFFER: [&str; 4] = ["1ST_POP_TIME", "POP_CK", "DLQ_ORIGIN_TOPIC", "DLQ_ORIGIN_MESSAGE_ID"];
+
+/// System flag bits that tell how addresses are stored.
+const ADDRESS_BITS: i32 = 0x30;
+
+pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>) {
+    copies(ledger, found);
+    deliveries(ledger, found);
+    roots(ledger, found);
+}
+
+fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    for life in &ledger.chains {
+        let state = &life.last().state;
+        let ChainState::Ended { outcome: Outcome::Revived(copy) | Outcome::DeadLettered(copy), .. } = state else {
+            continue;
+        };
+        let place = Place { node: life.node, topic: &copy.topic, queue: copy.queue, offset: copy.offset };
+        let Some((parent, copy)) = ledger.stored(&life.origin()).zip(ledger.stored(&place)) else { continue };
+        let mut wrongs = differences(parent.message, copy.message);
+        let (old, new) = (parent.message.reconsume, copy.message.reconsume);
+        if new != old + 1 {
+            wrongs.push(format!("reconsume count {new} after {old}"));
+        }
+        if !wrongs.is_empty() {
+            let detail = format!("copy of {}: {}", parent.place, wrongs.join(", "));
+            found.stamped(copy.at_ms, parent.message.ledger.as_ref(), place, detail);
+        }
+    }
+}
+
+fn differences(original: &StoredMessage, other: &StoredMessage) -> Vec<String> {
+    let mut wrongs = Vec::new();
+    if original.body != other.body {
+        wrongs.push(format!("body of {} bytes, was {}", other.body.len(), original.body.len()));
+    }
+    if original.flag != other.flag {
+        wrongs.push(format!("flag {}, was {}", other.flag, original.flag));
+    }
+    if (original.sys_flag ^ other.sys_flag) & !ADDRESS_BITS != 0 {
+        wrongs.push(format!("system flag {:#x}, was {:#x}", other.sys_flag, original.sys_flag));
+    }
+    if original.born_timestamp != other.born_timestamp {
+        wrongs.push(format!("born {}, was {}", other.born_timestamp, original.born_timestamp));
+    }
+    wrongs.extend(property_difference(&original.properties, &other.properties));
+    wrongs
+}
+
+fn property_difference(original: &[(String, String)], other: &[(String, String)]) -> Option<String> {
+    let kept = |list: &[(String, String)]| -> Vec<(String, String)> {
+        list.iter().filter(|(name, _)| !MAY_DIFFER.contains(&name.as_str())).cloned().collect()
+    };
+    if original == other {
+        return None;
+    }
+    let (old, new) = (kept(original), kept(other));
+    (old != new).then(|| format!("properties {new:?}, were {old:?}"))
+}
+
+fn deliveries(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    for event in &ledger.history.events {
+        let EventKind::Popped(popped) = &event.kind else { continue };
+        let Seen::Ok(deliveries) = &popped.seen else { continue };
+        for it in deliveries {
+            let place = Place { node: &popped.broker, topic: &it.topic, queue: it.queue, offset: it.offset };
+            let Some(stored) = ledger.stored(&place) else {
+                found.stamped(event.at_ms, it.ledger.as_ref(), place, "delivered, and no disk holds it".into());
+                continue;
+            };
+            let mut wrongs = Vec::new();
+            if stored.message.body != it.body {
+                wrongs.push(format!("body of {} bytes, was {}", it.body.len(), stored.message.body.len()));
+            }
+            if stored.message.reconsume != it.reconsume {
+                wrongs.push(format!("reconsume count {}, was {}", it.reconsume, stored.message.reconsume));
+            }
+            wrongs.extend(property_difference(&stored.message.properties, &it.properties));
+            if !wrongs.is_empty() {
+                let detail = format!("delivered with {}", wrongs.join(", "));
+                found.stamped(event.at_ms, stored.message.ledger.as_ref(), place, detail);
+            }
+        }
+    }
+}
+
+fn roots(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    let sent = ledger.wire.sends.iter().filter_map(|send| Some((send.ledger.as_ref()?, send.body)));
+    let sent: HashMap<_, _> = sent.collect();
+    for stored in ledger.messages.iter().filter(|stored| !is_any_copy_topic(stored.place.topic)) {
+        let Some(stamp) = &stored.message.ledger else { continue };
+        if let Some(body) = sent.get(stamp).filter(|body| ***body != stored.message.body[..]) {
+            let detail = format!("sent with a body of {} bytes, stored with {}", body.len(), stored.message.body.len());
+            found.message(stored.at_ms, stamp, detail);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bytes::Bytes;
+
+    use crate::{
+        evidence::{Fact, StoredMessage},
+        oracles::fixture::{Story, message},
+    };
+
+    /// A message is revived as a copy that was changed so.
+    fn story(change: impl FnOnce(&mut StoredMessage)) -> Story {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let first = story.pop("t", 0, 1, 0);
+        let mut copy = message("%RETRY%g_t", 0, 1, 1);
+        change(&mut copy);
+        let chain = first.revived("%RETRY%g_t", 0).fact();
+        story.wait(10_000).durable("a", vec![Fact::Message(copy), chain]);
+        story
+    }
+
+    #[test]
+    fn the_allowed_properties_may_differ() {
+        let mut story = story(|copy| {
+            copy.properties.insert(0, ("1ST_POP_TIME".into(), "1".into()));
+            copy.born_host = "9.9.9.9:9".into();
+            copy.sys_flag = 0x20;
+        });
+        assert!(story.judge().violations.iter().all(|it| it.promise != "P7"));
+    }
+
+    #[test]
+    fn nothing_else_may() {
+        type Change = fn(&mut StoredMessage);
+        let changes: [(Change, &str); 6] = [
+            (|copy| copy.body = Bytes::from_static(b"<<p#1>>bo"), "body of 9 bytes, was 11"),
+            (|copy| copy.flag = 4, "flag 4, was 3"),
+            (|copy| copy.sys_flag = 1, "system flag 0x1, was 0x0"),
+            (|copy| copy.born_timestamp += 1, "born"),
+            (|copy| copy.reconsume = 2, "reconsume count 2 after 0"),
+            (|copy| copy.properties.clear(), "properties []"),
+        ];
+        for (change, words) in changes {
+            story(change).breaks("P7", words);
+        }
+    }
+
+    #[test]
+    fn clients_get_what_is_stored() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        story.pop("t", 0, 1, 0);
+        let mut other = message("t", 0, 1, 0);
+        other.body = Bytes::from_static(b"<<p#1>>else");
+        story.hand_out(&other);
+        story.breaks("P7", "delivered with body");
+    }
+
+    #[test]
+    fn what_was_sent_is_stored() {
+        let mut story = Story::new();
+        let call = story.ask_send(1);
+        let mut cut = message("t", 0, 1, 0);
+        cut.body = Bytes::from_static(b"<<p#1>>");
+        story.durable("a", vec![Fact::Message(cut)]).answer_send(call, 1, 0);
+        story.breaks("P7", "sent with a body of 11 bytes, stored with 7");
+    }
+}

@@ -1,0 +1,206 @@
+//! P8, bounded: nothing spins, a dead remote costs a bounded number of requests, the disk grows with the work.
+//!
+//! Rule, counted at the wire and at the disk: requests of one kind between two nodes in any second, syncs of one disk in
+//! any second, reads of one message over all rounds of its chains, log entries by the requests a node got and the chains
+//! it holds, and bytes synced by entries, all stay under the limits below. A broker that spins breaks them within a
+//! second; one that works stays far below.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use super::{Findings, Reads};
+use crate::{history::EventKind, ledger::Ledger, plan::SimMs};
+
+/// Requests of one code from one broker or name server to one node in any second: far above the paced drains and the
+/// job limits, far below a loop that does not wait for a simulated disk or wire.
+pub const BROKER_REQUESTS_PER_SECOND: usize = 500;
+
+/// The same for a client: a workload that sends faster than a call each 5 ms is not one that is judged here.
+pub const CLIENT_REQUESTS_PER_SECOND: usize = 200;
+
+/// Syncs of one disk in any second: one that takes a millisecond cannot be done more often.
+pub const SYNCS_PER_SECOND: usize = 1000;
+
+/// Entries that a node may write for its own start: topics, groups, settings.
+pub const ENTRIES_AT_START: u64 = 1000;
+
+/// Entries per request served: the step itself, and one for what it wakes.
+pub const ENTRIES_PER_REQUEST: u64 = 2;
+
+/// Entries per attempt of a chain: its beginning and its end.
+pub const ENTRIES_PER_ATTEMPT: u64 = 2;
+
+/// Entries per chain besides attempts: opened, ended, parked, resumed.
+pub const ENTRIES_PER_CHAIN: u64 = 4;
+
+/// Bytes that an empty store writes: regions, roots of all tables, recoveries.
+pub const BYTES_AT_START: u64 = 64 << 20;
+
+/// Bytes per entry besides messages: a commit rewrites the path to a leaf in each of a dozen tables, 4 KiB a page.
+pub const BYTES_PER_ENTRY: u64 = 512 << 10;
+
+const WINDOW_MS: SimMs = 1000;
+
+/// Notices when more than a limit of events fall into one second; reports each run of excess once.
+#[derive(Default)]
+struct Rate {
+    recent: VecDeque<SimMs>,
+    exceeded: bool,
+}
+
+impl Rate {
+    fn count(&mut self, at_ms: SimMs, limit: usize) -> bool {
+        while self.recent.front().is_some_and(|first| first + WINDOW_MS <= at_ms) {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(at_ms);
+        let is_over = self.recent.len() > limit;
+        let is_news = is_over && !self.exceeded;
+        self.exceeded = is_over;
+        is_news
+    }
+}
+
+pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings<'_>) {
+    let mut clients = BTreeSet::new();
+    for event in &ledger.history.events {
+        match &event.kind {
+            EventKind::Sent(sent) => clients.insert(sent.producer.as_str()),
+            EventKind::Popped(popped) => clients.insert(popped.consumer.as_str()),
+            _ => false,
+        };
+    }
+    let (mut requests, mut syncs) = (HashMap::<(&str, &str, i32), Rate>::new(), HashMap::<&str, Rate>::new());
+    let (mut bytes, mut served) = (HashMap::<&str, u64>::new(), HashMap::<&str, u64>::new());
+    for event in &ledger.history.events {
+        match &event.kind {
+            EventKind::Request(frame) => {
+                *served.entry(&frame.to).or_default() += 1;
+                let is_client = clients.contains(&*frame.from);
+                let limit = if is_client { CLIENT_REQUESTS_PER_SECOND } else { BROKER_REQUESTS_PER_SECOND };
+                let rate = requests.entry((&frame.from, &frame.to, frame.request_code)).or_default();
+                if rate.count(event.at_ms, limit) {
+                    let detail =
+                        format!("more than {limit} requests {} to {} in a second", frame.request_code, frame.to);
+                    found.other(event.at_ms, &frame.from, detail);
+                }
+            }
+            EventKind::Synced { node, bytes: synced, .. } => {
+                *bytes.entry(node).or_default() += synced;
+                if syncs.entry(node).or_default().count(event.at_ms, SYNCS_PER_SECOND) {
+                    found.other(event.at_ms, node, format!("more than {SYNCS_PER_SECOND} syncs in a second"));
+                }
+            }
+            _ => {}
+        }
+    }
+    reads_of_a_message(ledger, reads, found);
+    disks(ledger, &bytes, &served, found);
+}
+
+fn reads_of_a_message(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings<'_>) {
+    for (home, place, pulls) in reads.all() {
+        let groups = ledger.obligations.groups.iter();
+        let lives = groups.flat_map(|group| ledger.chains_of(place, &group.name)).filter(|life| life.node == home);
+        let rounds: u64 = lives.map(|life| u64::from(life.last().round) + 1).sum();
+        let limit = rounds * u64::from(ledger.obligations.policy.attempts());
+        if pulls.len() as u64 > limit {
+            let at_ms = pulls[pulls.len() - 1].call.at_ms;
+            found.other(at_ms, place, format!("{home} read it {} times, at most {limit} are allowed", pulls.len()));
+        }
+    }
+}
+
+fn disks(ledger: &Ledger<'_>, bytes: &HashMap<&str, u64>, served: &HashMap<&str, u64>, found: &mut Findings<'_>) {
+    let mut allowed: BTreeMap<&str, u64> = BTreeMap::new();
+    for life in &ledger.chains {
+        let rounds = u64::from(life.last().round) + 1;
+        let attempts = u64::from(ledger.obligations.policy.attempts());
+        *allowed.entry(life.node).or_default() += rounds * (ENTRIES_PER_CHAIN + ENTRIES_PER_ATTEMPT * attempts);
+    }
+    let end_ms = ledger.history.events.last().map_or(0, |event| event.at_ms);
+    for (node, entries) in &ledger.logs {
+        let requests = served.get(node).copied().unwrap_or(0);
+        let timers = ledger.timers.iter().filter(|timer| timer.node == *node).count() as u64;
+        let chains = allowed.get(node).copied().unwrap_or(0);
+        let limit = ENTRIES_AT_START + ENTRIES_PER_REQUEST * requests + timers + chains;
+        let count = entries.len() as u64;
+        if count > limit {
+            found.other(end_ms, node, format!("{count} log entries, its work allows {limit}"));
+        }
+        let stored = ledger.messages.iter().filter(|stored| stored.place.node == *node);
+        let bodies: u64 = stored.map(|stored| stored.message.body.len() as u64).sum();
+        // A message is written with its page, and again whenever a neighbour on that page changes.
+        let limit = BYTES_AT_START + BYTES_PER_ENTRY * count + 16 * bodies;
+        let synced = bytes.get(node).copied().unwrap_or(0);
+        if synced > limit {
+            found.other(end_ms, node, format!("{synced} bytes synced, {count} entries allow {limit}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{BROKER_REQUESTS_PER_SECOND, BYTES_AT_START, ENTRIES_AT_START, SYNCS_PER_SECOND};
+    use crate::{
+        evidence::{Outcome, frame::code},
+        history::{EventKind, Seen},
+        oracles::fixture::{Story, chain},
+    };
+
+    #[test]
+    fn work_within_the_limits_is_right() {
+        let mut story = Story::new();
+        for _ in 0..SYNCS_PER_SECOND * 2 {
+            story.wait(1).event(EventKind::Synced { node: "a".into(), sync: 1, bytes: 4096 });
+            story.request("a", "b", code::REGISTER_BROKER, &[], b"").to_string();
+            story.wait(1);
+        }
+        story.holds();
+    }
+
+    #[test]
+    fn a_loop_of_requests_is_noticed() {
+        let mut story = Story::new();
+        for _ in 0..=BROKER_REQUESTS_PER_SECOND {
+            story.request("a", "b", code::REGISTER_BROKER, &[], b"");
+        }
+        story.breaks("P8", "more than 500 requests 103 to b in a second");
+    }
+
+    #[test]
+    fn a_loop_of_syncs_is_noticed() {
+        let mut story = Story::new();
+        for _ in 0..=SYNCS_PER_SECOND {
+            story.event(EventKind::Synced { node: "a".into(), sync: 1, bytes: 1 });
+        }
+        story.breaks("P8", "syncs in a second");
+    }
+
+    #[test]
+    fn a_disk_that_grows_without_work_is_noticed() {
+        let mut story = Story::new();
+        story.event(EventKind::Synced { node: "a".into(), sync: 1, bytes: BYTES_AT_START * 2 });
+        story.breaks("P8", "bytes synced");
+
+        let mut story = Story::new();
+        for _ in 0..ENTRIES_AT_START + 10 {
+            story.durable("a", vec![]);
+        }
+        story.breaks("P8", "log entries, its work allows");
+    }
+
+    #[test]
+    fn reads_beyond_the_policy_are_noticed() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let chain = chain("t", 0, story.now_ms);
+        story.durable("b", vec![chain.clone().fact()]);
+        for _ in 0..4 {
+            story.wait(60_000).read(0);
+        }
+        story.durable("b", vec![chain.clone().ended(Outcome::Acked).fact()]);
+        story.ack(&chain, 1, 0, Seen::Unknown { cause: "x".into() });
+        story.breaks("P8", "b read it 4 times, at most 3 are allowed");
+    }
+}

@@ -1,0 +1,151 @@
+//! Which situations a run got into: a scenario that never reaches what it was written for tests nothing.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::Reads;
+use crate::{
+    evidence::{ChainFact, ChainState, Outcome},
+    history::{AckVerdict, EventKind, Seen},
+    ledger::{ChainLife, Ledger},
+};
+
+pub(super) fn reached(ledger: &Ledger<'_>, reads: &Reads<'_>) -> BTreeSet<&'static str> {
+    let mut reached = BTreeSet::new();
+    for life in &ledger.chains {
+        chain(ledger, life, &mut reached);
+    }
+    clients(ledger, &mut reached);
+    nodes(ledger, &mut reached);
+    let mut any_read = false;
+    for (_, _, pulls) in reads.all() {
+        any_read = true;
+        reached.extend(pulls.iter().filter_map(|pull| match pull.call.answer? {
+            (_, 0) => pull.empty.then_some("remote-read-empty"),
+            _ => Some("remote-read-error-answer"),
+        }));
+    }
+    let conditions = [
+        ("remote-read", any_read),
+        ("timer-delivered", !ledger.fired.is_empty()),
+        ("set-aside", !ledger.set_aside.is_empty()),
+        ("filtered", is_filtered(ledger)),
+    ];
+    reached.extend(conditions.iter().filter(|(_, held)| *held).map(|(name, _)| *name));
+    reached
+}
+
+fn chain(ledger: &Ledger<'_>, life: &ChainLife<'_>, reached: &mut BTreeSet<&'static str>) {
+    let is_remote = life.node != life.id.broker;
+    let (mut was_moving, mut failures) = (false, 0);
+    for step in &life.steps {
+        let chain = step.chain;
+        reached.extend(match &chain.state {
+            ChainState::Parked { .. } => Some("parked"),
+            ChainState::Moved { .. } => Some("escaped"),
+            ChainState::Ended { outcome: Outcome::Revived(_), .. } => Some("revived"),
+            ChainState::Ended { outcome: Outcome::DeadLettered(_), .. } => Some("dead-lettered"),
+            ChainState::Ended { outcome: Outcome::Superseded(_), .. } => Some("renewed"),
+            _ => None,
+        });
+        was_moving |= matches!(chain.state, ChainState::Moving { .. });
+        let is_copied =
+            matches!(&chain.state, ChainState::Ended { outcome: Outcome::Revived(_) | Outcome::DeadLettered(_), .. });
+        reached.extend((is_copied && is_remote).then_some("revived-remotely"));
+        reached.extend((chain.round > 0).then_some("resumed"));
+        reached.extend((chain.round > 0 && is_copied).then_some("delivered-after-resume"));
+        if chain.failures > failures {
+            failures = chain.failures;
+            failed(chain, was_moving, reached);
+        }
+    }
+    crashed_mid_attempt(ledger, life, reached);
+}
+
+fn failed(chain: &ChainFact, was_moving: bool, reached: &mut BTreeSet<&'static str>) {
+    if let ChainState::Open { .. } | ChainState::Moving { .. } = chain.state {
+        reached.extend(match chain.attempt {
+            1 => Some("rewrite-attempt-1"),
+            2 => Some("rewrite-attempt-2"),
+            3 => Some("rewrite-attempt-3"),
+            _ => None,
+        });
+    }
+    let Some(last) = chain.latest.last() else { return };
+    reached.extend(match last.failure.cause.name.as_str() {
+        _ if was_moving => Some("escape-unknown"),
+        "timeout" => Some("remote-read-timeout"),
+        "refused" => Some("remote-read-refused"),
+        "reset" => Some("remote-read-reset"),
+        "empty-answer" => Some("remote-read-empty"),
+        "no-route" | "overloaded" | "local-store" => None,
+        _ => Some("remote-read-error-answer"),
+    });
+}
+
+/// The home was killed or crashed between an attempt's beginning and its end.
+fn crashed_mid_attempt(ledger: &Ledger<'_>, life: &ChainLife<'_>, reached: &mut BTreeSet<&'static str>) {
+    let attempts = |at: usize| life.steps[at].chain.attempt;
+    for next in 2..life.steps.len() {
+        let (idle, begun) = (next - 2, next - 1);
+        if attempts(begun) != attempts(idle) + 1 || attempts(next) != attempts(begun) + 1 {
+            continue;
+        }
+        let span = &ledger.history.events[life.steps[begun].event..life.steps[next].event];
+        let died = span.iter().any(|event| match &event.kind {
+            EventKind::Node { node, event } => node == life.node && (event == "killed" || event == "crashed"),
+            _ => false,
+        });
+        if died {
+            reached.insert("crash-mid-attempt");
+        }
+    }
+}
+
+fn clients(ledger: &Ledger<'_>, reached: &mut BTreeSet<&'static str>) {
+    if ledger.sends.iter().any(|(_, sent)| matches!(sent.seen, Seen::Unknown { .. })) {
+        reached.insert("send-unknown");
+    }
+    let mut acks: HashMap<(&str, &str), u32> = HashMap::new();
+    for (_, ack) in &ledger.acks {
+        reached.extend(match ack.seen {
+            Seen::Ok(AckVerdict::TooLate) => Some("late-ack"),
+            Seen::Unknown { .. } => Some("ack-unknown"),
+            _ => None,
+        });
+        let times = acks.entry((&ack.group, &ack.handle)).or_default();
+        *times += 1;
+        if *times > 1 {
+            reached.insert("repeated-ack");
+        }
+    }
+    let is_unknown = |kind: &EventKind| match kind {
+        EventKind::Popped(popped) => matches!(popped.seen, Seen::Unknown { .. }),
+        _ => false,
+    };
+    if ledger.history.events.iter().any(|event| is_unknown(&event.kind)) {
+        reached.insert("pop-unknown");
+    }
+}
+
+fn nodes(ledger: &Ledger<'_>, reached: &mut BTreeSet<&'static str>) {
+    let mut started = BTreeSet::new();
+    for event in &ledger.history.events {
+        let EventKind::Node { node, event } = &event.kind else { continue };
+        reached.extend(match event.as_str() {
+            "stopping" | "stopped" => Some("graceful-stop"),
+            "started" if !started.insert(node) => Some("restart"),
+            _ => None,
+        });
+    }
+}
+
+/// A durable message that some group on its topic does not take, below that group's offset.
+fn is_filtered(ledger: &Ledger<'_>) -> bool {
+    ledger.offsets.iter().any(|step| {
+        let Some(group) = ledger.group(step.group).filter(|group| group.topic == step.to.topic) else { return false };
+        (step.from.unwrap_or(0)..step.to.offset).any(|offset| {
+            let stored = ledger.stored(&crate::ledger::Place { offset, ..step.to });
+            stored.is_some_and(|stored| !group.wants(stored.message.property("TAGS")))
+        })
+    })
+}

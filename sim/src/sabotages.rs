@@ -1,0 +1,90 @@
+//! The planted defects: what each breaks, which promise notices, and the scenario that is made to provoke it.
+
+/// A planted defect.
+#[derive(Debug, Clone, Copy)]
+pub struct Sabotage {
+    /// Its name, as in `sabotage!("...")` at its site and in `--sabotage`.
+    pub name: &'static str,
+    /// The rule it breaks.
+    pub breaks: &'static str,
+    /// The promise that notices.
+    pub promise: &'static str,
+    /// The scenario that provokes it.
+    pub scenario: &'static str,
+}
+
+/// All of them.
+pub const SABOTAGES: &[Sabotage] = &[
+    Sabotage {
+        name: "mark-before-effect",
+        breaks: "a chain ends as revived in one transaction, its copy is left for a later one",
+        promise: "P1",
+        scenario: "restart-mid-revive",
+    },
+    Sabotage {
+        name: "dedupe-without-group",
+        breaks: "a checkpoint counts as known when another consumer group's is",
+        promise: "P1",
+        scenario: "lost-answers",
+    },
+    Sabotage {
+        name: "rewrite-forgets-broker",
+        breaks: "after a rewrite the message is looked for at home instead of at its owner",
+        promise: "P1",
+        scenario: "remote-read-timeout",
+    },
+    Sabotage {
+        name: "success-before-commit",
+        breaks: "an answer leaves before what it confirms is synced",
+        promise: "P9",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "empty-found-is-gone",
+        breaks: "a success without a message passes for proof that the message is gone",
+        promise: "P1",
+        scenario: "remote-read-timeout",
+    },
+    Sabotage {
+        name: "attempt-not-persisted",
+        breaks: "a failed attempt is not counted",
+        promise: "P4",
+        scenario: "remote-read-timeout",
+    },
+    Sabotage {
+        name: "backoff-from-old-time",
+        breaks: "the wait is counted from the pop instead of from the failure",
+        promise: "P4",
+        scenario: "remote-read-timeout",
+    },
+    Sabotage {
+        name: "dropped-error",
+        breaks: "a failed remote read ends the chain",
+        promise: "P1",
+        scenario: "remote-read-timeout",
+    },
+    Sabotage {
+        name: "retry-topic-without-route",
+        breaks: "an adopted chain's topic is neither created nor routed",
+        promise: "P1",
+        scenario: "broker-outage",
+    },
+    Sabotage {
+        name: "ack-index-off-by-one",
+        breaks: "an ack ends the next message's chain",
+        promise: "P1",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "copy-loses-body",
+        breaks: "the retry copy holds half of the message's body",
+        promise: "P7",
+        scenario: "calm",
+    },
+];
+
+/// The sabotage of that name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Sabotage> {
+    SABOTAGES.iter().find(|sabotage| sabotage.name == name)
+}
