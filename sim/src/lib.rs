@@ -6,6 +6,7 @@ compile_error!(
     "pop-sim runs under simulation only: build it with `--cfg madsim`, which the repository's .cargo/config.toml sets unless a RUSTFLAGS variable overrides it; unset RUSTFLAGS, or add `--cfg madsim` to it"
 );
 
+pub mod command_line;
 pub mod evidence;
 pub mod faults;
 pub mod history;
@@ -13,6 +14,7 @@ pub mod ledger;
 pub mod oracles;
 pub mod plan;
 pub mod random;
+pub mod report;
 pub mod run;
 pub mod sabotages;
 pub mod scenario;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The simulator's command line, `cargo sim`.
+
+fn main() -> std::process::ExitCode {
+    pop_sim::command_line::main()
+}

@@ -1,0 +1,40 @@
+//! `cargo sim event-log`: the event log of one seed, line by line, for comparing processes.
+
+use std::io::{BufWriter, Write as _};
+
+use super::{Unusable, Verdict, selection::one};
+use crate::{
+    run::{fingerprint::write_line, run_seed},
+    sabotages,
+};
+
+/// Which seed.
+#[derive(Debug, clap::Args)]
+pub struct EventLogOptions {
+    /// Name or file of the scenario
+    scenario: String,
+    /// The seed
+    #[arg(long)]
+    seed: u64,
+    /// Plant this defect
+    #[arg(long, value_name = "NAME", value_parser = sabotages::named)]
+    sabotage: Option<&'static str>,
+}
+
+/// Runs the seed and prints its log.
+///
+/// # Errors
+/// The scenario is unusable, or the run came to nothing.
+pub fn event_log(options: &EventLogOptions) -> Result<Verdict, Unusable> {
+    let selected = one(&options.scenario)?;
+    let outcome = run_seed(selected.seed(options.seed, options.sabotage))?;
+    let mut stdout = BufWriter::new(std::io::stdout().lock());
+    let mut line = String::new();
+    for event in &outcome.history.events {
+        line.clear();
+        write_line(&mut line, event);
+        stdout.write_all(line.as_bytes()).map_err(Unusable::io("stdout"))?;
+    }
+    stdout.flush().map_err(Unusable::io("stdout"))?;
+    Ok(Verdict::Held)
+}

@@ -1,0 +1,139 @@
+//! `cargo sim`: sweeps, replays, and what one asks before either.
+
+pub mod check;
+pub mod determinism;
+pub mod event_log;
+pub mod list;
+pub mod options;
+pub mod output;
+pub mod replay;
+pub mod run;
+pub mod schema;
+pub mod selection;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::scenario::ScenarioErrors;
+
+/// Breaks pop-revive by seed and judges what comes out. Without a command: a few seeds of every scenario.
+#[derive(Debug, Parser)]
+#[command(name = "cargo sim", version, after_help = "Exit codes: 0 all promises held, 1 a violation, 2 unusable input.")]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run many seeds
+    Run(run::RunOptions),
+    /// Run one seed in this fresh process, with everything visible
+    Replay(replay::ReplayOptions),
+    /// Show the scenarios there are
+    List,
+    /// Check scenario files
+    Check(check::CheckOptions),
+    /// Print the JSON Schema of scenario files, for editors
+    Schema,
+    /// Print the event log of one seed
+    #[command(hide = true)]
+    EventLog(event_log::EventLogOptions),
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// All promises held.
+    Held,
+    /// A promise was broken, or an expectation was not met.
+    Violated,
+}
+
+/// Why a command could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// Scenario files with errors, or none.
+    #[error("{0}")]
+    Scenarios(#[from] ScenarioErrors),
+    /// No such scenario.
+    #[error("there is no scenario \"{name}\"{hint}; accepted: {}, or the path of a .toml file", known.join(", "))]
+    UnknownScenario {
+        /// What was asked for.
+        name: String,
+        /// The name that was probably meant, in words.
+        hint: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// Options that make no sense together.
+    #[error("{0}")]
+    Options(String),
+    /// Something could not be written or read.
+    #[error("{what}: {error}")]
+    Io {
+        /// What.
+        what: String,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// A result could not be written as JSON.
+    #[error("no JSON for a result")]
+    Json(#[from] serde_json::Error),
+    /// A run came to nothing.
+    #[error(transparent)]
+    Run(#[from] crate::run::RunError),
+}
+
+impl Unusable {
+    /// Adds what was being written or read to an I/O error.
+    fn io(what: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Self {
+        move |error| Self::Io { what: what.to_string(), error }
+    }
+}
+
+/// Reads the command line, does what it says, and tells the exit code: 0 all held, 1 violated, 2 unusable input.
+#[must_use]
+pub fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    trace_if_asked();
+    let result = match line.command {
+        None => run::run(&run::RunOptions::default()),
+        Some(Command::Run(options)) => run::run(&options),
+        Some(Command::Replay(options)) => replay::replay(&options),
+        Some(Command::List) => list::list(),
+        Some(Command::Check(options)) => check::check(&options),
+        Some(Command::Schema) => schema::schema(),
+        Some(Command::EventLog(options)) => event_log::event_log(&options),
+    };
+    match result {
+        Ok(Verdict::Held) => ExitCode::SUCCESS,
+        Ok(Verdict::Violated) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The broker's own log goes to stderr when `RUST_LOG` asks for it. No real time in it: runs live in simulated time.
+fn trace_if_asked() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_default_env() {
+        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).without_time();
+        log.with_ansi(false).init();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_options_are_consistent() {
+        CommandLine::command().debug_assert();
+    }
+}

@@ -1,0 +1,175 @@
+//! `cargo sim replay`: one seed in a fresh process, with everything visible.
+
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+
+use super::{
+    Unusable, Verdict,
+    options::{Engine, Trace, fingerprint, length},
+    output::{make_folder, write_events, write_file},
+    selection::one,
+};
+use crate::{
+    history::LedgerId,
+    ledger::{Ledger, biography::SimTime},
+    report::{
+        FailureReport,
+        failure::told,
+        faults::fates,
+        timeline::{Line, View, disturbances, lines},
+    },
+    run::{Outcome, SeedRun, run_seed},
+    sabotages,
+};
+
+/// Which seed, and how much of it to show.
+#[derive(Debug, Args)]
+pub struct ReplayOptions {
+    /// Name or file of the scenario
+    scenario: String,
+    /// The seed
+    #[arg(long)]
+    seed: u64,
+    /// The engine to run
+    #[arg(long, value_enum, default_value_t)]
+    engine: Engine,
+    /// Stop at this simulated time; nothing is judged then
+    #[arg(long, value_name = "TIME", value_parser = length, conflicts_with = "expect_fingerprint")]
+    until: Option<Duration>,
+    /// Show the life of one message alone, with the faults beside it
+    #[arg(long, value_name = "MSGID")]
+    follow: Option<String>,
+    /// Show idle traffic too: polls that find nothing, heartbeats, registrations, route look-ups
+    #[arg(long)]
+    all: bool,
+    /// How to show the run
+    #[arg(long, value_enum, default_value_t)]
+    trace: Trace,
+    /// Also write timeline, event log and failure report into this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Say whether the run is the one that had this fingerprint
+    #[arg(long, value_name = "HEX", value_parser = fingerprint)]
+    expect_fingerprint: Option<String>,
+    /// Plant this defect in the broker
+    #[arg(long, value_name = "NAME", value_parser = sabotages::named)]
+    sabotage: Option<&'static str>,
+}
+
+/// Runs the seed and shows it.
+///
+/// # Errors
+/// The scenario is unusable, the message is unknown, or something cannot be written.
+pub fn replay(options: &ReplayOptions) -> Result<Verdict, Unusable> {
+    let selected = one(&options.scenario)?;
+    let origin = selected.origin(options.engine.name(), options.sabotage);
+    let mut run = selected.seed(options.seed, options.sabotage);
+    run.until_ms = options.until.map(|until| u64::try_from(until.as_millis()).unwrap_or(u64::MAX));
+    let result = run_seed(run.clone());
+    let report = FailureReport::of(&run, &origin, &result);
+    let mut text = String::new();
+    if let Ok(outcome) = &result {
+        let timeline = match options.trace {
+            Trace::Text => timeline(options, &run, outcome)?,
+        };
+        let _ = write!(text, "{}\n{timeline}\n{}", plan(outcome), verdict(outcome, options.until.is_some()));
+        if let Some(folder) = &options.out {
+            write_folder(folder, outcome, &timeline, report.as_ref())?;
+        }
+    }
+    if let Some(report) = &report {
+        let _ = write!(text, "\n{report}");
+    }
+    let reproduced = reproduced(&mut text, options, &result.map_or_else(|_| String::new(), |it| it.fingerprint));
+    std::io::stdout().write_all(text.as_bytes()).map_err(Unusable::io("stdout"))?;
+    Ok(if report.is_none() && reproduced { Verdict::Held } else { Verdict::Violated })
+}
+
+/// Says whether the run is the expected one; true when none was expected.
+fn reproduced(text: &mut String, options: &ReplayOptions, fingerprint: &str) -> bool {
+    let Some(expected) = &options.expect_fingerprint else { return true };
+    let reproduced = expected == fingerprint;
+    let shown = if fingerprint.is_empty() { "none, it panicked" } else { fingerprint };
+    // Writing to a String cannot fail.
+    let _ = match reproduced {
+        true => writeln!(text, "\nreproduced: fingerprint {fingerprint}"),
+        false => writeln!(text, "\nNOT reproduced: fingerprint {shown}, expected {expected}"),
+    };
+    reproduced
+}
+
+fn plan(outcome: &Outcome) -> String {
+    let mut text = String::from("plan\n");
+    for (number, fate) in fates(outcome).iter().enumerate() {
+        let _ = writeln!(text, "  {number}. {}: {}", fate.planned, fate.times);
+    }
+    if outcome.plan.faults.is_empty() {
+        text.push_str("  nothing breaks\n");
+    }
+    text
+}
+
+fn timeline(options: &ReplayOptions, run: &SeedRun, outcome: &Outcome) -> Result<String, Unusable> {
+    let view = if options.all { View::All } else { View::Busy };
+    let lines: Vec<Line> = match &options.follow {
+        None => lines(&outcome.history, view).collect(),
+        Some(stamp) => life(stamp, run, outcome)?,
+    };
+    let mut text = String::from("timeline\n");
+    lines.iter().for_each(|line| drop(writeln!(text, "{line}")));
+    Ok(text)
+}
+
+/// A message's life among the disturbances.
+fn life(stamp: &str, run: &SeedRun, outcome: &Outcome) -> Result<Vec<Line>, Unusable> {
+    let obligations = run.scenario.obligations();
+    let biography = Ledger::fold(&outcome.history, &obligations).biography(&LedgerId(stamp.into()));
+    if biography.steps.is_empty() {
+        let form = "accepted: the stamp of a message, such as producer-1#3";
+        return Err(Unusable::Options(format!("no message \"{stamp}\" in this run; {form}")));
+    }
+    let steps = biography.steps.into_iter();
+    let steps = steps.map(|step| Line { event: step.event, at_ms: step.at_ms, node: step.node, text: step.text });
+    let mut lines: Vec<Line> = disturbances(&outcome.history).chain(steps).collect();
+    lines.sort_by_key(|line| line.event);
+    Ok(lines)
+}
+
+fn verdict(outcome: &Outcome, stopped: bool) -> String {
+    let (length, fingerprint) = (SimTime(outcome.sim_ms), &outcome.fingerprint);
+    let violations = &outcome.verdict.violations;
+    let mut text = match violations.len() {
+        _ if stopped => format!("stopped at {length}, not judged, fingerprint {fingerprint}\n"),
+        0 => format!("every promise held for {length}, fingerprint {fingerprint}\n"),
+        n => format!("{n} violations in {length}, fingerprint {fingerprint}\n"),
+    };
+    for violation in violations {
+        let _ = writeln!(text, "  {}", told(violation));
+    }
+    for charge in &outcome.verdict.charges {
+        let _ = writeln!(text, "  charged: {} {}: {}", charge.promise, charge.subject, charge.excuse);
+    }
+    let reached: Vec<&str> = outcome.verdict.reached.iter().copied().collect();
+    if !reached.is_empty() {
+        let _ = writeln!(text, "reached {}", reached.join(", "));
+    }
+    text
+}
+
+fn write_folder(
+    folder: &Path,
+    outcome: &Outcome,
+    timeline: &str,
+    report: Option<&FailureReport>,
+) -> Result<(), Unusable> {
+    make_folder(folder)?;
+    write_file(&folder.join("timeline.txt"), &format!("{}\n{timeline}", plan(outcome)))?;
+    write_events(&folder.join("events.log"), &outcome.history)?;
+    report.map_or(Ok(()), |report| write_file(&folder.join("failure.txt"), &report.to_string()))
+}

@@ -1,0 +1,182 @@
+//! `cargo sim run`: many seeds of many scenarios.
+
+use std::{
+    io::IsTerminal as _,
+    num::NonZero,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{
+    Unusable, Verdict, determinism,
+    options::{Engine, Format, Seeds, Shard, jobs, length},
+    output::Output,
+    selection::{Selected, select},
+};
+use crate::{
+    report::{FailureReport, SeedRecord, Tally, expectations::unmet, failure::Origin, faults::fates},
+    run::{Outcome, RunError, SeedRun, sweep::sweep},
+    sabotages,
+};
+
+/// Seeds per scenario when nothing else is asked for.
+const MODEST: u64 = 20;
+
+/// What to run and how to tell it.
+#[derive(Debug, Default, Args)]
+pub struct RunOptions {
+    /// Names or files of scenarios; all when there is none
+    #[arg(value_name = "NAME|FILE")]
+    scenarios: Vec<String>,
+    /// How many seeds of each scenario, or which (half open) [default: 20, or with --for as many as there is time for]
+    #[arg(long, value_name = "A..B|N")]
+    seeds: Option<Seeds>,
+    /// How many seeds run at once [default: the number of processors]
+    #[arg(long, value_name = "N", value_parser = jobs)]
+    jobs: Option<NonZero<usize>>,
+    /// Start no further seed after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    lasts: Option<Duration>,
+    /// The engine to run
+    #[arg(long, value_enum, default_value_t)]
+    engine: Engine,
+    /// Run only the I-th of N parts of the sweep
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// How to tell the results
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Also write results.jsonl and the reports of failing seeds into this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Run every seed in a second process too, and compare the event logs byte by byte
+    #[arg(long)]
+    check_determinism: bool,
+    /// Plant this defect in the broker; the run should fail
+    #[arg(long, value_name = "NAME", value_parser = sabotages::named)]
+    sabotage: Option<&'static str>,
+    /// Also write the event log of every seed into the folder
+    #[arg(long, requires = "out")]
+    events: bool,
+}
+
+/// Runs the sweep and tells its results.
+///
+/// # Errors
+/// A scenario is unusable, or results cannot be written.
+pub fn run(options: &RunOptions) -> Result<Verdict, Unusable> {
+    let selected = select(&options.scenarios)?;
+    let output = Output::new(options.format, options.out.as_deref(), options.events)?;
+    let mut sweep = Sweep::new(options, &selected, output);
+    match (&options.seeds, options.lasts) {
+        (Some(seeds), _) => drop(sweep.seeds(seeds.0.clone())?),
+        (None, None) => drop(sweep.seeds(1..MODEST + 1)?),
+        (None, Some(_)) => {
+            // A round at a time, so that every scenario gets its share of the time.
+            let mut first = 1;
+            while sweep.seeds(first..first + MODEST)? {
+                first += MODEST;
+            }
+        }
+    }
+    sweep.finish()
+}
+
+struct Sweep<'o> {
+    options: &'o RunOptions,
+    selected: &'o [Selected],
+    origins: Vec<Origin>,
+    tallies: Vec<Tally>,
+    output: Output,
+    bar: ProgressBar,
+    deadline: Option<Instant>,
+    /// Runs considered so far, those of other shards included.
+    considered: u64,
+}
+
+impl<'o> Sweep<'o> {
+    #[allow(clippy::disallowed_methods, reason = "the sweep lives outside the simulation")]
+    fn new(options: &'o RunOptions, selected: &'o [Selected], output: Output) -> Self {
+        let origin = |selected: &Selected| selected.origin(options.engine.name(), options.sabotage);
+        Self {
+            options,
+            selected,
+            origins: selected.iter().map(origin).collect(),
+            tallies: selected.iter().map(|selected| Tally::new(&selected.scenario.name)).collect(),
+            output,
+            bar: bar(),
+            // A time too long for the clock is no limit.
+            deadline: options.lasts.and_then(|lasts| Instant::now().checked_add(lasts)),
+            considered: 0,
+        }
+    }
+
+    /// Runs these seeds of every scenario, as far as the time and the shard allow; tells whether there is time left.
+    fn seeds(&mut self, seeds: std::ops::Range<u64>) -> Result<bool, Unusable> {
+        let shard = self.options.shard.unwrap_or(Shard::WHOLE);
+        let mut work = Vec::new();
+        for selected in self.selected {
+            for seed in seeds.clone() {
+                if shard.has(self.considered) {
+                    work.push(selected.seed(seed, self.options.sabotage));
+                }
+                self.considered += 1;
+            }
+        }
+        self.bar.inc_length(work.len() as u64);
+        let jobs = self.options.jobs.unwrap_or_else(processors);
+        let mut result = Ok(true);
+        sweep(work, jobs, |run, outcome, took| {
+            result = self.seed(run, outcome, took);
+            matches!(result, Ok(true))
+        });
+        result
+    }
+
+    /// Takes one result in; tells whether there is time left.
+    #[allow(clippy::disallowed_methods, reason = "the sweep lives outside the simulation")]
+    fn seed(&mut self, run: &SeedRun, mut result: Result<Outcome, RunError>, took: Duration) -> Result<bool, Unusable> {
+        let Some(at) = self.selected.iter().position(|selected| selected.scenario.name == run.scenario.name) else {
+            return Ok(true);
+        };
+        if self.options.check_determinism {
+            determinism::check(run, &self.selected[at].path, &mut result)?;
+        }
+        let record = SeedRecord::of(run, self.options.engine.name(), &result, took);
+        let report = FailureReport::of(run, &self.origins[at], &result);
+        let fates = result.as_ref().map(fates).unwrap_or_default();
+        let command = || self.origins[at].replay_command(run.seed, &record.fingerprint);
+        self.tallies[at].add(&record, &fates, command);
+        self.output.seed(&record, report.as_ref(), result.as_ref().ok().map(|outcome| &outcome.history))?;
+        if report.is_some() {
+            self.bar.set_message(format!("{} failed", self.tallies.iter().map(|tally| tally.failed_seeds).sum::<u64>()));
+        }
+        self.bar.inc(1);
+        Ok(self.deadline.is_none_or(|deadline| Instant::now() < deadline))
+    }
+
+    fn finish(mut self) -> Result<Verdict, Unusable> {
+        self.bar.finish_and_clear();
+        for (tally, selected) in self.tallies.iter_mut().zip(self.selected) {
+            tally.unmet = unmet(&selected.scenario.expect, tally);
+        }
+        self.output.finish(&self.tallies)?;
+        Ok(if self.tallies.iter().all(Tally::passed) { Verdict::Held } else { Verdict::Violated })
+    }
+}
+
+/// A bar on a terminal; it moves when a seed is done, never by itself.
+fn bar() -> ProgressBar {
+    let shown = std::io::stderr().is_terminal();
+    let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} seeds, {elapsed}, {eta} left {msg}");
+    ProgressBar::with_draw_target(Some(0), target).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[allow(clippy::disallowed_methods, reason = "the sweep lives outside the simulation")]
+fn processors() -> NonZero<usize> {
+    std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
+}

@@ -1,0 +1,182 @@
+//! Planned faults in words, and what became of them.
+
+use std::time::Duration;
+
+use crate::{
+    history::EventKind,
+    plan::{Fault, Hits, Moment, NodeName, Rpcs, SimMs, Window},
+    run::Outcome,
+    scenario::wire_names::{ANSWERS, REQUESTS},
+};
+
+/// One planned fault and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    /// What was planned, with all that the seed has drawn.
+    pub planned: String,
+    /// What was planned, without what the seed has drawn; the same in all seeds.
+    pub kind: String,
+    /// Whether it struck.
+    pub fired: bool,
+    /// How often, in words.
+    pub times: String,
+}
+
+/// What became of every fault of a run's plan, in its order.
+#[must_use]
+pub fn fates(outcome: &Outcome) -> Vec<Fate> {
+    let faults = outcome.plan.faults.iter().enumerate();
+    faults
+        .map(|(index, fault)| {
+            let fired = !outcome.unfired.contains(&index);
+            Fate { planned: describe(fault), kind: kind(fault), fired, times: times(outcome, index, fired) }
+        })
+        .collect()
+}
+
+fn times(outcome: &Outcome, index: usize, fired: bool) -> String {
+    // The beginning and the end of a window are events too, but no strikes.
+    let is_strike = |kind: &EventKind| match kind {
+        EventKind::Fault { index: Some(which), text } => {
+            *which == index && !text.ends_with(" begins") && !text.ends_with(" ends")
+        }
+        _ => false,
+    };
+    match outcome.history.events.iter().filter(|event| is_strike(&event.kind)).count() {
+        _ if !fired => "never fired".into(),
+        0 => "fired".into(), // silence and slowness strike without a word
+        1 => "fired once".into(),
+        n => format!("fired {n} times"),
+    }
+}
+
+/// A fault in one line, for example `kill broker-a at 5m, down for 2m`.
+#[must_use]
+pub fn describe(fault: &Fault) -> String {
+    let head = head(fault);
+    match fault {
+        Fault::Kill { when, down_ms, .. } | Fault::Crash { when, down_ms, .. } | Fault::Stop { when, down_ms, .. } => {
+            format!("{head} {}, down for {}", moment(when), span(*down_ms))
+        }
+        Fault::Pause { when, for_ms, .. } => format!("{head} {}, for {}", moment(when), span(*for_ms)),
+        Fault::Partition { window, .. } => format!("{head} {}", during(window)),
+        Fault::Latency { window, min_ms, max_ms, .. } => {
+            format!("{head} of {} to {} {}", span(*min_ms), span(*max_ms), during(window))
+        }
+        Fault::Reset { rpcs } | Fault::LostRequest { rpcs } | Fault::LostAnswer { rpcs } | Fault::Answer { rpcs, .. } => {
+            match &rpcs.hits {
+                Hits::Nth(ordinals) => {
+                    let ordinals: Vec<String> = ordinals.iter().map(u64::to_string).collect();
+                    format!("{head} number {}", ordinals.join(", "))
+                }
+                Hits::During(window) => format!("{head} {}", during(window)),
+            }
+        }
+    }
+}
+
+/// A fault without what a seed draws: times, ordinals, lengths.
+#[must_use]
+pub fn kind(fault: &Fault) -> String {
+    let head = head(fault);
+    match fault {
+        Fault::Kill { when, .. } | Fault::Crash { when, .. } | Fault::Stop { when, .. } | Fault::Pause { when, .. } => {
+            match when {
+                Moment::At(_) => format!("{head} at a time"),
+                Moment::BeforeSync(_) => format!("{head} before a sync"),
+                Moment::AfterSync(_) => format!("{head} after a sync"),
+                Moment::OnRequest { from, to, code, .. } => {
+                    format!("{head} when {} leaves", requests(from.as_ref(), to.as_ref(), *code))
+                }
+            }
+        }
+        _ => head,
+    }
+}
+
+fn head(fault: &Fault) -> String {
+    match fault {
+        Fault::Kill { node, .. } => format!("kill {node}"),
+        Fault::Crash { node, .. } => format!("crash {node}"),
+        Fault::Stop { node, .. } => format!("stop {node}"),
+        Fault::Pause { node, .. } => format!("pause {node}"),
+        Fault::Partition { from, to, one_way, .. } => {
+            let arrow = if *one_way { "→" } else { "↔" };
+            format!("partition {}{arrow}{}", from.join("+"), to.join("+"))
+        }
+        Fault::Latency { from, to, .. } => format!("latency {}→{}", node(from.as_ref()), node(to.as_ref())),
+        Fault::Reset { rpcs } => format!("reset {}", matching(rpcs)),
+        Fault::LostRequest { rpcs } => format!("lose {}", matching(rpcs)),
+        Fault::LostAnswer { rpcs } => format!("lose the answer to {}", matching(rpcs)),
+        Fault::Answer { code, rpcs } => format!("answer {} to {}", answer_name(*code), matching(rpcs)),
+    }
+}
+
+fn moment(moment: &Moment) -> String {
+    match moment {
+        Moment::At(at) => format!("at {}", span(*at)),
+        Moment::BeforeSync(nth) => format!("before its sync {nth}"),
+        Moment::AfterSync(nth) => format!("after its sync {nth}"),
+        Moment::OnRequest { from, to, code, nth } => {
+            format!("when {} number {nth} leaves", requests(from.as_ref(), to.as_ref(), *code))
+        }
+    }
+}
+
+fn matching(rpcs: &Rpcs) -> String {
+    requests(rpcs.from.as_ref(), rpcs.to.as_ref(), rpcs.code)
+}
+
+fn requests(from: Option<&NodeName>, to: Option<&NodeName>, code: Option<i32>) -> String {
+    let code = code.map_or_else(|| "request".into(), request_name);
+    format!("{code} {}→{}", node(from), node(to))
+}
+
+fn node(node: Option<&NodeName>) -> &str {
+    node.map_or("any", String::as_str)
+}
+
+fn during(window: &Window) -> String {
+    format!("from {} to {}", span(window.from_ms), span(window.to_ms))
+}
+
+/// A length of time as a person writes it.
+pub(super) fn span(ms: SimMs) -> String {
+    humantime::format_duration(Duration::from_millis(ms)).to_string()
+}
+
+/// A request code's name, or its number.
+pub(super) fn request_name(code: i32) -> String {
+    named(REQUESTS, code)
+}
+
+/// A response code's name, or its number.
+pub(super) fn answer_name(code: i32) -> String {
+    named(ANSWERS, code)
+}
+
+fn named(table: &[(&str, i32)], code: i32) -> String {
+    let known = table.iter().find(|(_, known)| *known == code);
+    known.map_or_else(|| code.to_string(), |(name, _)| (*name).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_reads_like_a_sentence() {
+        let kill = Fault::Kill { node: "broker-a".into(), when: Moment::At(303_020), down_ms: 60_000 };
+        assert_eq!(describe(&kill), "kill broker-a at 5m 3s 20ms, down for 1m");
+        assert_eq!(kind(&kill), "kill broker-a at a time");
+        let rpcs = Rpcs {
+            from: Some("broker-b".into()),
+            to: None,
+            code: Some(11),
+            hits: Hits::Nth(vec![3, 7]),
+        };
+        let lost = Fault::LostAnswer { rpcs };
+        assert_eq!(describe(&lost), "lose the answer to PULL_MESSAGE broker-b→any number 3, 7");
+        assert_eq!(kind(&lost), "lose the answer to PULL_MESSAGE broker-b→any");
+    }
+}

@@ -1,0 +1,18 @@
+//! What people and machines read of a run: tables, JSON, JUnit, timelines and the report of a failure.
+
+pub mod expectations;
+pub mod failure;
+pub mod faults;
+pub mod json;
+pub mod junit;
+pub mod record;
+pub mod revision;
+pub mod table;
+pub mod tally;
+pub mod timeline;
+
+mod facts;
+
+pub use failure::FailureReport;
+pub use record::SeedRecord;
+pub use tally::Tally;

@@ -1,0 +1,120 @@
+//! The result of one seed, as one line of JSON says it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{
+    oracles::Violation,
+    plan::SimMs,
+    run::{Outcome, RunError, SeedRun},
+};
+
+/// The result of one seed. The order of the fields is the order of the keys, which is a stable contract.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct SeedRecord {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// The engine that ran it.
+    pub engine: &'static str,
+    /// The seed.
+    pub seed: u64,
+    /// Hash of the event log; empty when the run panicked.
+    pub fingerprint: String,
+    /// Simulated length, s.
+    pub sim_seconds: f64,
+    /// Real time it took, ms; the only field that two equal runs may differ in.
+    pub wall_ms: u64,
+    /// Events in the log.
+    pub events: u64,
+    /// Requests that left their sender.
+    pub rpcs: u64,
+    /// Sends that were answered with success.
+    pub sent: u64,
+    /// Acks that were absorbed.
+    pub acked: u64,
+    /// Chains that ended revived.
+    pub revived: u64,
+    /// Chains that ended in the dead-letter topic.
+    pub dead_lettered: u64,
+    /// Messages proved gone.
+    pub gone: u64,
+    /// Chains that were parked at the end.
+    pub parked: u64,
+    /// Rewrites.
+    pub rewrites: u64,
+    /// Most attempts of any chain in one round.
+    pub max_attempts: u64,
+    /// Broken promises that nothing is lost.
+    pub lost: u64,
+    /// Broken promises that nothing is revived twice.
+    pub duplicated: u64,
+    /// Tolerated anomalies.
+    pub charges: u64,
+    /// Broken promises.
+    pub violations: Vec<ViolationRecord>,
+    /// Situations the run got into, sorted.
+    pub reached: Vec<&'static str>,
+}
+
+/// One broken promise.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ViolationRecord {
+    /// Which promise.
+    pub promise: &'static str,
+    /// When it became visible, simulated s.
+    pub at: f64,
+    /// Whom it hit.
+    pub subject: String,
+    /// What is wrong.
+    pub detail: String,
+}
+
+impl SeedRecord {
+    /// The record of a run; one that came to nothing is a violation.
+    #[must_use]
+    pub fn of(run: &SeedRun, engine: &'static str, result: &Result<Outcome, RunError>, took: Duration) -> Self {
+        let wall_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let head = Self { scenario: run.scenario.name.clone(), engine, seed: run.seed, wall_ms, ..Self::default() };
+        match result {
+            Err(error) => Self { violations: vec![(&Outcome::violation_of(error)).into()], ..head },
+            Ok(outcome) => head.filled(outcome),
+        }
+    }
+
+    fn filled(self, outcome: &Outcome) -> Self {
+        let verdict = &outcome.verdict;
+        let counts = &verdict.counts;
+        Self {
+            fingerprint: outcome.fingerprint.clone(),
+            sim_seconds: seconds(outcome.sim_ms),
+            events: outcome.history.events.len() as u64,
+            rpcs: counts.rpcs,
+            sent: counts.sent,
+            acked: counts.acked,
+            revived: counts.revived,
+            dead_lettered: counts.dead_lettered,
+            gone: counts.gone,
+            parked: counts.parked,
+            rewrites: counts.rewrites,
+            max_attempts: counts.max_attempts.into(),
+            lost: counts.lost,
+            duplicated: counts.duplicated,
+            charges: verdict.charges.len() as u64,
+            violations: verdict.violations.iter().map(Into::into).collect(),
+            reached: verdict.reached.iter().copied().collect(),
+            ..self
+        }
+    }
+}
+
+impl From<&Violation> for ViolationRecord {
+    fn from(violation: &Violation) -> Self {
+        let Violation { promise, at_ms, subject, detail, .. } = violation;
+        Self { promise, at: seconds(*at_ms), subject: subject.clone(), detail: detail.clone() }
+    }
+}
+
+fn seconds(ms: SimMs) -> f64 {
+    ms as f64 / 1000.0
+}

@@ -1,0 +1,86 @@
+//! The table that ends a sweep.
+
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::{Tally, faults::span};
+
+/// The sweep as a table, with below it what failed, what was not reached and what never struck.
+///
+/// `for_terminal` chooses nicer lines; otherwise the same sweep always gives the same text.
+#[must_use]
+pub fn table(tallies: &[Tally], for_terminal: bool) -> String {
+    let mut table = Table::new();
+    table.load_preset(if for_terminal { presets::UTF8_HORIZONTAL_ONLY } else { presets::ASCII_MARKDOWN });
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header([
+        "scenario", "seeds", "simulated", "violations", "lost", "duplicated", "charges", "revived", "parked",
+        "rewrites", "faults", "verdict",
+    ]);
+    for tally in tallies {
+        table.add_row(row(tally));
+    }
+    for column in table.column_iter_mut().skip(1).take(10) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut text = format!("{table}\n");
+    for tally in tallies {
+        below(&mut text, tally);
+    }
+    text.push_str(&last_line(tallies));
+    text
+}
+
+fn row(tally: &Tally) -> [String; 12] {
+    let verdict = match tally {
+        tally if tally.violations > 0 => format!("VIOLATED in {} of {} seeds", tally.failed_seeds, tally.seeds),
+        tally if !tally.passed() => "NOT REACHED".into(),
+        _ => "held".into(),
+    };
+    [
+        tally.scenario.clone(),
+        tally.seeds.to_string(),
+        span(tally.sim_seconds.round() as u64 * 1000),
+        tally.violations.to_string(),
+        tally.lost.to_string(),
+        tally.duplicated.to_string(),
+        tally.charges.to_string(),
+        tally.revived.to_string(),
+        tally.parked.to_string(),
+        tally.rewrites.to_string(),
+        tally.faults_fired.to_string(),
+        verdict,
+    ]
+}
+
+fn below(text: &mut String, tally: &Tally) {
+    // Writing to a String cannot fail.
+    for failed in &tally.failures {
+        let _ = write!(text, "\n{}\n  {}\n", failed.verdict, failed.command);
+    }
+    let more = tally.failed_seeds.saturating_sub(tally.failures.len() as u64);
+    if more > 0 {
+        let _ = write!(text, "\n{}: {more} more seeds failed\n", tally.scenario);
+    }
+    let excuse = if tally.is_large() { "" } else { " (too few seeds to count as a failure)" };
+    for unmet in &tally.unmet {
+        let _ = write!(text, "\n{} {unmet}{excuse}\n", tally.scenario);
+    }
+    for kind in tally.never_fired() {
+        let _ = write!(text, "\n{}: this fault never fired: {kind}\n", tally.scenario);
+    }
+}
+
+fn last_line(tallies: &[Tally]) -> String {
+    let seeds: u64 = tallies.iter().map(|tally| tally.seeds).sum();
+    let violated = tallies.iter().filter(|tally| tally.violations > 0).count();
+    let unreached = tallies.iter().filter(|tally| tally.violations == 0 && !tally.passed()).count();
+    let of = tallies.len();
+    match (violated, unreached) {
+        _ if seeds == 0 => "\nno seed was run\n".to_owned(),
+        (0, 0) => format!("\nall promises held in {seeds} seeds of {of} scenarios\n"),
+        (0, _) => format!("\nall promises held, but {unreached} of {of} scenarios did not get where they should\n"),
+        _ => format!("\npromises were broken in {violated} of {of} scenarios\n"),
+    }
+}

@@ -1,0 +1,107 @@
+//! The sum of a sweep, one scenario at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{expectations::FEWEST_SEEDS, faults::Fate, record::SeedRecord};
+
+/// Failing seeds of which a tally keeps the verdict; of more it keeps the number.
+const FAILURES_KEPT: usize = 3;
+
+/// What all seeds of one scenario came to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tally {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Seeds that were run.
+    pub seeds: u64,
+    /// Seeds with a violation.
+    pub failed_seeds: u64,
+    /// Violations.
+    pub violations: u64,
+    /// Of P1.
+    pub lost: u64,
+    /// Of P2.
+    pub duplicated: u64,
+    /// Tolerated anomalies.
+    pub charges: u64,
+    /// Chains that ended revived.
+    pub revived: u64,
+    /// Chains that were parked.
+    pub parked: u64,
+    /// Rewrites.
+    pub rewrites: u64,
+    /// Most attempts of any chain.
+    pub max_attempts: u64,
+    /// Planned faults that struck.
+    pub faults_fired: u64,
+    /// Simulated time in all, s.
+    pub sim_seconds: f64,
+    /// Every situation that any seed got into.
+    pub reached: BTreeSet<&'static str>,
+    /// The first failing seeds.
+    pub failures: Vec<Failed>,
+    /// What the sweep should have reached and has not; to be judged when it is over.
+    pub unmet: Vec<String>,
+    /// Whether a fault of this kind ever struck.
+    fired: BTreeMap<String, bool>,
+}
+
+/// A failing seed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// Its first violation in one line.
+    pub verdict: String,
+    /// The command that runs it again.
+    pub command: String,
+}
+
+impl Tally {
+    /// Of this scenario, before any seed.
+    #[must_use]
+    pub fn new(scenario: &str) -> Self {
+        Self { scenario: scenario.to_owned(), ..Self::default() }
+    }
+
+    /// Adds a seed's result; `command` runs it again.
+    pub fn add(&mut self, record: &SeedRecord, fates: &[Fate], command: impl FnOnce() -> String) {
+        self.seeds += 1;
+        self.violations += record.violations.len() as u64;
+        self.lost += record.lost;
+        self.duplicated += record.duplicated;
+        self.charges += record.charges;
+        self.revived += record.revived;
+        self.parked += record.parked;
+        self.rewrites += record.rewrites;
+        self.max_attempts = self.max_attempts.max(record.max_attempts);
+        self.sim_seconds += record.sim_seconds;
+        self.reached.extend(&record.reached);
+        for fate in fates {
+            self.faults_fired += u64::from(fate.fired);
+            *self.fired.entry(fate.kind.clone()).or_default() |= fate.fired;
+        }
+        if let Some(first) = record.violations.first() {
+            self.failed_seeds += 1;
+            if self.failures.len() < FAILURES_KEPT {
+                let verdict = format!("{} seed {}: {} {}: {}", self.scenario, record.seed, first.promise, first.subject, first.detail);
+                self.failures.push(Failed { verdict, command: command() });
+            }
+        }
+    }
+
+    /// Kinds of faults that were planned but struck in no seed.
+    pub fn never_fired(&self) -> impl Iterator<Item = &str> {
+        self.fired.iter().filter(|(_, fired)| !**fired).map(|(kind, _)| kind.as_str())
+    }
+
+    /// Whether what was not reached counts: a few seeds need not reach everything.
+    #[must_use]
+    pub const fn is_large(&self) -> bool {
+        self.seeds >= FEWEST_SEEDS
+    }
+
+    /// Whether every promise held and everything expected was reached.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.violations == 0 && (self.unmet.is_empty() || !self.is_large())
+    }
+}

@@ -1,0 +1,225 @@
+//! A run as text, one line per event: simulated time, node, what happened.
+
+use std::{collections::HashMap, fmt};
+
+use super::{
+    facts,
+    faults::{answer_name, request_name},
+};
+use crate::{
+    history::{AckVerdict, Acked, Event, EventKind, Frame, History, LedgerId, Popped, Renewed, Seen, Sent},
+    ledger::biography::SimTime,
+    plan::SimMs,
+};
+
+/// How much of a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// Everything.
+    All,
+    /// Without idle traffic: polls that find nothing, heartbeats, registrations, route look-ups, bare syncs.
+    Busy,
+    /// What clients saw, what broke, what became of nodes and chains.
+    Condensed,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Position of its event in the history.
+    pub event: usize,
+    /// When, simulated ms.
+    pub at_ms: SimMs,
+    /// Where; empty when nowhere in particular.
+    pub node: String,
+    /// What.
+    pub text: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at_ms, node, text, .. } = self;
+        write!(f, "{:>16}  {node:<12}  {text}", SimTime(*at_ms).to_string())
+    }
+}
+
+/// The lines of a run, in order.
+pub fn lines(history: &History, view: View) -> impl Iterator<Item = Line> {
+    let answers = if view == View::Busy { pop_answers(history) } else { HashMap::new() };
+    history.events.iter().enumerate().filter_map(move |(number, event)| {
+        let shown = match view {
+            View::All => true,
+            View::Busy => !is_idle(&event.kind, &answers),
+            View::Condensed => is_essential(&event.kind),
+        };
+        if !shown {
+            return None;
+        }
+        let (node, text) = words(event, view)?;
+        Some(Line { event: number, at_ms: event.at_ms, node: node.to_owned(), text })
+    })
+}
+
+/// Faults, and what happened to nodes: what a message's life is to be read beside.
+pub fn disturbances(history: &History) -> impl Iterator<Item = Line> {
+    lines(history, View::Condensed).filter(|line| {
+        let kind = history.events.get(line.event).map(|event| &event.kind);
+        matches!(kind, Some(EventKind::Fault { .. } | EventKind::Node { .. } | EventKind::Healed | EventKind::Over))
+    })
+}
+
+/// A call: caller, connection, opaque.
+type Call<'h> = (&'h str, u64, i32);
+
+/// What each answered pop was answered with last; an opaque may come again.
+fn pop_answers(history: &History) -> HashMap<Call<'_>, i32> {
+    let frames = history.events.iter().filter_map(|event| match &event.kind {
+        EventKind::Response(frame) if frame.request_code == POP => Some(frame),
+        _ => None,
+    });
+    frames.map(|frame| ((&*frame.to, frame.connection, frame.opaque), frame.code)).collect()
+}
+
+const POP: i32 = pop_revive::remoting::code::request::POP_MESSAGE;
+/// Heartbeat, broker registration, route look-up.
+const CHATTER: [i32; 3] = [34, 103, 105];
+
+fn is_idle(kind: &EventKind, answers: &HashMap<Call<'_>, i32>) -> bool {
+    match kind {
+        EventKind::Synced { .. } => true,
+        EventKind::Popped(popped) => matches!(&popped.seen, Seen::Ok(messages) if messages.is_empty()),
+        EventKind::Request(frame) if frame.request_code == POP => {
+            answers.get(&(&*frame.from, frame.connection, frame.opaque)).is_some_and(|code| *code != 0)
+        }
+        EventKind::Response(frame) if frame.request_code == POP => frame.code != 0,
+        EventKind::Request(frame) | EventKind::Response(frame) => CHATTER.contains(&frame.request_code),
+        _ => false,
+    }
+}
+
+fn is_essential(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::Popped(popped) => !matches!(&popped.seen, Seen::Ok(messages) if messages.is_empty()),
+        EventKind::Request(_) | EventKind::Response(_) | EventKind::Synced { .. } => false,
+        _ => true,
+    }
+}
+
+fn words(event: &Event, view: View) -> Option<(&str, String)> {
+    Some(match &event.kind {
+        EventKind::Sent(it) => (&it.producer, sent(it)),
+        EventKind::Popped(it) => (&it.consumer, popped(it)),
+        EventKind::Acked(it) => (&it.consumer, acked(it)),
+        EventKind::Renewed(it) => (&it.consumer, renewed(it)),
+        EventKind::Operated { command, result } => {
+            let result = result.as_ref().map_or_else(|why| format!("failed: {why}"), ToString::to_string);
+            ("operator", format!("{command}: {result}"))
+        }
+        EventKind::Request(frame) => (&frame.from, request(frame)),
+        EventKind::Response(frame) => (&frame.from, response(frame)),
+        EventKind::Durable { node, sync, entry } => {
+            let facts = facts::entry(entry, view == View::Condensed)?;
+            (node, format!("durable by sync {sync}: {facts}"))
+        }
+        EventKind::Synced { node, sync, bytes } => (node, format!("sync {sync} of {bytes} bytes")),
+        EventKind::Node { node, event } => (node, event.clone()),
+        EventKind::Fault { text, .. } => ("", format!("FAULT {text}")),
+        EventKind::Healed => ("", "all faults end".into()),
+        EventKind::Over => ("", "the run is over".into()),
+    })
+}
+
+fn request(frame: &Frame) -> String {
+    let Frame { to, connection, opaque, length, .. } = frame;
+    format!("→ {to} {} (c{connection} #{opaque}, {length} bytes)", request_name(frame.request_code))
+}
+
+fn response(frame: &Frame) -> String {
+    let Frame { to, connection, opaque, length, .. } = frame;
+    let (request, answer) = (request_name(frame.request_code), answer_name(frame.code));
+    format!("→ {to} {request} answered {answer} (c{connection} #{opaque}, {length} bytes)")
+}
+
+fn sent(sent: &Sent) -> String {
+    let seen = told(&sent.seen, |(queue, offset)| format!("stored at {queue}/{offset}"));
+    let delay = sent.delay_ms.map_or_else(String::new, |ms| format!(", due {ms} ms later"));
+    format!("sent {} to {} of {}{delay}: {seen}", sent.ledger, sent.topic, sent.broker)
+}
+
+fn popped(popped: &Popped) -> String {
+    let seen = told(&popped.seen, |messages| {
+        if messages.is_empty() {
+            return "nothing".into();
+        }
+        let list = messages.iter().map(|it| {
+            let again = if it.reconsume > 0 { format!(" revived {}×", it.reconsume) } else { String::new() };
+            format!("{} at {}/{}/{}{again}", stamp(it.ledger.as_ref()), it.topic, it.queue, it.offset)
+        });
+        list.collect::<Vec<_>>().join(", ")
+    });
+    format!("popped {} of {} for {}: {seen}", popped.topic, popped.broker, popped.group)
+}
+
+fn acked(acked: &Acked) -> String {
+    let seen = told(&acked.seen, |verdict| match verdict {
+        AckVerdict::Absorbed => "absorbed".into(),
+        AckVerdict::TooLate => "too late".into(),
+    });
+    let (topic, queue, offset) = &acked.place;
+    format!("acked {} at {topic}/{queue}/{offset} for {}: {seen}", stamp(acked.ledger.as_ref()), acked.group)
+}
+
+fn renewed(renewed: &Renewed) -> String {
+    let seen = told(&renewed.seen, |handle| match handle {
+        Some(_) => "done".into(),
+        None => "too late".into(),
+    });
+    format!("renewed {} for {}: {seen}", stamp(renewed.ledger.as_ref()), renewed.group)
+}
+
+fn stamp(ledger: Option<&LedgerId>) -> &str {
+    ledger.map_or("a message without stamp", |ledger| &ledger.0)
+}
+
+fn told<T>(seen: &Seen<T>, ok: impl FnOnce(&T) -> String) -> String {
+    match seen {
+        Seen::Ok(value) => ok(value),
+        Seen::Refused { code, remark } if remark.is_empty() => format!("refused, {}", answer_name(*code)),
+        Seen::Refused { code, remark } => format!("refused, {}: {remark}", answer_name(*code)),
+        Seen::Unknown { cause } => format!("unknown, {cause}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pop_frame(code: i32) -> Frame {
+        let (from, to) = ("consumer-1".into(), "broker-a".into());
+        Frame { from, to, connection: 1, opaque: 7, request_code: POP, code, length: 9, bytes: bytes::Bytes::new() }
+    }
+
+    fn history(code: i32) -> History {
+        let request = EventKind::Request(pop_frame(0));
+        let mut answer = pop_frame(code);
+        std::mem::swap(&mut answer.from, &mut answer.to);
+        let kinds = [request, EventKind::Response(answer), EventKind::Healed];
+        let events = kinds.into_iter().enumerate().map(|(at, kind)| Event { at_ms: at as u64 * 1000, kind });
+        History { events: events.collect() }
+    }
+
+    #[test]
+    fn polls_that_find_nothing_are_idle() {
+        assert_eq!(lines(&history(210), View::Busy).count(), 1);
+        assert_eq!(lines(&history(210), View::All).count(), 3);
+        assert_eq!(lines(&history(0), View::Busy).count(), 3);
+        assert_eq!(lines(&history(0), View::Condensed).count(), 1);
+    }
+
+    #[test]
+    fn a_line_reads_time_node_and_what() {
+        let line = lines(&history(0), View::Busy).nth(1).map(|line| line.to_string());
+        let wanted = "  0h00m01.000s  broker-a      → consumer-1 POP_MESSAGE answered SUCCESS (c1 #7, 9 bytes)";
+        assert_eq!(line.as_deref().map(str::trim_start), Some(wanted.trim_start()));
+    }
+}

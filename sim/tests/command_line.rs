@@ -1,0 +1,260 @@
+//! The command line as its users meet it: what it prints, what it refuses, how it exits.
+
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Command, Output};
+
+use pop_sim::{
+    history::LedgerId,
+    oracles::Violation,
+    report::{
+        FailureReport, SeedRecord, Tally,
+        failure::Origin,
+        faults::Fate,
+        json,
+        record::ViolationRecord,
+        table::table,
+    },
+};
+
+fn sim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pop-sim")).args(arguments).output().unwrap()
+}
+
+/// Exit code, stdout, stderr.
+fn told(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = sim(arguments);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn snapshots() -> insta::internals::SettingsBindDropGuard {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind_to_scope()
+}
+
+fn record(scenario: &str, seed: u64) -> SeedRecord {
+    SeedRecord {
+        scenario: scenario.into(),
+        engine: "ours",
+        seed,
+        fingerprint: format!("{seed:016x}"),
+        sim_seconds: 7_260.25,
+        wall_ms: 31,
+        events: 4_000,
+        rpcs: 900,
+        sent: 120,
+        acked: 118,
+        revived: 17,
+        rewrites: 5,
+        max_attempts: 3,
+        reached: vec!["remote-read", "revived"],
+        ..SeedRecord::default()
+    }
+}
+
+fn broken(scenario: &str, seed: u64) -> SeedRecord {
+    let detail = "sent, but neither acked nor in the dead-letter topic".into();
+    let violation = ViolationRecord { promise: "P1", at: 7_260.25, subject: "producer-1#17".into(), detail };
+    SeedRecord { lost: 1, violations: vec![violation], ..record(scenario, seed) }
+}
+
+fn fate(kind: &str, fired: bool) -> Fate {
+    let times = if fired { "fired once" } else { "never fired" };
+    Fate { planned: format!("{kind}, drawn"), kind: kind.into(), fired, times: times.into() }
+}
+
+fn tally(scenario: &str, records: impl IntoIterator<Item = SeedRecord>, fates: &[Fate]) -> Tally {
+    let mut tally = Tally::new(scenario);
+    for record in records {
+        tally.add(&record, fates, || format!("cargo sim replay {scenario} --seed {}", record.seed));
+    }
+    tally
+}
+
+/// One scenario that held, one that broke a promise, one that got nowhere, one with too few seeds to get anywhere.
+fn sweep() -> Vec<Tally> {
+    let held = (1..=20).map(|seed| record("calm", seed));
+    let violated = (1..=20).map(|seed| if seed % 4 == 3 { broken("broker-outage", seed) } else { record("broker-outage", seed) });
+    let fates = [fate("kill broker-a at a time", true), fate("lose PULL_MESSAGE broker-b→any", false)];
+    let mut nowhere = tally("lost-answers", (1..=20).map(|seed| record("lost-answers", seed)), &[]);
+    nowhere.unmet = vec!["never reached parked: a chain was parked".into()];
+    let mut few = tally("flaky-link", [record("flaky-link", 1)], &[]);
+    few.unmet = vec!["revived: 17, expected at least 20".into()];
+    vec![tally("calm", held, &[]), tally("broker-outage", violated, &fates), nowhere, few]
+}
+
+#[test]
+fn the_table_tells_what_broke_and_how_to_see_it_again() {
+    let _guard = snapshots();
+    insta::assert_snapshot!("sweep-table", table(&sweep(), false));
+}
+
+#[test]
+fn a_failure_is_told_in_the_order_in_which_it_is_read() {
+    let _guard = snapshots();
+    let ledger = LedgerId("producer-1#17".into());
+    let violation = |promise, detail: &str| Violation {
+        promise,
+        at_ms: 7_260_250,
+        subject: ledger.to_string(),
+        detail: detail.into(),
+        ledger: Some(ledger.clone()),
+    };
+    let report = FailureReport {
+        violations: vec![
+            violation("P1", "sent, but neither acked nor in the dead-letter topic"),
+            violation("P4", "its chain is still open"),
+        ],
+        seed: 17,
+        origin: Origin {
+            scenario: "broker-outage".into(),
+            digest: "0123456789abcdef".into(),
+            engine: "ours",
+            revision: "unknown".into(),
+            sabotage: Some("dropped-error"),
+        },
+        fingerprint: "fedcba9876543210".into(),
+        faults: vec![fate("kill broker-a at a time", true), fate("lose PULL_MESSAGE broker-b→any", false)],
+        biography: Some("producer-1#17\n   0h00m01.000s  producer-1  sent to orders of broker-a: stored at 0/3\n".into()),
+        log_tail: vec!["   2h01m00.250s                the run is over".into()],
+    };
+    insta::assert_snapshot!("failure-report", report.to_string());
+}
+
+#[test]
+fn a_seed_is_one_json_object_with_these_keys_in_this_order() {
+    let line = json::seed_line(&broken("calm", 7)).unwrap();
+    let keys = [
+        "scenario", "engine", "seed", "fingerprint", "sim_seconds", "wall_ms", "events", "rpcs", "sent", "acked",
+        "revived", "dead_lettered", "gone", "parked", "rewrites", "max_attempts", "lost", "duplicated", "charges",
+        "violations", "reached",
+    ];
+    let places: Vec<usize> = keys.iter().map(|key| line.find(&format!("\"{key}\":")).unwrap()).collect();
+    assert!(places.is_sorted(), "{line}");
+    let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(value.as_object().unwrap().len(), keys.len());
+    let violation = value["violations"][0].as_object().unwrap();
+    assert_eq!(violation.len(), 4);
+    assert!(["promise", "at", "subject", "detail"].iter().all(|key| violation.contains_key(*key)));
+}
+
+#[test]
+fn the_summary_judges_expectations_of_large_sweeps_only() {
+    let sums: serde_json::Value = serde_json::from_str(&json::summary_line(&sweep()).unwrap()).unwrap();
+    let scenarios = sums["summary"]["scenarios"].as_array().unwrap();
+    let passed: Vec<bool> = scenarios.iter().map(|scenario| scenario["passed"].as_bool().unwrap()).collect();
+    assert_eq!(passed, [true, false, false, true]);
+    assert_eq!(sums["summary"]["violations"], 5);
+    assert_eq!(sums["summary"]["seeds"], 61);
+}
+
+#[test]
+fn unusable_input_exits_2_and_tells_what_is_accepted() {
+    let cases: [(&[&str], &str); 12] = [
+        (&["run", "calmm"], "did you mean \"calm\"?"),
+        (&["run", "no-such-thing"], "accepted: broker-outage, calm"),
+        (&["run", "no/such/file.toml"], "no/such/file.toml"),
+        (&["run", "calm", "--seeds", "9..9"], "a half-open range such as 5..10"),
+        (&["run", "calm", "--jobs", "0"], "1 to 1024"),
+        (&["run", "calm", "--for", "soon"], "10m"),
+        (&["run", "calm", "--engine", "theirs"], "possible values: ours"),
+        (&["run", "calm", "--shard", "3/2"], "I/N with 1 <= I <= N"),
+        (&["run", "calm", "--format", "xml"], "possible values: table, json, junit"),
+        (&["run", "calm", "--sabotage", "everything"], "accepted: mark-before-effect"),
+        (&["replay", "calm", "--seed", "1", "--expect-fingerprint", "?"], "16 hex digits"),
+        (&["dance"], "unrecognized subcommand"),
+    ];
+    for (arguments, accepted) in cases {
+        let (code, stdout, stderr) = told(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(accepted), "{arguments:?}: {stderr}");
+        assert_eq!(stdout, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_wrong_file_is_told_with_line_and_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wrong.toml");
+    std::fs::write(&file, "summary = 'x'\nduration = 'soon'\n").unwrap();
+    let (code, stdout, stderr) = told(&["check", file.to_str().unwrap()]);
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.contains("wrong.toml:"), "{stderr}");
+}
+
+#[test]
+fn scenarios_are_listed_and_sound() {
+    let (code, list, stderr) = told(&["list"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(list.contains("calm\n  Nothing breaks"), "{list}");
+    assert!(list.contains("kill broker-a at a time"), "{list}");
+    let calm = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/calm.toml");
+    let (code, stdout, stderr) = told(&["check", calm]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("sound"), "{stdout}");
+}
+
+#[test]
+fn the_schema_is_json() {
+    let (code, schema, _) = told(&["schema"]);
+    assert_eq!(code, Some(0));
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert!(schema["properties"]["broker"].is_object());
+}
+
+#[test]
+fn json_has_nothing_but_results_on_stdout() {
+    let (_, stdout, stderr) = told(&["run", "calm", "--seeds", "2", "--format", "json"]);
+    let lines: Vec<serde_json::Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{stdout}{stderr}");
+    assert_eq!((&lines[0]["seed"], &lines[1]["seed"]), (&1.into(), &2.into()));
+    assert_eq!(lines[2]["summary"]["seeds"], 2);
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn shards_divide_a_sweep_between_them() {
+    let seeds = |shard: &str| -> Vec<u64> {
+        let (_, stdout, _) = told(&["run", "calm", "--seeds", "5", "--shard", shard, "--format", "json"]);
+        let lines = stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.filter_map(|line| line["seed"].as_u64()).collect()
+    };
+    assert_eq!((seeds("1/2"), seeds("2/2")), (vec![1, 3, 5], vec![2, 4]));
+}
+
+#[test]
+fn a_replay_says_whether_it_is_the_run_that_was_meant() {
+    let (_, stdout, _) = told(&["run", "calm", "--seeds", "1", "--format", "json"]);
+    let result: serde_json::Value = serde_json::from_str(stdout.lines().next().unwrap()).unwrap();
+    let fingerprint = result["fingerprint"].as_str().unwrap();
+    let (_, same, _) = told(&["replay", "calm", "--seed", "1", "--expect-fingerprint", fingerprint]);
+    assert!(same.contains(&format!("\nreproduced: fingerprint {fingerprint}")), "{same}");
+    let (code, other, _) = told(&["replay", "calm", "--seed", "1", "--expect-fingerprint", "0000000000000000"]);
+    assert_eq!(code, Some(1));
+    let wanted = format!("NOT reproduced: fingerprint {fingerprint}, expected 0000000000000000");
+    assert!(other.contains(&wanted), "{other}");
+}
+
+#[test]
+fn results_and_event_logs_go_into_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("deep/results");
+    told(&["run", "calm", "--seeds", "2", "--events", "--out", out.to_str().unwrap()]);
+    let results = std::fs::read_to_string(out.join("results.jsonl")).unwrap();
+    assert_eq!(results.lines().count(), 3);
+    assert!(std::fs::metadata(out.join("calm-2.events.log")).unwrap().len() > 1000);
+}
+
+#[test]
+fn a_message_can_be_followed() {
+    let (_, stdout, stderr) = told(&["replay", "calm", "--seed", "1", "--follow", "producer-1#1"]);
+    assert!(stdout.contains("sent to orders"), "{stdout}{stderr}");
+    assert!(!stdout.contains("GET_ROUTEINFO_BY_TOPIC"), "{stdout}");
+    let (code, _, stderr) = told(&["replay", "calm", "--seed", "1", "--follow", "nobody#1"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("accepted: the stamp of a message"), "{stderr}");
+}
