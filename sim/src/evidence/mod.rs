@@ -8,6 +8,7 @@ mod fields;
 pub mod frame;
 pub mod message;
 pub mod pages;
+pub mod recovery;
 mod payload;
 
 pub use entry::{
