@@ -8,12 +8,7 @@ use pop_sim::{
     history::LedgerId,
     oracles::Violation,
     report::{
-        FailureReport, SeedRecord, Tally,
-        failure::Origin,
-        faults::Fate,
-        json,
-        record::ViolationRecord,
-        table::table,
+        FailureReport, SeedRecord, Tally, failure::Origin, faults::Fate, json, record::ViolationRecord, table::table,
     },
 };
 
@@ -78,7 +73,8 @@ fn tally(scenario: &str, records: impl IntoIterator<Item = SeedRecord>, fates: &
 /// One scenario that held, one that broke a promise, one that got nowhere, one with too few seeds to get anywhere.
 fn sweep() -> Vec<Tally> {
     let held = (1..=20).map(|seed| record("calm", seed));
-    let violated = (1..=20).map(|seed| if seed % 4 == 3 { broken("broker-outage", seed) } else { record("broker-outage", seed) });
+    let violated =
+        (1..=20).map(|seed| if seed % 4 == 3 { broken("broker-outage", seed) } else { record("broker-outage", seed) });
     let fates = [fate("kill broker-a at a time", true), fate("lose PULL_MESSAGE broker-b→any", false)];
     let mut nowhere = tally("lost-answers", (1..=20).map(|seed| record("lost-answers", seed)), &[]);
     nowhere.unmet = vec!["never reached parked: a chain was parked".into()];
@@ -119,7 +115,9 @@ fn a_failure_is_told_in_the_order_in_which_it_is_read() {
         },
         fingerprint: "fedcba9876543210".into(),
         faults: vec![fate("kill broker-a at a time", true), fate("lose PULL_MESSAGE broker-b→any", false)],
-        biography: Some("producer-1#17\n   0h00m01.000s  producer-1  sent to orders of broker-a: stored at 0/3\n".into()),
+        biography: Some(
+            "producer-1#17\n   0h00m01.000s  producer-1  sent to orders of broker-a: stored at 0/3\n".into(),
+        ),
         log_tail: vec!["   2h01m00.250s                the run is over".into()],
     };
     insta::assert_snapshot!("failure-report", report.to_string());
@@ -129,9 +127,27 @@ fn a_failure_is_told_in_the_order_in_which_it_is_read() {
 fn a_seed_is_one_json_object_with_these_keys_in_this_order() {
     let line = json::seed_line(&broken("calm", 7)).unwrap();
     let keys = [
-        "scenario", "engine", "seed", "fingerprint", "sim_seconds", "wall_ms", "events", "rpcs", "sent", "acked",
-        "revived", "dead_lettered", "gone", "parked", "rewrites", "max_attempts", "lost", "duplicated", "charges",
-        "violations", "reached",
+        "scenario",
+        "engine",
+        "seed",
+        "fingerprint",
+        "sim_seconds",
+        "wall_ms",
+        "events",
+        "rpcs",
+        "sent",
+        "acked",
+        "revived",
+        "dead_lettered",
+        "gone",
+        "parked",
+        "rewrites",
+        "max_attempts",
+        "lost",
+        "duplicated",
+        "charges",
+        "violations",
+        "reached",
     ];
     let places: Vec<usize> = keys.iter().map(|key| line.find(&format!("\"{key}\":")).unwrap()).collect();
     assert!(places.is_sorted(), "{line}");

@@ -56,7 +56,13 @@ pub fn check(run: &SeedRun, scenario: &Path, result: &mut Result<Outcome, RunErr
         None if !status.success() => (0, format!("the second process ended with {status}")),
         None => return Ok(()),
     };
-    outcome.verdict.violations.push(Violation { promise: "P11", at_ms, subject: "the run".into(), detail, ledger: None });
+    outcome.verdict.violations.push(Violation {
+        promise: "P11",
+        at_ms,
+        subject: "the run".into(),
+        detail,
+        ledger: None,
+    });
     Ok(())
 }
 

@@ -2,11 +2,8 @@
 
 use std::io::{BufWriter, Write as _};
 
-use super::{Unusable, Verdict, selection::one};
-use crate::{
-    run::{fingerprint::write_line, run_seed},
-    sabotages,
-};
+use super::{Unusable, Verdict, options::sabotage, selection::one};
+use crate::run::{fingerprint::write_line, run_seed};
 
 /// Which seed.
 #[derive(Debug, clap::Args)]
@@ -17,7 +14,7 @@ pub struct EventLogOptions {
     #[arg(long)]
     seed: u64,
     /// Plant this defect
-    #[arg(long, value_name = "NAME", value_parser = sabotages::named)]
+    #[arg(long, value_name = "NAME", value_parser = sabotage)]
     sabotage: Option<&'static str>,
 }
 

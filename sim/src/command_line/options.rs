@@ -4,6 +4,8 @@ use std::{num::NonZero, ops::Range, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 
+use crate::sabotages::{SABOTAGES, by_name};
+
 /// The engines there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
@@ -101,6 +103,12 @@ pub(super) fn jobs(text: &str) -> Result<NonZero<usize>, String> {
 /// A length of time.
 pub(super) fn length(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; accepted: a time such as 90s, 10m or 2h30m"))
+}
+
+/// The name of a planted defect.
+pub(super) fn sabotage(text: &str) -> Result<&'static str, String> {
+    let known = || SABOTAGES.iter().map(|sabotage| sabotage.name).collect::<Vec<_>>().join(", ");
+    by_name(text).map(|sabotage| sabotage.name).ok_or_else(|| format!("accepted: {}", known()))
 }
 
 /// A fingerprint, as reports print it.

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::{
     Unusable, Verdict,
-    options::{Engine, Trace, fingerprint, length},
+    options::{Engine, Trace, fingerprint, length, sabotage},
     output::{make_folder, write_events, write_file},
     selection::one,
 };
@@ -25,7 +25,6 @@ use crate::{
         timeline::{Line, View, disturbances, lines},
     },
     run::{Outcome, SeedRun, run_seed},
-    sabotages,
 };
 
 /// Which seed, and how much of it to show.
@@ -58,7 +57,7 @@ pub struct ReplayOptions {
     #[arg(long, value_name = "HEX", value_parser = fingerprint)]
     expect_fingerprint: Option<String>,
     /// Plant this defect in the broker
-    #[arg(long, value_name = "NAME", value_parser = sabotages::named)]
+    #[arg(long, value_name = "NAME", value_parser = sabotage)]
     sabotage: Option<&'static str>,
 }
 
@@ -122,7 +121,10 @@ fn timeline(options: &ReplayOptions, run: &SeedRun, outcome: &Outcome) -> Result
         Some(stamp) => life(stamp, run, outcome)?,
     };
     let mut text = String::from("timeline\n");
-    lines.iter().for_each(|line| drop(writeln!(text, "{line}")));
+    for line in &lines {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{line}");
+    }
     Ok(text)
 }
 

@@ -12,14 +12,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     Unusable, Verdict, determinism,
-    options::{Engine, Format, Seeds, Shard, jobs, length},
+    options::{Engine, Format, Seeds, Shard, jobs, length, sabotage},
     output::Output,
     selection::{Selected, select},
 };
 use crate::{
     report::{FailureReport, SeedRecord, Tally, expectations::unmet, failure::Origin, faults::fates},
     run::{Outcome, RunError, SeedRun, sweep::sweep},
-    sabotages,
 };
 
 /// Seeds per scenario when nothing else is asked for.
@@ -56,7 +55,7 @@ pub struct RunOptions {
     #[arg(long)]
     check_determinism: bool,
     /// Plant this defect in the broker; the run should fail
-    #[arg(long, value_name = "NAME", value_parser = sabotages::named)]
+    #[arg(long, value_name = "NAME", value_parser = sabotage)]
     sabotage: Option<&'static str>,
     /// Also write the event log of every seed into the folder
     #[arg(long, requires = "out")]
@@ -152,7 +151,8 @@ impl<'o> Sweep<'o> {
         self.tallies[at].add(&record, &fates, command);
         self.output.seed(&record, report.as_ref(), result.as_ref().ok().map(|outcome| &outcome.history))?;
         if report.is_some() {
-            self.bar.set_message(format!("{} failed", self.tallies.iter().map(|tally| tally.failed_seeds).sum::<u64>()));
+            self.bar
+                .set_message(format!("{} failed", self.tallies.iter().map(|tally| tally.failed_seeds).sum::<u64>()));
         }
         self.bar.inc(1);
         Ok(self.deadline.is_none_or(|deadline| Instant::now() < deadline))

@@ -63,15 +63,16 @@ pub fn describe(fault: &Fault) -> String {
         Fault::Latency { window, min_ms, max_ms, .. } => {
             format!("{head} of {} to {} {}", span(*min_ms), span(*max_ms), during(window))
         }
-        Fault::Reset { rpcs } | Fault::LostRequest { rpcs } | Fault::LostAnswer { rpcs } | Fault::Answer { rpcs, .. } => {
-            match &rpcs.hits {
-                Hits::Nth(ordinals) => {
-                    let ordinals: Vec<String> = ordinals.iter().map(u64::to_string).collect();
-                    format!("{head} number {}", ordinals.join(", "))
-                }
-                Hits::During(window) => format!("{head} {}", during(window)),
+        Fault::Reset { rpcs }
+        | Fault::LostRequest { rpcs }
+        | Fault::LostAnswer { rpcs }
+        | Fault::Answer { rpcs, .. } => match &rpcs.hits {
+            Hits::Nth(ordinals) => {
+                let ordinals: Vec<String> = ordinals.iter().map(u64::to_string).collect();
+                format!("{head} number {}", ordinals.join(", "))
             }
-        }
+            Hits::During(window) => format!("{head} {}", during(window)),
+        },
     }
 }
 
@@ -169,12 +170,7 @@ mod tests {
         let kill = Fault::Kill { node: "broker-a".into(), when: Moment::At(303_020), down_ms: 60_000 };
         assert_eq!(describe(&kill), "kill broker-a at 5m 3s 20ms, down for 1m");
         assert_eq!(kind(&kill), "kill broker-a at a time");
-        let rpcs = Rpcs {
-            from: Some("broker-b".into()),
-            to: None,
-            code: Some(11),
-            hits: Hits::Nth(vec![3, 7]),
-        };
+        let rpcs = Rpcs { from: Some("broker-b".into()), to: None, code: Some(11), hits: Hits::Nth(vec![3, 7]) };
         let lost = Fault::LostAnswer { rpcs };
         assert_eq!(describe(&lost), "lose the answer to PULL_MESSAGE broker-b→any number 3, 7");
         assert_eq!(kind(&lost), "lose the answer to PULL_MESSAGE broker-b→any");

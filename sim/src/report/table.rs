@@ -12,11 +12,21 @@ use super::{Tally, faults::span};
 #[must_use]
 pub fn table(tallies: &[Tally], for_terminal: bool) -> String {
     let mut table = Table::new();
-    table.load_preset(if for_terminal { presets::UTF8_HORIZONTAL_ONLY } else { presets::ASCII_MARKDOWN });
+    table.load_style(if for_terminal { presets::UTF8_HORIZONTAL_ONLY } else { presets::ASCII_MARKDOWN });
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header([
-        "scenario", "seeds", "simulated", "violations", "lost", "duplicated", "charges", "revived", "parked",
-        "rewrites", "faults", "verdict",
+        "scenario",
+        "seeds",
+        "simulated",
+        "violations",
+        "lost",
+        "duplicated",
+        "charges",
+        "revived",
+        "parked",
+        "rewrites",
+        "faults",
+        "verdict",
     ]);
     for tally in tallies {
         table.add_row(row(tally));

@@ -82,7 +82,10 @@ impl Tally {
         if let Some(first) = record.violations.first() {
             self.failed_seeds += 1;
             if self.failures.len() < FAILURES_KEPT {
-                let verdict = format!("{} seed {}: {} {}: {}", self.scenario, record.seed, first.promise, first.subject, first.detail);
+                let verdict = format!(
+                    "{} seed {}: {} {}: {}",
+                    self.scenario, record.seed, first.promise, first.subject, first.detail
+                );
                 self.failures.push(Failed { verdict, command: command() });
             }
         }
