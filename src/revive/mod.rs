@@ -11,6 +11,9 @@ pub mod policy;
 pub mod service;
 pub mod steps;
 
+#[cfg(test)]
+pub(crate) mod samples;
+
 pub use engine::{Engine, Reviver};
 pub use outcome::ReadOutcome;
 pub use policy::RewritePolicy;

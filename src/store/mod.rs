@@ -124,3 +124,6 @@ impl Store {
         self.config.term
     }
 }
+
+#[cfg(test)]
+mod tests;
