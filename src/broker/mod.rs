@@ -107,8 +107,9 @@ impl Broker {
         let listen = |cause| BrokerError::Listen { address: config.listen.clone(), cause };
         let bound = host.transport.bind(&config.listen).await.map_err(listen)?;
         let advertised = config.advertise.clone().unwrap_or_else(|| bound.local_address());
-        let address: SocketAddr =
-            advertised.parse().map_err(|_| BrokerError::Address { address: advertised.clone() })?;
+        let usable = |address: &SocketAddr| !address.ip().is_unspecified() && address.port() != 0;
+        let address: SocketAddr = (advertised.parse().ok().filter(usable))
+            .ok_or_else(|| BrokerError::Address { address: advertised.clone() })?;
         let client = Arc::new(Client::new(host.transport.clone(), ClientConfig::default()));
         let shared = Arc::new(assemble(host, config, address, store, &client, &woken));
         let _ = woken.registration.set(shared.registration.clone()); // set once, here
@@ -237,3 +238,6 @@ fn listener(woken: Arc<Woken>) -> CommitListener {
 fn peer_host(peer: &Peer, own: SocketAddr) -> SocketAddr {
     peer.address.parse().unwrap_or(own)
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,9 @@ impl Shared {
                 if !popped.queues.is_empty() {
                     return self.confirm_and_answer(&header, popped).await;
                 }
+                if popped.rest > 0 && tokio::time::Instant::now() < until {
+                    continue; // all it saw was filtered out; what is wanted may lie behind that
+                }
             }
             let timed_out = async {
                 match poll.is_zero() {
@@ -93,8 +96,10 @@ impl Shared {
             let Some(row) = view.topic(&source.topic)? else { continue };
             for queue in source.queues(row.config.read_queue_nums) {
                 let bounds = view.bounds(&source.topic, queue)?;
-                let next = view.offset(group, &source.topic, queue)?.unwrap_or(bounds.minimum);
-                if next < bounds.next {
+                let known = view.offset(group, &source.topic, queue)?;
+                // A group that begins at the end has to begin before something arrives there.
+                let must_begin = known.is_none() && header.init_mode == 1 && source.retry == RetryFlag::Normal;
+                if must_begin || known.unwrap_or(bounds.minimum) < bounds.next {
                     return Ok(true);
                 }
             }

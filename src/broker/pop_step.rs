@@ -172,7 +172,7 @@ impl PopStep {
             next += 1;
         }
         // The first look of a group at a queue is kept even if it takes nothing: from here on messages are owed to it.
-        if known != Some(next) && (limit > 0 || known.is_none()) && bounds.next > 0 {
+        if known != Some(next) && (limit > 0 || known.is_none()) && (bounds.next > 0 || at_end) {
             let (group, topic) = (self.group.clone(), source.topic.clone());
             txn.record(Record::Offset { group, topic, queue, offset: next })?;
         }

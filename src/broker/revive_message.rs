@@ -36,7 +36,7 @@ impl Shared {
             ack::TAG | ack::BATCH_TAG => AckBody::parse(&request.body).map(Understood::Ack).map_err(|e| e.to_string()),
             other => Err(format!("tag {other:?}: expected ck, ack or bAck")),
         };
-        match understood {
+        match understood.and_then(Understood::with_sound_names) {
             Ok(Understood::Checkpoint(body)) => self.adopt(body).await,
             Ok(Understood::Ack(body)) => self.ack_message(body).await,
             Err(reason) => self.set_aside(tag, request, reason).await,
@@ -133,6 +133,23 @@ impl Shared {
 enum Understood {
     Checkpoint(CheckpointBody),
     Ack(AckBody),
+}
+
+impl Understood {
+    /// Refuses names that no topic, group or broker can have: inside a chain's identity they could pass for another's.
+    fn with_sound_names(self) -> Result<Self, String> {
+        let (topic, group, broker) = match &self {
+            Self::Checkpoint(body) => (&body.topic, &body.consumer_group, &body.broker_name),
+            Self::Ack(body) => (&body.topic, &body.consumer_group, &body.broker_name),
+        };
+        let broker = broker.as_deref().map_or("", str::trim);
+        for (field, name) in [("t", topic.as_str()), ("c", group.as_str()), ("bn", broker)] {
+            if name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control()) {
+                return Err(format!("`{field}` is {name:?}: expected a name without `/` and white space"));
+            }
+        }
+        Ok(self)
+    }
 }
 
 struct SetAsideStep {

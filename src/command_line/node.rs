@@ -12,6 +12,7 @@ use pop_revive::{
         tcp::Tcp,
     },
 };
+use tokio::sync::Notify;
 
 /// How long a node that is told to stop may finish what it has begun.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -20,21 +21,31 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 pub async fn name_server(listen: String) -> Result<(), Box<dyn Error>> {
     // A name server stores nothing; it gets a folder that it never opens.
     let host = host(std::env::temp_dir())?;
+    let stop = stop_signal()?;
     let server = NameServer::start(host, NameServerConfig { listen, ..NameServerConfig::default() }).await?;
     println!("name server listens on {}", server.address());
-    tokio::signal::ctrl_c().await?;
+    stop.notified().await;
     server.shutdown().await;
     Ok(())
 }
 
 /// Runs a broker whose store is in `data`.
 pub async fn broker(config: BrokerConfig, data: PathBuf) -> Result<(), Box<dyn Error>> {
+    let stop = stop_signal()?;
     let name = config.name.clone();
     let broker = Broker::start(host(data)?, config).await?;
     println!("broker {name} listens on {}", broker.address());
-    tokio::signal::ctrl_c().await?;
+    stop.notified().await;
     broker.shutdown(STOP_DEADLINE).await;
     Ok(())
+}
+
+/// Notified when the process is told to stop: by Ctrl-C (SIGINT), SIGTERM or SIGHUP.
+fn stop_signal() -> Result<Arc<Notify>, ctrlc::Error> {
+    let stop = Arc::new(Notify::new());
+    let told = stop.clone();
+    ctrlc::set_handler(move || told.notify_one())?;
+    Ok(stop)
 }
 
 fn host(folder: PathBuf) -> Result<Host, Box<dyn Error>> {

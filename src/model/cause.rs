@@ -30,7 +30,7 @@ pub enum Cause {
     OffsetMoved,
     /// The peer answered with another message than the one asked for.
     WrongMessage {
-        /// The offset it sent.
+        /// The offset it sent; the right one when the message is of another queue or topic.
         offset: i64,
     },
     /// Success without a message.

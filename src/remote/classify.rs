@@ -79,10 +79,16 @@ fn found(chain: &Chain, answer: &Answered) -> Meaning {
         return Meaning::Failed(Cause::EmptyAnswer);
     }
     match Message::decode(&mut answer.body.clone()) {
-        Ok(message) if message.queue_offset == chain.id.offset => Meaning::Found(Box::new(message)),
+        Ok(message) if is_the_one(chain, &message) => Meaning::Found(Box::new(message)),
         Ok(message) => Meaning::Failed(Cause::WrongMessage { offset: message.queue_offset }),
         Err(_) => Meaning::Failed(Cause::Undecodable),
     }
+}
+
+/// The offset alone proves nothing: every queue of every topic has a message with that number.
+fn is_the_one(chain: &Chain, message: &Message) -> bool {
+    let id = &chain.id;
+    (message.queue_offset, message.queue_id) == (id.offset, id.queue) && message.topic == id.topic
 }
 
 fn cause_of(code: i32, chain: &Chain, answer: &Answered) -> Cause {
@@ -105,3 +111,7 @@ fn beyond_end(chain: &Chain, answer: &Answered) -> Option<Cause> {
     let same_term = answer.holder_term? == chain.id.term;
     (same_term && chain.id.offset >= answer.maximum?).then_some(Cause::BeyondEnd)
 }
+
+#[cfg(test)]
+#[path = "classify_tests.rs"]
+mod tests;

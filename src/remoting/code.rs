@@ -24,7 +24,7 @@ macro_rules! codes {
         }
 
         #[cfg(test)]
-        pub(super) const ALL: &[(&str, i32)] = &[$((stringify!($name), $name),)+];
+        pub(crate) const ALL: &[(&str, i32)] = &[$((stringify!($name), $name),)+];
     };
 }
 

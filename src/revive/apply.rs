@@ -64,18 +64,19 @@ impl Home {
     pub fn apply(&self, txn: &mut Txn<'_, '_>, chain: &Chain, event: Event) -> Result<Applied, StoreError> {
         let transition = self.engine.step(chain, event, txn.now_ms());
         let current = transition.next.as_ref().unwrap_or(chain).clone();
+        if transition.effect == Effect::ReadLocally {
+            // The attempt and its result are one transaction, so only the state after the result is recorded.
+            let outcome = read_locally(txn, &current)?;
+            let event = Event::Read { round: current.round, attempt: current.attempt, outcome };
+            return self.apply(txn, &current, event);
+        }
         if let Some(next) = transition.next {
             txn.record_chain(next)?;
         }
         let job = match transition.effect {
-            Effect::None => None,
+            Effect::None | Effect::ReadLocally => None,
             Effect::ReadRemotely => Some(Job::Read(current)),
             Effect::HandOver => Some(Job::HandOver(current)),
-            Effect::ReadLocally => {
-                let outcome = read_locally(txn, &current)?;
-                let event = Event::Read { round: current.round, attempt: current.attempt, outcome };
-                return self.apply(txn, &current, event);
-            }
             Effect::Copy(message) => {
                 self.store_copy(txn, current, &message)?;
                 None
@@ -133,11 +134,17 @@ fn read_locally(txn: &Txn<'_, '_>, chain: &Chain) -> Result<ReadOutcome, StoreEr
     if id.offset < bounds.minimum {
         return Ok(ReadOutcome::Gone(GoneProof::BelowMinimum { minimum: bounds.minimum }));
     }
-    match txn.message(&id.topic, id.queue, id.offset)? {
-        Some(mut stored) => Ok(match Message::decode(&mut stored) {
+    match txn.message(&id.topic, id.queue, id.offset) {
+        Ok(Some(mut stored)) => Ok(match Message::decode(&mut stored) {
             Ok(message) => ReadOutcome::Found(Box::new(message)),
             Err(_) => failed(Cause::Undecodable),
         }),
-        None => Ok(failed(Cause::BeyondEnd)),
+        Ok(None) => Ok(failed(Cause::BeyondEnd)),
+        // A damaged entry is this chain's failure alone: as an error it would hold up every chain that is due.
+        Err(error @ (StoreError::Entry(_) | StoreError::Dangling { .. })) => {
+            tracing::error!(chain = %id, %error, "the message is damaged");
+            Ok(failed(Cause::Undecodable))
+        }
+        Err(error) => Err(error),
     }
 }

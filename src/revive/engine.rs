@@ -133,10 +133,8 @@ impl Reviver {
         match &chain.state {
             ChainState::Open { due_ms } if *due_ms <= now_ms => {
                 let forgotten = sabotage!("rewrite-forgets-broker") && chain.attempt > 0;
-                if chain.id.broker == self.own_broker || forgotten {
-                    return Transition { next: None, effect: Effect::ReadLocally, answer: Answer::Done };
-                }
-                self.begin_attempt(chain, now_ms, Effect::ReadRemotely)
+                let local = chain.id.broker == self.own_broker || forgotten;
+                self.begin_attempt(chain, now_ms, if local { Effect::ReadLocally } else { Effect::ReadRemotely })
             }
             ChainState::Moving { due_ms, .. } if *due_ms <= now_ms => {
                 self.begin_attempt(chain, now_ms, Effect::HandOver)
@@ -287,9 +285,15 @@ fn resumed(chain: &Chain, now_ms: i64) -> Transition {
     next.round_began_ms = None;
     next.state = match reason {
         ParkReason::UnknownAt { broker } => {
-            ChainState::Moving { to: broker.clone(), due_ms: now_ms, revive_ms: now_ms }
+            // Resuming asks again at once, but it does not cut the message's invisible time short.
+            let revive_ms = chain.id.pop_time.saturating_add(chain.invisible_ms);
+            ChainState::Moving { to: broker.clone(), due_ms: now_ms, revive_ms }
         }
         ParkReason::PolicyExhausted | ParkReason::Permanent => ChainState::Open { due_ms: now_ms },
     };
     Transition::to(next, Effect::None)
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -10,6 +10,10 @@ pub mod outcome;
 pub mod policy;
 pub mod service;
 pub mod steps;
+mod work;
+
+#[cfg(test)]
+pub(crate) mod samples;
 
 pub use engine::{Engine, Reviver};
 pub use outcome::ReadOutcome;

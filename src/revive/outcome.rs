@@ -64,3 +64,63 @@ pub const fn class(cause: &Cause) -> Class {
         | Cause::LocalStore => Class::Retry,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is intended, apart from the table itself; a new cause does not compile until it is decided here.
+    const fn waiting_helps(cause: &Cause) -> bool {
+        match cause {
+            // The network, or nobody there.
+            Cause::Timeout | Cause::Refused | Cause::Reset | Cause::NoRoute => true,
+            // Load, or the peer is not in service yet.
+            Cause::Overloaded | Cause::Busy | Cause::NotServing => true,
+            // A lagging replica says these; so does a broker that skipped over what was asked for.
+            Cause::NotFound | Cause::RetryImmediately | Cause::OffsetMoved => true,
+            // A defective answer says nothing about the message; the next answer may be sound.
+            Cause::WrongMessage { .. } | Cause::EmptyAnswer | Cause::Undecodable | Cause::MalformedAnswer => true,
+            // What we do not understand is no reason to give up, and our own disk may recover.
+            Cause::Code(_) | Cause::LocalStore => true,
+            // The owner decided; only an operator can change that.
+            Cause::NoPermission | Cause::TopicUnknown | Cause::GroupUnknown | Cause::BadRequest => false,
+            // The owner, in the very term of the pop, never had the message.
+            Cause::BeyondEnd => false,
+        }
+    }
+
+    #[test]
+    fn every_cause_has_the_intended_class() {
+        let causes = [
+            Cause::Timeout,
+            Cause::Refused,
+            Cause::Reset,
+            Cause::NoRoute,
+            Cause::Overloaded,
+            Cause::Busy,
+            Cause::NotServing,
+            Cause::NotFound,
+            Cause::RetryImmediately,
+            Cause::OffsetMoved,
+            Cause::WrongMessage { offset: 1 },
+            Cause::EmptyAnswer,
+            Cause::Undecodable,
+            Cause::MalformedAnswer,
+            Cause::NoPermission,
+            Cause::TopicUnknown,
+            Cause::GroupUnknown,
+            Cause::BadRequest,
+            Cause::BeyondEnd,
+            Cause::Code(1),
+            Cause::LocalStore,
+        ];
+        for cause in causes {
+            let failure = ReadFailure { cause: cause.clone(), peer: "b".into(), took_ms: 1 };
+            let expected = match waiting_helps(&cause) {
+                true => ReadOutcome::Retry(failure.clone()),
+                false => ReadOutcome::Permanent(failure.clone()),
+            };
+            assert_eq!(ReadOutcome::failed(failure), expected, "{cause}");
+        }
+    }
+}

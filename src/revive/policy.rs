@@ -111,7 +111,10 @@ impl RewritePolicy {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::revive::samples::{OWN, chain};
 
     #[test]
     fn the_default_is_rocketmqs_and_adds_up_to_17160_seconds() {
@@ -127,5 +130,56 @@ mod tests {
         assert_eq!(policy(vec![1000, 0], 0.0).check(), Err(PolicyError::ShortWait { position: 1, wait_ms: 0 }));
         assert_eq!(policy(vec![1000], 1.5).check(), Err(PolicyError::Jitter { jitter: 1.5 }));
         assert!(policy(vec![1000], f64::NAN).check().is_err());
+    }
+
+    fn policy(waits_ms: Vec<u64>, rewrites: u32) -> RewritePolicy {
+        RewritePolicy { waits_ms, rewrites, ..RewritePolicy::default() }
+    }
+
+    #[test]
+    fn the_kth_attempt_waits_the_kth_wait_and_the_last_repeats() {
+        let chain = chain(OWN);
+        let waits = |policy: &RewritePolicy, attempts: std::ops::RangeInclusive<u32>| {
+            attempts.map(|attempt| policy.wait_ms(&chain.id, 0, attempt)).collect::<Vec<_>>()
+        };
+        assert_eq!(waits(&policy(vec![100, 200, 400], 9), 1..=5), [100, 200, 400, 400, 400]);
+        let seconds: Vec<i64> = waits(&RewritePolicy::default(), 1..=17).iter().map(|ms| ms / 1000).collect();
+        let expected: Vec<i64> = ROCKETMQ_WAITS_S.iter().map(|seconds| *seconds as i64).collect();
+        assert_eq!(seconds, expected);
+        assert_eq!(policy(vec![u64::MAX], 1).next_due_ms(&chain, 5), Some(i64::MAX));
+    }
+
+    #[test]
+    fn the_count_of_rewrites_is_a_cap() {
+        let at = |attempt| Chain { attempt, ..chain(OWN) };
+        let policy = policy(vec![100, 200], 2);
+        assert_eq!(policy.next_due_ms(&at(1), 1_000), Some(1_100));
+        assert_eq!(policy.next_due_ms(&at(2), 1_000), Some(1_200));
+        assert_eq!(policy.next_due_ms(&at(3), 1_000), None);
+        assert!(!policy.is_used_up(&at(2), 1_000) && policy.is_used_up(&at(3), 1_000));
+    }
+
+    #[test]
+    fn the_total_time_is_a_cap() {
+        let policy = RewritePolicy { total_ms: Some(1_000), ..policy(vec![400], 99) };
+        let chain = Chain { attempt: 1, round_began_ms: Some(10_000), ..chain(OWN) };
+        assert_eq!(policy.next_due_ms(&chain, 10_600), Some(11_000));
+        assert_eq!(policy.next_due_ms(&chain, 10_601), None, "the next attempt would begin too late");
+        let fresh = Chain { round_began_ms: None, ..chain };
+        assert!(!policy.is_used_up(&fresh, i64::MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn jitter_stays_in_its_bounds_and_is_the_same_for_everybody(
+            wait in 100u64..10_000_000, jitter in 0.0..=0.9f64, attempt in 1u32..40, round in 0u32..5, offset in 0i64..,
+        ) {
+            let policy = RewritePolicy { jitter, ..policy(vec![wait], 99) };
+            let id = ChainId { offset, ..chain(OWN).id };
+            let drawn = policy.wait_ms(&id, round, attempt);
+            prop_assert!((drawn - wait as i64).unsigned_abs() as f64 <= wait as f64 * jitter);
+            prop_assert!(drawn > 0);
+            prop_assert_eq!(drawn, policy.clone().wait_ms(&id, round, attempt));
+        }
     }
 }

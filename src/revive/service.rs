@@ -14,10 +14,11 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    apply::{Home, Job},
+    apply::Home,
     engine::Event,
     outcome::ReadOutcome,
     steps::{conclude::Conclude, tick::Tick},
+    work::Work,
 };
 use crate::{
     model::{
@@ -127,38 +128,37 @@ impl ReviveService {
             chain_limit: self.config.chains_per_tick,
         };
         let ticked = self.store.submit(tick).await?;
-        for job in ticked.jobs {
-            self.start(job);
+        for work in Work::gather(ticked.jobs) {
+            self.start(work);
         }
         Ok(ticked.next_due_ms)
     }
 
-    fn start(self: &Arc<Self>, job: Job) {
+    fn start(self: &Arc<Self>, work: Work) {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
-        let claim = self.claim(&[job.chain().id.clone()]);
+        let ids: Vec<ChainId> = work.chains().iter().map(|chain| chain.id.clone()).collect();
+        let claim = self.claim(&ids);
         let service = self.clone();
         tokio::spawn(async move {
-            service.work(job).await;
+            service.perform(work).await;
             drop(permit);
             drop(claim);
         });
     }
 
-    async fn work(&self, job: Job) {
-        let (round, attempt) = (job.chain().round, job.chain().attempt);
-        let (id, event) = match job {
-            Job::Read(chain) => {
+    async fn perform(&self, work: Work) {
+        let results = match work {
+            Work::Read(chain) => {
                 let outcome = self.peers.read(&chain).await;
                 log_read(&chain, &outcome);
-                (chain.id, Event::Read { round, attempt, outcome })
+                vec![(chain.id, Event::Read { round: chain.round, attempt: chain.attempt, outcome })]
             }
-            Job::HandOver(chain) => {
-                let crate::model::chain::ChainState::Moving { to, .. } = &chain.state else { return };
-                let result = self.peers.hand_over(to, std::slice::from_ref(&chain)).await;
-                (chain.id, Event::Handed { round, attempt, result })
+            Work::HandOver { to, chains } => {
+                let result = self.peers.hand_over(&to, &chains).await;
+                handed(&chains, &result)
             }
         };
-        self.conclude(vec![(id, event)]).await;
+        self.conclude(results).await;
     }
 
     /// Hands freshly popped chains of one checkpoint over at once; their attempt is durable already. The pop waits for
@@ -171,9 +171,7 @@ impl ReviveService {
         let claim = self.claim(&ids);
         let result = self.peers.hand_over(to, &chains).await;
         let confirmed = result.is_ok();
-        let event =
-            |chain: &Chain| Event::Handed { round: chain.round, attempt: chain.attempt, result: result.clone() };
-        let results = chains.iter().map(|chain| (chain.id.clone(), event(chain))).collect();
+        let results = handed(&chains, &result);
         let service = self.clone();
         // The pop need not wait for this: until it is stored, the intent is, and asking again is harmless.
         tokio::spawn(async move {
@@ -240,6 +238,12 @@ impl Drop for Claim {
         drop(busy);
         self.service.job_done.notify_one();
     }
+}
+
+/// What a hand-over came to, for each of its chains.
+fn handed(chains: &[Chain], result: &Result<(), ReadFailure>) -> Vec<(ChainId, Event)> {
+    let event = |chain: &Chain| Event::Handed { round: chain.round, attempt: chain.attempt, result: result.clone() };
+    chains.iter().map(|chain| (chain.id.clone(), event(chain))).collect()
 }
 
 fn log_read(chain: &Chain, outcome: &ReadOutcome) {

@@ -11,6 +11,9 @@ pub mod system_clock;
 pub mod tcp;
 pub mod transport;
 
+#[cfg(test)]
+pub(crate) mod memory_host;
+
 use std::sync::Arc;
 
 pub use clock::Clock;

@@ -150,3 +150,6 @@ impl Store {
         self.config.term
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! The writer: gathers the steps that wait, runs them in one transaction each, and commits them together.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +24,9 @@ use crate::{
 
 /// Version of the tables and of the log's encoding.
 const SCHEMA: u64 = 1;
+
+/// How often reopening is tried while the disk refuses it.
+const REOPEN_EVERY: Duration = Duration::from_secs(1);
 
 /// A database that was opened and found usable.
 pub(super) struct Opened {
@@ -196,7 +202,22 @@ impl Writer {
     /// Serves steps until one asks to close or every handle is gone.
     pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn WaitingStep>>) {
         let mut batch = Batch::new();
-        while waiting.recv_many(&mut batch, self.config.batch_limit).await > 0 {
+        loop {
+            if self.opened.is_none() {
+                // Readers have no step to wait for: the store comes back by itself.
+                self.reopen().await;
+            }
+            let received = waiting.recv_many(&mut batch, self.config.batch_limit);
+            let count = match self.opened {
+                Some(_) => received.await,
+                None => match tokio::time::timeout(REOPEN_EVERY, received).await {
+                    Ok(count) => count,
+                    Err(_) => continue,
+                },
+            };
+            if count == 0 {
+                break;
+            }
             self.gather(&mut waiting, &mut batch).await;
             let steps = std::mem::take(&mut batch);
             let closing = steps.iter().any(|step| step.is_close());
@@ -222,9 +243,6 @@ impl Writer {
     }
 
     async fn commit(&mut self, batch: Batch) {
-        if self.opened.is_none() {
-            self.reopen().await;
-        }
         let Some(opened) = &self.opened else {
             let reason = "the store could not be reopened".to_owned();
             return fail(batch, || StoreError::NotCommitted { reason: reason.clone() });

@@ -67,10 +67,23 @@ impl Ack {
     fn keep(&self, txn: &mut Txn<'_, '_>, id: &ChainId) -> Result<Acked, StoreError> {
         let Some(until_ms) = self.keep_until_ms else { return Ok(Acked::Unknown) };
         if txn.early_ack(id)?.is_none() {
+            give_up_expired(txn)?;
             txn.record(Record::EarlyAck { id: id.clone(), until_ms })?;
         }
         Ok(Acked::Early)
     }
+}
+
+/// Drops early acks that waited in vain. Each new one takes two old ones along, so that they never pile up.
+fn give_up_expired(txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
+    for (until_ms, key) in txn.first_early_acks(2)? {
+        if until_ms > txn.now_ms() {
+            break;
+        }
+        let id = key.parse().map_err(|_| StoreError::Dangling { table: "early-acks-until", key, index: 0 })?;
+        txn.record(Record::EarlyAckDropped { id })?;
+    }
+    Ok(())
 }
 
 /// The chain that `id` goes on as, after all renewals of its handle.

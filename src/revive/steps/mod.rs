@@ -6,3 +6,6 @@ pub mod conclude;
 pub mod renew;
 pub mod resume;
 pub mod tick;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod escape;
+mod pop;
+mod refusals;
+mod revive;
+mod world;
+
+use self::world::*;
+use super::*;
+use crate::{
+    model::{
+        handle::{ReceiptHandle, RetryFlag},
+        message::Message,
+        names,
+        pop_info::{parse_msg_offset_info, parse_start_offset_info},
+        properties::Properties,
+        topic::{retry_topic_v1, retry_topic_v2},
+    },
+    namesrv::{NameServer, NameServerConfig},
+    remoting::{
+        Command, Header,
+        code::{request, response},
+        headers::{
+            AckMessageHeader, ChangeInvisibleHeader, ChangeInvisibleResponseHeader, CreateTopicHeader,
+            OffsetResponseHeader, PopMessageHeader, PopMessageResponseHeader, PullMessageHeader,
+            QueryConsumerOffsetHeader, SendMessageHeader, SendMessageResponseHeader, UpdateConsumerOffsetHeader,
+        },
+        memory_transport::MemoryTransport,
+    },
+    revive::RewritePolicy,
+    seams::{
+        Clock,
+        memory_host::{MemoryDisk, RunningClock, host},
+    },
+};

@@ -1,0 +1,166 @@
+//! A machine in memory, for tests.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use redb::StorageBackend;
+use tokio::time::Instant;
+
+use super::{Blocking, Clock, Disk, Host};
+use crate::remoting::memory_transport::MemoryTransport;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type Bytes = Arc<Mutex<Vec<u8>>>;
+
+/// Files in memory that survive being closed; clones are the same disk.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemoryDisk {
+    files: Arc<Mutex<BTreeMap<String, Bytes>>>,
+    syncs: Arc<AtomicUsize>,
+    failing: Arc<AtomicUsize>,
+    refusing: Arc<AtomicUsize>,
+}
+
+impl MemoryDisk {
+    /// The next `count` syncs fail, and with them the commit they belong to.
+    pub(crate) fn fail_syncs(&self, count: usize) {
+        self.failing.store(count, Ordering::SeqCst);
+    }
+
+    /// The next `count` times it is asked to open a file it refuses.
+    pub(crate) fn refuse_to_open(&self, count: usize) {
+        self.refusing.store(count, Ordering::SeqCst);
+    }
+
+    /// Syncs so far.
+    pub(crate) fn syncs(&self) -> usize {
+        self.syncs.load(Ordering::SeqCst)
+    }
+}
+
+fn take_one(count: &AtomicUsize) -> bool {
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+impl Disk for MemoryDisk {
+    fn open(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
+        if take_one(&self.refusing) {
+            return Err(io::Error::other("refused"));
+        }
+        let bytes = locked(&self.files).entry(name.to_owned()).or_default().clone();
+        Ok(Box::new(MemoryFile { bytes, disk: self.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct MemoryFile {
+    bytes: Bytes,
+    disk: MemoryDisk,
+}
+
+impl StorageBackend for MemoryFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(locked(&self.bytes).len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let from = offset as usize;
+        let bytes = locked(&self.bytes);
+        out.copy_from_slice(bytes.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        locked(&self.bytes).resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.syncs.fetch_add(1, Ordering::SeqCst);
+        if take_one(&self.disk.failing) { Err(io::Error::other("the sync failed")) } else { Ok(()) }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let from = offset as usize;
+        let mut bytes = locked(&self.bytes);
+        bytes.get_mut(from..from + data.len()).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        Ok(())
+    }
+}
+
+/// Runs blocking work at once, in its place.
+pub(crate) struct Inline;
+
+#[async_trait]
+impl Blocking for Inline {
+    async fn run(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
+}
+
+/// A wall clock that stands still until it is told otherwise.
+pub(crate) struct StandingClock(AtomicI64);
+
+impl StandingClock {
+    pub(crate) fn at(now_ms: i64) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(now_ms)))
+    }
+
+    pub(crate) fn set(&self, now_ms: i64) {
+        self.0.store(now_ms, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Clock for StandingClock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    async fn sleep_until_ms(&self, deadline_ms: i64) {
+        while self.now_ms() < deadline_ms {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// A wall clock that goes with tokio's.
+pub(crate) struct RunningClock {
+    began: Instant,
+    began_ms: i64,
+}
+
+impl RunningClock {
+    pub(crate) fn from(began_ms: i64) -> Arc<Self> {
+        Arc::new(Self { began: Instant::now(), began_ms })
+    }
+}
+
+#[async_trait]
+impl Clock for RunningClock {
+    fn now_ms(&self) -> i64 {
+        self.began_ms + self.began.elapsed().as_millis() as i64
+    }
+
+    async fn sleep_until_ms(&self, deadline_ms: i64) {
+        while let left @ 1.. = deadline_ms - self.now_ms() {
+            tokio::time::sleep(Duration::from_millis(left.unsigned_abs())).await;
+        }
+    }
+}
+
+/// A machine with this disk and clock on this network.
+pub(crate) fn host(disk: &MemoryDisk, clock: Arc<dyn Clock>, net: &MemoryTransport) -> Host {
+    Host { transport: Arc::new(net.clone()), clock, disk: Arc::new(disk.clone()), blocking: Arc::new(Inline) }
+}

@@ -1,0 +1,328 @@
+//! The real thing: a name server and two brokers as processes, on real sockets, disks and clocks.
+#![cfg(not(madsim))]
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command as Process, ExitStatus, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use pop_revive::{
+    model::{
+        handle::ReceiptHandle,
+        message::Message,
+        names,
+        pop_info::{parse_msg_offset_info, parse_start_offset_info},
+        route::{TopicRouteData, from_json},
+    },
+    remoting::{
+        Client, ClientConfig, Command,
+        code::{request, response},
+        headers::{
+            AckMessageHeader, CreateTopicHeader, GetRouteInfoHeader, PopMessageHeader, PopMessageResponseHeader,
+            SendMessageHeader,
+        },
+    },
+    seams::tcp::Tcp,
+};
+
+const TOPIC: &str = "orders";
+const GROUP: &str = "billing";
+const MESSAGES: usize = 20;
+const INVISIBLE_MS: i64 = 3_000;
+const CALL: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A process of the binary; killed when dropped.
+struct Node {
+    child: Child,
+    address: String,
+    log: PathBuf,
+}
+
+impl Node {
+    /// Starts the binary and waits until it says where it listens.
+    fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let append = File::options().create(true).append(true).open(&log).unwrap();
+        let mut child = Process::new(env!("CARGO_BIN_EXE_pop-revive"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(append)
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let address = said.trim().rsplit_once(" listens on ").map(|(_, address)| address.to_owned());
+        let mut node = Self { child, address: String::new(), log };
+        node.address = address.unwrap_or_else(|| panic!("{name} said {said:?}; its log:\n{}", node.log_text()));
+        node
+    }
+
+    fn name_server(folder: &Path) -> Self {
+        Self::start(folder, "namesrv", &["namesrv", "--listen", "127.0.0.1:0"])
+    }
+
+    fn broker(folder: &Path, name: &str, listen: &str, name_server: &Self, more: &[&str]) -> Self {
+        let data = folder.join(name);
+        let data = data.to_str().unwrap();
+        let given = ["broker", "--name", name, "--listen", listen, "--namesrv", &name_server.address, "--data", data];
+        Self::start(folder, name, &[&given, more].concat())
+    }
+
+    fn log_text(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// SIGKILL: no goodbye, no flush.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop, as an operator or a service manager does, and waits until it has.
+    fn stop_by(&mut self, signal: &str) -> ExitStatus {
+        let sent = Process::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not stop; its log:\n{}", self.log_text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Polls until `what` yields something.
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A message as its consumer sees it.
+struct Delivered {
+    body: String,
+    topic: String,
+    queue: i32,
+    offset: i64,
+    handle: String,
+}
+
+struct Consumer {
+    client: Client,
+}
+
+impl Consumer {
+    fn new() -> Self {
+        Self { client: Client::new(Arc::new(Tcp), ClientConfig::default()) }
+    }
+
+    async fn ask(&self, address: &str, request: Command) -> Command {
+        self.client.call(address, request, CALL).await.unwrap()
+    }
+
+    async fn create_topic(&self, address: &str) {
+        let header = CreateTopicHeader {
+            topic: TOPIC.into(),
+            default_topic: "TBW102".into(),
+            read_queue_nums: 2,
+            write_queue_nums: 2,
+            perm: 6,
+            topic_filter_type: "SINGLE_TAG".into(),
+            ..CreateTopicHeader::default()
+        };
+        let answer = self.ask(address, Command::request(request::UPDATE_AND_CREATE_TOPIC).with_header(&header)).await;
+        assert_eq!(answer.code, response::SUCCESS, "{answer:?}");
+    }
+
+    async fn send(&self, address: &str, body: &str) {
+        let header = SendMessageHeader {
+            producer_group: "producers".into(),
+            topic: TOPIC.into(),
+            default_topic: "TBW102".into(),
+            queue_id: -1,
+            ..SendMessageHeader::default()
+        };
+        let mut request = Command::request(request::SEND_MESSAGE_V2).with_body(body.to_owned());
+        header.write_v2(&mut request.ext);
+        let answer = self.ask(address, request).await;
+        assert_eq!(answer.code, response::SUCCESS, "{answer:?}");
+    }
+
+    /// The brokers that the name server knows for the topic, by name.
+    async fn route(&self, name_server: &str) -> BTreeMap<String, String> {
+        let header = GetRouteInfoHeader { topic: TOPIC.into(), ..GetRouteInfoHeader::default() };
+        let request = Command::request(request::GET_ROUTEINFO_BY_TOPIC).with_header(&header);
+        let answer = self.ask(name_server, request).await;
+        if answer.code != response::SUCCESS {
+            return BTreeMap::new();
+        }
+        let route: TopicRouteData = from_json(&answer.body).unwrap();
+        let brokers = route.broker_datas.into_iter();
+        brokers.filter_map(|broker| Some((broker.broker_name, broker.broker_addrs.into_values().next()?))).collect()
+    }
+
+    async fn pop(&self, address: &str, broker: &str, invisible_time: i64, poll_time: i64) -> Vec<Delivered> {
+        let header = PopMessageHeader {
+            consumer_group: GROUP.into(),
+            topic: TOPIC.into(),
+            queue_id: -1,
+            max_msg_nums: 32,
+            invisible_time,
+            poll_time,
+            ..PopMessageHeader::default()
+        };
+        let answer = self.ask(address, Command::request(request::POP_MESSAGE).with_header(&header)).await;
+        match answer.code {
+            response::SUCCESS => delivered(broker, &answer),
+            response::POLLING_TIMEOUT => Vec::new(),
+            code => panic!("{code}: {:?}", answer.remark),
+        }
+    }
+
+    async fn ack(&self, address: &str, delivered: &Delivered) {
+        let header = AckMessageHeader {
+            consumer_group: GROUP.into(),
+            topic: delivered.topic.clone(),
+            queue_id: delivered.queue,
+            extra_info: delivered.handle.clone(),
+            offset: delivered.offset,
+            bname: None,
+        };
+        let answer = self.ask(address, Command::request(request::ACK_MESSAGE).with_header(&header)).await;
+        assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
+    }
+
+    async fn parked(&self, address: &str) -> String {
+        let answer = self.ask(address, Command::request(request::LIST_PARKED)).await;
+        assert_eq!(answer.code, response::SUCCESS);
+        String::from_utf8(answer.body.to_vec()).unwrap()
+    }
+}
+
+/// What a RocketMQ client makes of the answer: messages that bring their handle keep it.
+fn delivered(broker: &str, answer: &Command) -> Vec<Delivered> {
+    let fields: PopMessageResponseHeader = answer.header().unwrap();
+    let starts = parse_start_offset_info(fields.start_offset_info.as_deref().unwrap()).unwrap();
+    let starts: BTreeMap<_, _> =
+        starts.into_iter().map(|(retry, queue, start)| ((retry.code(), queue), start)).collect();
+    let offsets = parse_msg_offset_info(fields.msg_offset_info.as_deref().unwrap()).unwrap();
+    let mut unused: BTreeMap<_, _> =
+        offsets.into_iter().map(|(retry, queue, list)| ((retry.code(), queue), list.into_iter())).collect();
+    let deliver = |message: Message| {
+        let handle = message.properties.get(names::POP_CK).map(str::to_owned).unwrap_or_else(|| {
+            let key = (0, message.queue_id);
+            let (start, offset) = (starts[&key], unused.get_mut(&key).unwrap().next().unwrap());
+            let (time, invisible, revive) = (fields.pop_time, fields.invisible_time, fields.revive_qid);
+            format!("{start} {time} {invisible} {revive} 0 {broker} {} {offset}", message.queue_id)
+        });
+        let parsed: ReceiptHandle = handle.parse().unwrap();
+        let topic = if parsed.retry.code() == 0 { TOPIC.into() } else { format!("%RETRY%{GROUP}_{TOPIC}") };
+        let body = String::from_utf8(message.body.to_vec()).unwrap();
+        Delivered { body, topic, queue: parsed.queue_id, offset: parsed.offset, handle }
+    };
+    Message::decode_all(answer.body.clone()).unwrap().into_iter().map(deliver).collect()
+}
+
+const WAITS: [&str; 2] = ["--waits", "1s,1s,1s,1s,2s,2s,2s,2s,2s,2s,2s,2s"];
+
+#[tokio::test]
+async fn unacked_messages_of_a_killed_broker_are_revived_elsewhere_exactly_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let name_server = Node::name_server(folder.path());
+    let b = Node::broker(folder.path(), "broker-b", "127.0.0.1:0", &name_server, &WAITS);
+    let escape = [&["--escape-to", "broker-b"][..], &WAITS].concat();
+    let mut a = Node::broker(folder.path(), "broker-a", "127.0.0.1:0", &name_server, &escape);
+    let consumer = Consumer::new();
+    consumer.create_topic(&a.address).await;
+    let sent: BTreeSet<String> = (0..MESSAGES).map(|number| format!("order {number}")).collect();
+    for body in &sent {
+        consumer.send(&a.address, body).await;
+    }
+    until("the name server has the topic", async || {
+        consumer.route(&name_server.address).await.contains_key("broker-a").then_some(())
+    })
+    .await;
+
+    let popped = consumer.pop(&a.address, "broker-a", INVISIBLE_MS, 5_000).await;
+    assert_eq!(popped.iter().map(|delivered| delivered.body.clone()).collect::<BTreeSet<_>>(), sent);
+    let (acked, owed) = popped.split_at(MESSAGES / 2);
+    for delivered in acked {
+        consumer.ack(&a.address, delivered).await;
+    }
+    a.kill();
+    until("broker-b has failed to read from broker-a", async || b.log_text().contains("read failed").then_some(()))
+        .await;
+    assert_eq!(consumer.parked(&b.address).await, "[]");
+
+    let listen = a.address.clone();
+    a = Node::broker(folder.path(), "broker-a", &listen, &name_server, &escape);
+    assert_eq!(a.address, listen);
+    let route = consumer.route(&name_server.address).await;
+    assert_eq!(
+        route.get("broker-b"),
+        Some(&b.address),
+        "a consumer that follows the route finds the copies: {route:?}"
+    );
+    let mut revived = Vec::new();
+    until("every message that was not acked came again", async || {
+        for delivered in consumer.pop(&b.address, "broker-b", 60_000, 500).await {
+            consumer.ack(&b.address, &delivered).await;
+            revived.push(delivered.body);
+        }
+        (revived.len() >= owed.len()).then_some(())
+    })
+    .await;
+    // Whatever comes after the last one would be a message too many.
+    for (node, name) in [(&b, "broker-b"), (&a, "broker-a")] {
+        let late = consumer.pop(&node.address, name, 60_000, 1_500).await;
+        revived.extend(late.into_iter().map(|delivered| delivered.body));
+    }
+    revived.sort();
+    let mut expected: Vec<String> = owed.iter().map(|delivered| delivered.body.clone()).collect();
+    expected.sort();
+    assert_eq!(revived, expected, "broker-b's log:\n{}", b.log_text());
+    assert_eq!(consumer.parked(&b.address).await, "[]");
+}
+
+#[tokio::test]
+async fn a_node_that_is_told_to_stop_does_so_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut name_server = Node::name_server(folder.path());
+    let mut a = Node::broker(folder.path(), "broker-a", "127.0.0.1:0", &name_server, &[]);
+    let mut b = Node::broker(folder.path(), "broker-b", "127.0.0.1:0", &name_server, &[]);
+    let consumer = Consumer::new();
+    consumer.create_topic(&a.address).await;
+    consumer.send(&a.address, "kept").await;
+    until("the name server has the topic", async || {
+        consumer.route(&name_server.address).await.contains_key("broker-a").then_some(())
+    })
+    .await;
+    assert!(a.stop_by("-INT").success(), "{}", a.log_text());
+    assert!(b.stop_by("-TERM").success(), "{}", b.log_text());
+    assert!(consumer.route(&name_server.address).await.is_empty(), "it took leave of the name server");
+    let a = Node::broker(folder.path(), "broker-a", "127.0.0.1:0", &name_server, &[]);
+    let popped = consumer.pop(&a.address, "broker-a", INVISIBLE_MS, 1_000).await;
+    assert_eq!(popped.len(), 1, "the store was closed in order and opened again");
+    assert!(name_server.stop_by("-TERM").success());
+}
