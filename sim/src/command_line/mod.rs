@@ -19,7 +19,11 @@ use crate::scenario::ScenarioErrors;
 
 /// Breaks pop-revive by seed and judges what comes out. Without a command: a few seeds of every scenario.
 #[derive(Debug, Parser)]
-#[command(name = "cargo sim", version, after_help = "Exit codes: 0 all promises held, 1 a violation, 2 unusable input.")]
+#[command(
+    name = "cargo sim",
+    version,
+    after_help = "Exit codes: 0 all promises held, 1 a violation, 2 unusable input."
+)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
