@@ -13,7 +13,10 @@ const SEEDS: u64 = 40;
 
 fn main() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios"));
-    println!("{:<22} {:>10} {:>10} {:>10} {:>12} {:>14}", "scenario", "median ms", "p90 ms", "events", "oracles ms", "sim s / wall s");
+    println!(
+        "{:<22} {:>10} {:>10} {:>10} {:>12} {:>14}",
+        "scenario", "median ms", "p90 ms", "events", "oracles ms", "sim s / wall s"
+    );
     for name in ["flaky-link", "calm", "crash-everywhere"] {
         let scenario = Scenario::load(&folder.join(format!("{name}.toml")));
         measure(&Arc::new(scenario.unwrap_or_else(|errors| panic!("{errors}"))));

@@ -25,7 +25,7 @@ pub const SABOTAGES: &[Sabotage] = &[
         name: "dedupe-without-group",
         breaks: "a checkpoint counts as known when another consumer group's is",
         promise: "P1",
-        scenario: "lost-answers",
+        scenario: "flaky-link",
     },
     Sabotage {
         name: "rewrite-forgets-broker",
@@ -67,12 +67,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         name: "retry-topic-without-route",
         breaks: "an adopted chain's topic is neither created nor routed",
         promise: "P1",
-        scenario: "broker-outage",
+        scenario: "restart-mid-revive",
     },
     Sabotage {
         name: "ack-index-off-by-one",
         breaks: "an ack ends the next message's chain",
-        promise: "P1",
+        promise: "P3",
         scenario: "calm",
     },
     Sabotage {

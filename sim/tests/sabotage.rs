@@ -63,11 +63,14 @@ fn every_defect_planted_in_the_code_is_listed() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                planted.extend(text.split("sabotage!(\"").skip(1).filter_map(|rest| rest.split('"').next().map(str::to_owned)));
+                planted.extend(
+                    text.split("sabotage!(\"").skip(1).filter_map(|rest| rest.split('"').next().map(str::to_owned)),
+                );
             }
         }
     }
     planted.remove("name"); // the macro's own documentation
-    let listed: std::collections::BTreeSet<String> = SABOTAGES.iter().map(|sabotage| sabotage.name.to_owned()).collect();
+    let listed: std::collections::BTreeSet<String> =
+        SABOTAGES.iter().map(|sabotage| sabotage.name.to_owned()).collect();
     assert_eq!(planted, listed);
 }

@@ -5,11 +5,16 @@
 
 use super::{refusal::Refusal, shared::Shared};
 use crate::{
-    model::{batch_ack::BatchAckBody, chain::ChainId, handle::ReceiptHandle},
+    model::{
+        batch_ack::BatchAckBody,
+        chain::{Chain, ChainId, ChainState},
+        handle::ReceiptHandle,
+    },
     remote::hand_over::{ABSORBED, ACK_OUTCOME, TOO_LATE},
     remoting::{Command, code::response, headers::AckMessageHeader},
     revive::steps::ack::{Ack, Acked},
     sabotage,
+    store::Tables,
 };
 
 /// Ext field of a batch ack's answer that is no plain success: per message `queue/offset/popTime=outcome`, joined by `;`.
@@ -103,9 +108,15 @@ impl Shared {
         if sabotage!("ack-index-off-by-one") {
             ids.iter_mut().for_each(|id| id.offset += 1);
         }
-        let step = Ack { home: self.home.clone(), ids: ids.clone(), keep_until_ms: None };
         let mut settled = Vec::with_capacity(ids.len());
-        for (id, acked) in ids.into_iter().zip(self.store.submit(step).await?) {
+        let outcomes = match self.all_moved(&ids)? {
+            Some(elsewhere) => elsewhere,
+            None => {
+                let step = Ack { home: self.home.clone(), ids: ids.clone(), keep_until_ms: None };
+                self.store.submit(step).await?
+            }
+        };
+        for (id, acked) in ids.into_iter().zip(outcomes) {
             settled.push(match acked {
                 Acked::Absorbed => Settled::Absorbed,
                 Acked::TooLate => Settled::TooLate,
@@ -119,6 +130,17 @@ impl Shared {
             });
         }
         Ok(settled)
+    }
+
+    /// Where the chains are, if all of them have moved: a chain never comes back, so this needs no transaction.
+    fn all_moved(&self, ids: &[ChainId]) -> Result<Option<Vec<Acked>>, Refusal> {
+        let view = self.store.view()?;
+        let mut moved = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(Chain { state: ChainState::Moved { to }, id, .. }) = view.chain(id)? else { return Ok(None) };
+            moved.push(Acked::Elsewhere { to, id });
+        }
+        Ok(Some(moved))
     }
 
     async fn settle_elsewhere(&self, to: &str, id: &ChainId) -> Settled {

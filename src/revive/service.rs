@@ -26,7 +26,7 @@ use crate::{
     },
     sabotage,
     seams::Clock,
-    store::{Store, StoreError},
+    store::{Store, StoreError, Tables},
     wake::Wake,
 };
 
@@ -114,6 +114,12 @@ impl ReviveService {
 
     async fn tick(self: &Arc<Self>) -> Result<Option<i64>, StoreError> {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // A look at the committed tables costs no transaction; most wake-ups find nothing due.
+        let first = self.store.view()?.due_keys(busy.len() + 1)?.into_iter().find(|(_, key)| !busy.contains(key));
+        match first {
+            Some((due_ms, _)) if due_ms <= self.clock.now_ms() => {}
+            later => return Ok(later.map(|(due_ms, _)| due_ms)),
+        }
         let tick = Tick {
             home: self.home.clone(),
             busy,
@@ -164,13 +170,17 @@ impl ReviveService {
         let ids: Vec<ChainId> = chains.iter().map(|chain| chain.id.clone()).collect();
         let claim = self.claim(&ids);
         let result = self.peers.hand_over(to, &chains).await;
+        let confirmed = result.is_ok();
         let event =
             |chain: &Chain| Event::Handed { round: chain.round, attempt: chain.attempt, result: result.clone() };
         let results = chains.iter().map(|chain| (chain.id.clone(), event(chain))).collect();
         let service = self.clone();
         // The pop need not wait for this: until it is stored, the intent is, and asking again is harmless.
         tokio::spawn(async move {
-            service.conclude(results).await;
+            match confirmed {
+                true => service.conclude_patiently(results).await,
+                false => service.conclude(results).await,
+            }
             drop(claim);
         });
         result
@@ -186,6 +196,13 @@ impl ReviveService {
         if let Err(error) = self.store.submit(conclude).await {
             // The attempt is durable and the next one is planned: nothing is lost, it only comes later.
             tracing::warn!(broker = %self.home.broker, error = %error, "the result of an attempt was not stored");
+        }
+    }
+
+    async fn conclude_patiently(&self, results: Vec<(ChainId, Event)>) {
+        let conclude = Conclude { home: self.home.clone(), results };
+        if let Err(error) = self.store.submit_patiently(conclude).await {
+            tracing::warn!(broker = %self.home.broker, %error, "a confirmed hand-over was not stored; it is asked again");
         }
     }
 

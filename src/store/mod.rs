@@ -11,7 +11,10 @@ mod tables;
 mod view;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use redb::{Database, ReadableDatabase};
 use tokio::sync::{mpsc, oneshot};
@@ -41,11 +44,20 @@ pub struct StoreConfig {
     pub batch_limit: usize,
     /// Memory for cached pages, bytes.
     pub cache_bytes: usize,
+    /// How long a step for which nobody waits may lie before it is committed on its own.
+    pub patience: Duration,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { degree: 1, term: 1, waiting_limit: 4096, batch_limit: 256, cache_bytes: 64 << 20 }
+        Self {
+            degree: 1,
+            term: 1,
+            waiting_limit: 4096,
+            batch_limit: 256,
+            cache_bytes: 64 << 20,
+            patience: Duration::from_secs(5),
+        }
     }
 }
 
@@ -92,8 +104,22 @@ impl Store {
         if self.config.degree > 1 {
             return Err(StoreError::Degree { degree: self.config.degree, in_sync: 1 });
         }
+        self.enqueue(step, true).await
+    }
+
+    /// Runs a step for which nobody waits: it is committed together with the next one that somebody waits for, or
+    /// after [`StoreConfig::patience`]. Until then a crash forgets it, so its effect must be one that is repeated
+    /// harmlessly.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn submit_patiently<S: Step>(&self, step: S) -> Result<S::Reply, StoreError> {
+        self.enqueue(step, false).await
+    }
+
+    async fn enqueue<S: Step>(&self, step: S, urgent: bool) -> Result<S::Reply, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let waiting = Box::new(writer::Waiting::new(step, reply));
+        let waiting = Box::new(writer::Waiting::new(step, urgent, reply));
         self.steps.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Overloaded { limit: self.config.waiting_limit },
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,

@@ -102,6 +102,10 @@ pub(super) trait WaitingStep: Send {
     fn decide(&mut self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError>;
     /// Tells the caller.
     fn finish(self: Box<Self>, committed: Result<(), StoreError>);
+    /// Whether somebody waits for the commit.
+    fn is_urgent(&self) -> bool {
+        true
+    }
     /// Whether the writer is to stop after this one.
     fn is_close(&self) -> bool {
         false
@@ -110,13 +114,14 @@ pub(super) trait WaitingStep: Send {
 
 pub(super) struct Waiting<S: Step> {
     step: Option<S>,
+    urgent: bool,
     decided: Option<S::Reply>,
     reply: oneshot::Sender<Result<S::Reply, StoreError>>,
 }
 
 impl<S: Step> Waiting<S> {
-    pub(super) fn new(step: S, reply: oneshot::Sender<Result<S::Reply, StoreError>>) -> Self {
-        Self { step: Some(step), decided: None, reply }
+    pub(super) fn new(step: S, urgent: bool, reply: oneshot::Sender<Result<S::Reply, StoreError>>) -> Self {
+        Self { step: Some(step), urgent, decided: None, reply }
     }
 }
 
@@ -132,6 +137,10 @@ impl<S: Step> WaitingStep for Waiting<S> {
         let Self { decided, reply, .. } = *self;
         let answer = committed.and_then(|()| decided.ok_or(StoreError::Closed));
         let _ = reply.send(answer); // the caller may have given up
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.urgent
     }
 }
 
@@ -188,6 +197,7 @@ impl Writer {
     pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn WaitingStep>>) {
         let mut batch = Batch::new();
         while waiting.recv_many(&mut batch, self.config.batch_limit).await > 0 {
+            self.gather(&mut waiting, &mut batch).await;
             let steps = std::mem::take(&mut batch);
             let closing = steps.iter().any(|step| step.is_close());
             self.commit(steps).await;
@@ -196,6 +206,19 @@ impl Writer {
             }
         }
         self.close().await;
+    }
+
+    /// Waits for company while nobody waits for what the batch holds.
+    async fn gather(&self, waiting: &mut mpsc::Receiver<Box<dyn WaitingStep>>, batch: &mut Batch) {
+        let until = tokio::time::Instant::now() + self.config.patience;
+        while batch.len() < self.config.batch_limit && !batch.iter().any(|step| step.is_urgent()) {
+            let room = self.config.batch_limit - batch.len();
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            match tokio::time::timeout(left, waiting.recv_many(batch, room)).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
     }
 
     async fn commit(&mut self, batch: Batch) {

@@ -6,7 +6,8 @@
 //! After a crash the kept part of an un-synced commit may or may not be in force, which pages alone do not tell. Whoever
 //! restarts the node passes the values of the recovered log table instead: [`DiskScanner::scan`] takes them as they are.
 
-use std::{collections::HashMap, sync::Arc};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 use memchr::memmem::Finder;
 use serde::Serialize;
@@ -34,13 +35,13 @@ pub struct Conflict {
 pub struct DiskScanner {
     finder: Finder<'static>,
     /// (term, index) → checksums of all entries seen there, first ones first.
-    seen: HashMap<(u64, u64), Vec<u32>>,
+    seen: FxHashMap<(u64, u64), Vec<u32>>,
     conflicts: Vec<Conflict>,
 }
 
 impl Default for DiskScanner {
     fn default() -> Self {
-        Self { finder: Finder::new(MAGIC), seen: HashMap::new(), conflicts: Vec::new() }
+        Self { finder: Finder::new(MAGIC), seen: FxHashMap::default(), conflicts: Vec::new() }
     }
 }
 

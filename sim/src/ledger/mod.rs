@@ -4,7 +4,8 @@ pub mod biography;
 pub mod obligations;
 pub mod wire;
 
-use std::collections::{BTreeMap, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 
 pub use biography::Biography;
 pub use obligations::{GroupSpec, Obligations, PolicySpec};
@@ -154,7 +155,7 @@ pub struct Ledger<'h> {
     /// Every move of an offset.
     pub offsets: Vec<OffsetMove<'h>>,
     /// Configurations by node and topic.
-    pub topics: HashMap<(&'h str, &'h str), Vec<TopicStep>>,
+    pub topics: FxHashMap<(&'h str, &'h str), Vec<TopicStep>>,
     /// Accepted delayed messages.
     pub timers: Vec<TimerStep<'h>>,
     /// Fired timers: position, node, due time, log index, record.
@@ -171,14 +172,16 @@ pub struct Ledger<'h> {
     pub acks: Vec<(usize, &'h Acked)>,
     /// What passed the wire.
     pub wire: Wire<'h>,
-    by_place: HashMap<Place<'h>, usize>,
+    /// When a fault fired or a node was hit: positions.
+    disturbances: Vec<usize>,
+    by_place: FxHashMap<Place<'h>, usize>,
     /// Stamp → position in `lists` of its messages.
-    by_stamp: HashMap<&'h str, usize>,
-    chain_by_id: HashMap<(&'h str, &'h ChainId), usize>,
+    by_stamp: FxHashMap<&'h str, usize>,
+    chain_by_id: FxHashMap<(&'h str, &'h ChainId), usize>,
     /// Place and group → position in `lists` of the chains.
-    chains_of: HashMap<(Place<'h>, &'h str), usize>,
+    chains_of: FxHashMap<(Place<'h>, &'h str), usize>,
     lists: Vec<Vec<usize>>,
-    last_offset: HashMap<(&'h str, &'h str, &'h str, i32), i64>,
+    last_offset: FxHashMap<(&'h str, &'h str, &'h str, i32), i64>,
 }
 
 impl<'h> Ledger<'h> {
@@ -191,7 +194,7 @@ impl<'h> Ledger<'h> {
             messages: Vec::new(),
             chains: Vec::new(),
             offsets: Vec::new(),
-            topics: HashMap::new(),
+            topics: FxHashMap::default(),
             timers: Vec::new(),
             fired: Vec::new(),
             logs: BTreeMap::new(),
@@ -200,12 +203,13 @@ impl<'h> Ledger<'h> {
             sends: Vec::new(),
             acks: Vec::new(),
             wire: Wire::default(),
-            by_place: HashMap::new(),
-            by_stamp: HashMap::new(),
-            chain_by_id: HashMap::new(),
-            chains_of: HashMap::new(),
+            disturbances: Vec::new(),
+            by_place: FxHashMap::default(),
+            by_stamp: FxHashMap::default(),
+            chain_by_id: FxHashMap::default(),
+            chains_of: FxHashMap::default(),
             lists: Vec::new(),
-            last_offset: HashMap::new(),
+            last_offset: FxHashMap::default(),
         };
         for (event, happened) in history.events.iter().enumerate() {
             match &happened.kind {
@@ -214,6 +218,8 @@ impl<'h> Ledger<'h> {
                 EventKind::Request(frame) => ledger.wire.request(event, happened.at_ms, frame),
                 EventKind::Response(frame) => ledger.wire.response(event, happened.at_ms, frame),
                 EventKind::Durable { node, entry, .. } => ledger.durable((event, happened.at_ms), node, entry),
+                EventKind::Fault { .. } => ledger.disturbances.push(event),
+                EventKind::Node { event: what, .. } if what != "started" => ledger.disturbances.push(event),
                 _ => {}
             }
         }
@@ -351,11 +357,7 @@ impl<'h> Ledger<'h> {
     /// Whether a fault fired, or a node was hit, from `from` to `to` (positions, both included).
     #[must_use]
     pub fn was_disturbed(&self, from: usize, to: usize) -> bool {
-        let span = self.history.events.get(from..=to.min(self.history.events.len().saturating_sub(1)));
-        span.unwrap_or_default().iter().any(|happened| match &happened.kind {
-            EventKind::Fault { .. } => true,
-            EventKind::Node { event, .. } => event != "started",
-            _ => false,
-        })
+        let first = self.disturbances.partition_point(|event| *event < from);
+        self.disturbances.get(first).is_some_and(|event| *event <= to)
     }
 }

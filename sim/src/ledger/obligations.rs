@@ -7,7 +7,7 @@ use crate::plan::NodeName;
 /// What a run is judged against, besides its history.
 #[derive(Debug, Clone, Default)]
 pub struct Obligations {
-    /// The consumer groups.
+    /// The consumer groups: all that the workload pops for.
     pub groups: Vec<GroupSpec>,
     /// The brokers; a broker's name is its node's name.
     pub brokers: Vec<NodeName>,

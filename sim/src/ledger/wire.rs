@@ -1,8 +1,7 @@
 //! What passed the wire, read from the frames: each request with the answer that left its server, if one did.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 use crate::{
@@ -121,7 +120,7 @@ pub struct Wire<'h> {
     pub registrations: Vec<(usize, &'h str, Bytes)>,
     /// Frames that should be readable and are not: position, sender, why.
     pub unreadable: Vec<(usize, &'h str, String)>,
-    pending: HashMap<(u64, i32), Pending<'h>>,
+    pending: FxHashMap<(u64, i32), Pending<'h>>,
 }
 
 #[derive(Debug)]

@@ -22,7 +22,7 @@ pub struct Counts {
     pub dead_lettered: u64,
     /// Messages proved gone.
     pub gone: u64,
-    /// Chains parked at the end.
+    /// Chains that were parked, whatever became of them later.
     pub parked: u64,
     /// Failed attempts after which a chain went on.
     pub rewrites: u64,
@@ -53,9 +53,10 @@ impl Counts {
                 ChainState::Ended { outcome: Outcome::Revived(_), .. } => counts.revived += 1,
                 ChainState::Ended { outcome: Outcome::DeadLettered(_), .. } => counts.dead_lettered += 1,
                 ChainState::Ended { outcome: Outcome::Gone(_), .. } => counts.gone += 1,
-                ChainState::Parked { .. } => counts.parked += 1,
                 _ => {}
             }
+            let parks = |state: &ChainState| matches!(state, ChainState::Parked { .. });
+            counts.parked += u64::from(life.steps.iter().any(|step| parks(&step.chain.state)));
             for pair in life.steps.windows(2) {
                 let goes_on = matches!(pair[1].chain.state, ChainState::Open { .. } | ChainState::Moving { .. });
                 if goes_on && pair[1].chain.failures > pair[0].chain.failures {

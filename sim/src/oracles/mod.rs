@@ -134,18 +134,15 @@ pub fn judge(history: &History, obligations: &Obligations) -> Verdict {
 mod tests {
     use super::fixture::Story;
 
-    /// Thousands of messages, each sent, popped and acked, with the frames: what a run costs to judge, measured.
     #[test]
-    fn a_long_history_is_judged_quickly() {
+    fn a_long_history_of_correct_work_is_not_accused() {
         let mut story = Story::new();
         for number in 0..2000_u32 {
             story.wait(100).send(number, number.into()).wait(10);
             let chain = story.pop("t", number.into(), number, 0);
             story.absorb(&chain, number, 0);
         }
-        let events = story.history.events.len();
-        let began = std::time::Instant::now();
-        story.holds();
-        eprintln!("{events} events judged in {:?}", began.elapsed());
+        let verdict = story.holds();
+        assert_eq!((verdict.counts.sent, verdict.counts.acked, verdict.counts.rpcs), (2000, 2000, 4002));
     }
 }

@@ -5,13 +5,12 @@
 //! all disks together; each copy is the one that some chain ended in; each physical message leaves a broker in at most
 //! one pop answer per group; each timer fires at most once; a producer that sends once has one root.
 
-use std::collections::{HashMap, HashSet};
-
 use super::{Findings, Reads};
 use crate::{
     evidence::{ChainState, Outcome},
     ledger::{Ledger, Place, obligations::is_any_copy_topic},
 };
+use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>) {
     copies(ledger, found);
@@ -21,11 +20,11 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
 
 fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     let made = copies_of_chains(ledger);
-    let mut sends: HashMap<&str, usize> = HashMap::new();
+    let mut sends: FxHashMap<&str, usize> = FxHashMap::default();
     for (_, sent) in &ledger.sends {
         *sends.entry(&sent.ledger.0).or_default() += 1;
     }
-    let (mut roots, mut copies) = (HashMap::<&str, Vec<Place<'_>>>::new(), HashMap::new());
+    let (mut roots, mut copies) = (FxHashMap::<&str, Vec<Place<'_>>>::default(), FxHashMap::default());
     for stored in &ledger.messages {
         let Some(stamp) = &stored.message.ledger else { continue };
         if !is_any_copy_topic(stored.place.topic) {
@@ -52,7 +51,7 @@ fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 }
 
 /// Where the chains say that their copies are.
-fn copies_of_chains<'l>(ledger: &'l Ledger<'_>) -> HashSet<Place<'l>> {
+fn copies_of_chains<'l>(ledger: &'l Ledger<'_>) -> FxHashSet<Place<'l>> {
     let steps = ledger.chains.iter().flat_map(|life| life.steps.iter().map(|step| (life.node, step.chain)));
     let copied = steps.filter_map(|(node, chain)| match &chain.state {
         ChainState::Ended { outcome: Outcome::Revived(copy) | Outcome::DeadLettered(copy), .. } => {
@@ -64,7 +63,7 @@ fn copies_of_chains<'l>(ledger: &'l Ledger<'_>) -> HashSet<Place<'l>> {
 }
 
 fn deliveries(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
-    let mut left: HashMap<(Place<'_>, &str), u64> = HashMap::new();
+    let mut left: FxHashMap<(Place<'_>, &str), u64> = FxHashMap::default();
     for it in &ledger.wire.deliveries {
         let (queue, offset) = (it.message.queue, it.message.offset);
         let place = Place { node: it.call.to, topic: &it.topic, queue, offset };
@@ -76,7 +75,7 @@ fn deliveries(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 }
 
 fn timers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
-    let mut fired = HashSet::new();
+    let mut fired = FxHashSet::default();
     for (event, node, due_ms, index, record) in &ledger.fired {
         if !fired.insert((node, index, record)) {
             let subject = format!("{node} timer {index}/{record}");

@@ -5,18 +5,17 @@
 //! and no pop answer with the message leaves a broker for that group. When the client saw *too late*, a later copy is
 //! durable or the chain durably ended as gone. Definite answers for one handle are all equal.
 
-use std::collections::HashMap;
-
 use super::{Findings, Reads};
 use crate::{
     evidence::{ChainState, Outcome},
     history::{AckVerdict, Acked, LedgerId, Seen},
     ledger::{Ledger, wire::Delivery},
 };
+use rustc_hash::FxHashMap;
 
 pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>) {
-    let mut first_answer: HashMap<(&str, &str), AckVerdict> = HashMap::new();
-    let mut delivered: HashMap<(&LedgerId, &str), Vec<&Delivery<'_>>> = HashMap::new();
+    let mut first_answer: FxHashMap<(&str, &str), AckVerdict> = FxHashMap::default();
+    let mut delivered: FxHashMap<(&LedgerId, &str), Vec<&Delivery<'_>>> = FxHashMap::default();
     for it in &ledger.wire.deliveries {
         if let Some(stamp) = &it.message.ledger {
             delivered.entry((stamp, &it.group)).or_default().push(it);

@@ -4,14 +4,13 @@
 //! message its chain is about; so are its properties, but for [`MAY_DIFFER`]; its reconsume count is one more. What a
 //! client was handed is the durable message likewise. The message that was stored has the body that was sent.
 
-use std::collections::HashMap;
-
 use super::{Findings, Reads};
 use crate::{
     evidence::{ChainState, Outcome, StoredMessage},
     history::{EventKind, Seen},
     ledger::{Ledger, Place, obligations::is_any_copy_topic},
 };
+use rustc_hash::FxHashMap;
 
 /// The properties in which a copy or a delivery may differ from its original.
 pub const MAY_DIFFER: [&str; 4] = ["1ST_POP_TIME", "POP_CK", "DLQ_ORIGIN_TOPIC", "DLQ_ORIGIN_MESSAGE_ID"];
@@ -64,14 +63,15 @@ fn differences(original: &StoredMessage, other: &StoredMessage) -> Vec<String> {
 }
 
 fn property_difference(original: &[(String, String)], other: &[(String, String)]) -> Option<String> {
-    let kept = |list: &[(String, String)]| -> Vec<(String, String)> {
-        list.iter().filter(|(name, _)| !MAY_DIFFER.contains(&name.as_str())).cloned().collect()
-    };
-    if original == other {
+    if kept(original).eq(kept(other)) {
         return None;
     }
-    let (old, new) = (kept(original), kept(other));
-    (old != new).then(|| format!("properties {new:?}, were {old:?}"))
+    let (old, new): (Vec<_>, Vec<_>) = (kept(original).collect(), kept(other).collect());
+    Some(format!("properties {new:?}, were {old:?}"))
+}
+
+fn kept(list: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
+    list.iter().filter(|(name, _)| !MAY_DIFFER.contains(&name.as_str()))
 }
 
 fn deliveries(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
@@ -102,7 +102,7 @@ fn deliveries(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 
 fn roots(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     let sent = ledger.wire.sends.iter().filter_map(|send| Some((send.ledger.as_ref()?, send.body)));
-    let sent: HashMap<_, _> = sent.collect();
+    let sent: FxHashMap<_, _> = sent.collect();
     for stored in ledger.messages.iter().filter(|stored| !is_any_copy_topic(stored.place.topic)) {
         let Some(stamp) = &stored.message.ledger else { continue };
         if let Some(body) = sent.get(stamp).filter(|body| ***body != stored.message.body[..]) {

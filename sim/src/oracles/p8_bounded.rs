@@ -5,7 +5,8 @@
 //! it holds, and bytes synced by entries, all stay under the limits below. A broker that spins breaks them within a
 //! second; one that works stays far below.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Findings, Reads};
 use crate::{history::EventKind, ledger::Ledger, plan::SimMs};
@@ -69,8 +70,9 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
             _ => false,
         };
     }
-    let (mut requests, mut syncs) = (HashMap::<(&str, &str, i32), Rate>::new(), HashMap::<&str, Rate>::new());
-    let (mut bytes, mut served) = (HashMap::<&str, u64>::new(), HashMap::<&str, u64>::new());
+    let (mut requests, mut syncs) =
+        (FxHashMap::<(&str, &str, i32), Rate>::default(), FxHashMap::<&str, Rate>::default());
+    let (mut bytes, mut served) = (FxHashMap::<&str, u64>::default(), FxHashMap::<&str, u64>::default());
     for event in &ledger.history.events {
         match &event.kind {
             EventKind::Request(frame) => {
@@ -110,7 +112,7 @@ fn reads_of_a_message(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findin
     }
 }
 
-fn disks(ledger: &Ledger<'_>, bytes: &HashMap<&str, u64>, served: &HashMap<&str, u64>, found: &mut Findings<'_>) {
+fn disks(ledger: &Ledger<'_>, bytes: &FxHashMap<&str, u64>, served: &FxHashMap<&str, u64>, found: &mut Findings<'_>) {
     let mut allowed: BTreeMap<&str, u64> = BTreeMap::new();
     for life in &ledger.chains {
         let rounds = u64::from(life.last().round) + 1;

@@ -1,22 +1,21 @@
 //! Remote reads at the wire, by whom they were made and what they were for.
 
-use std::collections::HashMap;
-
 use crate::{
     evidence::ChainId,
     ledger::{Ledger, Place, wire::Pull},
 };
+use rustc_hash::FxHashMap;
 
 /// The reads that brokers made of each other, by reader and place.
 pub(super) struct Reads<'h> {
     /// Reader and place → position in `lists`.
-    by_place: HashMap<(&'h str, Place<'h>), usize>,
+    by_place: FxHashMap<(&'h str, Place<'h>), usize>,
     lists: Vec<Vec<&'h Pull<'h>>>,
 }
 
 impl<'l> Reads<'l> {
     pub(super) fn of(ledger: &'l Ledger<'_>) -> Self {
-        let (mut by_place, mut lists) = (HashMap::new(), Vec::<Vec<_>>::new());
+        let (mut by_place, mut lists) = (FxHashMap::default(), Vec::<Vec<_>>::new());
         let is_broker = |name: &str| ledger.obligations.brokers.iter().any(|broker| broker == name);
         for pull in ledger.wire.pulls.iter().filter(|pull| is_broker(pull.call.from)) {
             let place = Place { node: pull.call.to, topic: &pull.topic, queue: pull.queue, offset: pull.offset };

@@ -10,7 +10,7 @@ use pop_revive::remoting::code::request;
 
 use super::progress::Progress;
 use crate::{
-    evidence::DiskScanner,
+    evidence::{DiskScanner, recovery::recovered_entries},
     history::{Event, EventKind, Frame, History},
     plan::SimMs,
     workload::Sink,
@@ -26,6 +26,7 @@ pub struct Observer {
 struct Inner {
     history: History,
     scanners: BTreeMap<Arc<str>, DiskScanner>,
+    last_index: BTreeMap<Arc<str>, u64>,
     progress: Progress,
 }
 
@@ -40,6 +41,21 @@ const READ_BY_ORACLES: [i32; 8] = [
     request::CHANGE_MESSAGE_INVISIBLETIME,
     request::REGISTER_BROKER,
 ];
+
+impl Inner {
+    /// Notes the entries in bytes that are durable on the node's disk now.
+    fn found(&mut self, at_ms: SimMs, node: &str, sync: u64, bytes: &[(u64, &[u8])]) {
+        if !self.scanners.contains_key(node) {
+            self.scanners.insert(node.into(), DiskScanner::default());
+        }
+        let entries = self.scanners.get_mut(node).map(|scanner| scanner.scan(bytes)).unwrap_or_default();
+        for entry in entries {
+            self.last_index.insert(node.into(), entry.index);
+            self.progress.durable(at_ms, node, &entry);
+            self.history.events.push(Event { at_ms, kind: EventKind::Durable { node: node.into(), sync, entry } });
+        }
+    }
+}
 
 impl Observer {
     /// An empty history of what `progress` is to follow.
@@ -113,16 +129,21 @@ impl Tap for Observer {
     }
 
     fn synced(&self, at_ms: SimMs, node: &str, sync: u64, writes: &[(u64, Bytes)]) {
-        let mut inner = self.lock();
-        let inner = &mut *inner;
         let slices: Vec<(u64, &[u8])> = writes.iter().map(|(offset, data)| (*offset, data.as_ref())).collect();
         let bytes = slices.iter().map(|(_, data)| data.len() as u64).sum();
-        let name: Arc<str> = node.into();
-        for entry in inner.scanners.entry(name).or_default().scan(&slices) {
-            inner.progress.durable(at_ms, node, &entry);
-            inner.history.events.push(Event { at_ms, kind: EventKind::Durable { node: node.into(), sync, entry } });
-        }
+        let mut inner = self.lock();
+        inner.found(at_ms, node, sync, &slices);
         inner.history.events.push(Event { at_ms, kind: EventKind::Synced { node: node.into(), sync, bytes } });
+    }
+
+    fn power_lost(&self, at_ms: SimMs, node: &str, syncs: u64, file: &str, content: &Bytes) {
+        if file == pop_revive::store::FILE {
+            let mut inner = self.lock();
+            let known = inner.last_index.get(node).copied().unwrap_or(0);
+            let entries = recovered_entries(content, known + 1);
+            let slices: Vec<(u64, &[u8])> = entries.iter().map(|entry| (0, entry.as_slice())).collect();
+            inner.found(at_ms, node, syncs, &slices);
+        }
     }
 
     fn fault(&self, at_ms: SimMs, index: Option<usize>, text: &str) {

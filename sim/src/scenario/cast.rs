@@ -55,6 +55,8 @@ pub struct Producer {
     pub from_ms: SimMs,
     /// The span, from `from_ms`, over which the messages are spread.
     pub over_ms: SimMs,
+    /// How many messages are sent together, at one moment.
+    pub burst: u32,
     /// Size of a body.
     pub body_bytes: u32,
     /// Tags given to the messages in turn; empty for none.

@@ -191,6 +191,7 @@ fn producer(f: &mut Findings, entry: &ProducerEntry, names: &Names, duration_ms:
         messages: f.whole("producer.messages", *entry.messages.get(), entry.messages.span(), 1..=1_000_000),
         from_ms,
         over_ms,
+        burst: f.number("producer.burst", entry.burst.as_ref(), 1, 1..=1_000),
         body_bytes: f.number("producer.body_bytes", entry.body_bytes.as_ref(), 64, BODY_BYTES),
         tags,
         delay_ms: entry.delay.as_ref().map(|raw| f.time("producer.delay", raw, Zero::Refused)),

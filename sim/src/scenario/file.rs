@@ -94,6 +94,8 @@ pub(super) struct ProducerEntry {
     pub(super) from: Option<Located<Time>>,
     /// The messages are spread over this span.
     pub(super) over: Located<Time>,
+    /// How many messages are sent together, at one moment; default 1.
+    pub(super) burst: Option<Located<i64>>,
     /// Size of a body in bytes; default 64.
     pub(super) body_bytes: Option<Located<i64>>,
     /// Tags given to the messages in turn; default none.

@@ -123,8 +123,9 @@ mod tests {
     use super::*;
 
     fn answer(code: i32, ext: &[(&str, &str)]) -> Command {
-        let ext = ext.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Command { ext, ..Command::response(code) }.with_remark("why")
+        let mut answer = Command::response(code).with_remark("why");
+        answer.ext = ext.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        answer
     }
 
     fn no<T>(code: i32) -> Seen<T> {

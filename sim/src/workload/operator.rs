@@ -150,7 +150,7 @@ mod tests {
         let topic = Topic { name: "t".into(), brokers: vec!["b".into()], queues: 2 };
         let group = Group { name: "g".into(), topic: "t".into(), tag: "*".into(), max_reconsume: 3 };
         let brokers = [broker.endpoint()];
-        setup(&world.host(), &[topic.clone()], &[group], &brokers, &world.recorder()).await.unwrap();
+        setup(&world.host(), std::slice::from_ref(&topic), &[group], &brokers, &world.recorder()).await.unwrap();
         assert_eq!(operated(&world), [("create-topic t b".into(), Ok(1)), ("create-group g b".into(), Ok(1))]);
         let (_, created) = &broker.requests(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP)[0];
         assert!(String::from_utf8_lossy(&created.body).contains(r#""groupName":"g""#));

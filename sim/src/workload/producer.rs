@@ -55,8 +55,11 @@ pub async fn run(
     let client = WireClient::new(&host, &spec.name, name_servers);
     let (alive, mut all_sent) = mpsc::channel(1);
     let sender = Arc::new(Sender { spec, client, recorder, stop, _alive: alive });
+    let mut due_ms = 0;
     for number in 0..sender.spec.messages {
-        let due_ms = due_ms(&sender.spec, number, &mut rng);
+        if number.is_multiple_of(sender.spec.burst.max(1)) {
+            due_ms = moment_of(&sender.spec, number / sender.spec.burst.max(1), &mut rng);
+        }
         let message = Outgoing::new(&sender.spec, number, &mut rng);
         if number < begun.0.load(Ordering::Relaxed) {
             continue; // drawn all the same: what follows must not depend on restarts
@@ -73,10 +76,11 @@ pub async fn run(
     all_sent.recv().await; // gives `None` once the last send has dropped its share
 }
 
-/// When a message is due: the span cut into equal slots, one per message, at a drawn moment of its slot.
-fn due_ms(spec: &Producer, number: u32, rng: &mut ChaCha8Rng) -> SimMs {
-    let slot = |number: u32| spec.over_ms.saturating_mul(number.into()) / u64::from(spec.messages.max(1));
-    spec.from_ms.saturating_add(rng.random_range(slot(number)..=slot(number.saturating_add(1))))
+/// When a message is due: the span cut into equal slots, one per burst, at a drawn moment of its slot.
+fn moment_of(spec: &Producer, burst: u32, rng: &mut ChaCha8Rng) -> SimMs {
+    let bursts = spec.messages.div_ceil(spec.burst.max(1)).max(1);
+    let slot = |burst: u32| spec.over_ms.saturating_mul(burst.into()) / u64::from(bursts);
+    spec.from_ms.saturating_add(rng.random_range(slot(burst)..=slot(burst.saturating_add(1))))
 }
 
 struct Outgoing {

@@ -27,6 +27,7 @@ fn spec() -> Producer {
         messages: 4,
         from_ms: 10_000,
         over_ms: 8_000,
+        burst: 1,
         body_bytes: 40,
         tags: vec!["A".into(), "B".into()],
         delay_ms: Some(5_000),

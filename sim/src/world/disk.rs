@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use pop_revive::seams::Disk;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -54,12 +55,14 @@ impl Platters {
         Duration::from_micros((0..syncs).map(|_| state.sync_time.random_range(SYNC_US)).sum())
     }
 
-    /// Loses power: un-synced writes survive in part.
-    pub(crate) fn lose_power(&self) {
+    /// Loses power: un-synced writes survive in part. Gives each file's name and what it holds now.
+    pub(crate) fn lose_power(&self) -> Vec<(String, Bytes)> {
         let State { files, crash, .. } = &mut *lock(&self.state);
-        for file in files.values_mut() {
+        let lose = |(name, file): (&String, &mut File)| {
             file.image.lose_power(crash);
-        }
+            (name.clone(), file.image.content())
+        };
+        files.iter_mut().map(lose).collect()
     }
 
     /// Frees the memory of a run that is over.

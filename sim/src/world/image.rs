@@ -90,6 +90,11 @@ impl Image {
         }
     }
 
+    /// The whole file.
+    pub(super) fn content(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.bytes)
+    }
+
     fn undo(&mut self, change: &Change) {
         match change {
             Change::Write { offset, old, old_len, .. } => {

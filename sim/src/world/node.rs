@@ -255,7 +255,11 @@ impl World {
             CrashKind::Kill => NodeEvent::Killed,
             CrashKind::PowerLoss => {
                 let platters = lock(&self.inner.nodes).nodes[node.0].platters.clone();
-                platters.lose_power();
+                let files = platters.lose_power();
+                let name = self.name(node);
+                for (file, content) in &files {
+                    self.inner.tap.power_lost(self.now_ms(), &name, platters.syncs(), file, content);
+                }
                 NodeEvent::Crashed
             }
         };

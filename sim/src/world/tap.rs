@@ -75,6 +75,12 @@ pub trait Tap: Send + Sync {
         let _ = (at_ms, node, sync_no, writes);
     }
 
+    /// The node lost power: `file` holds `content` from now on, part of which no sync had made durable. `syncs` is how many
+    /// syncs the node had begun.
+    fn power_lost(&self, at_ms: SimMs, node: &str, syncs: u64, file: &str, content: &Bytes) {
+        let _ = (at_ms, node, syncs, file, content);
+    }
+
     /// A fault struck, began or ended; `fault_index` is its position in the plan, `None` when it was not planned.
     fn fault(&self, at_ms: SimMs, fault_index: Option<usize>, text: &str) {
         let _ = (at_ms, fault_index, text);
