@@ -133,7 +133,7 @@ fn nodes(ledger: &Ledger<'_>, reached: &mut BTreeSet<&'static str>) {
     for event in &ledger.history.events {
         let EventKind::Node { node, event } = &event.kind else { continue };
         reached.extend(match event.as_str() {
-            "stopping" | "stopped" => Some("graceful-stop"),
+            "stopping" => Some("graceful-stop"),
             "started" if !started.insert(node) => Some("restart"),
             _ => None,
         });
