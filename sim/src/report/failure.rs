@@ -111,7 +111,7 @@ impl FailureReport {
 #[must_use]
 pub fn told(violation: &Violation) -> String {
     let Violation { promise, at_ms, subject, detail, .. } = violation;
-    format!("{promise} violated at {} by {subject}: {detail}", SimTime(*at_ms))
+    format!("{promise} violated at {}: {subject}: {detail}", SimTime(*at_ms))
 }
 
 fn biography(run: &SeedRun, outcome: &Outcome) -> Option<String> {
