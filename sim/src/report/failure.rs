@@ -151,7 +151,7 @@ impl fmt::Display for FailureReport {
             writeln!(f, "  {line}")?;
         }
         if let Some((_, others)) = self.violations.split_first().filter(|(_, others)| !others.is_empty()) {
-            writeln!(f, "\n{} more violations", others.len())?;
+            writeln!(f, "\nfurther violations: {}", others.len())?;
             for violation in others.iter().take(TAIL) {
                 writeln!(f, "  {}", told(violation))?;
             }

@@ -81,7 +81,7 @@ fn below(text: &mut String, tally: &Tally) {
     }
     let excuse = if tally.is_large() { "" } else { " (too few seeds to count as a failure)" };
     for unmet in &tally.unmet {
-        let _ = write!(text, "\n{} {unmet}{excuse}\n", tally.scenario);
+        let _ = write!(text, "\n{}: {unmet}{excuse}\n", tally.scenario);
     }
     for kind in tally.never_fired() {
         let _ = write!(text, "\n{}: this fault never fired: {kind}\n", tally.scenario);
