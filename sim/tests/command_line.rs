@@ -267,7 +267,7 @@ fn results_and_event_logs_go_into_the_folder() {
 
 #[test]
 fn a_message_can_be_followed() {
-    let (_, stdout, stderr) = told(&["replay", "calm", "--seed", "1", "--follow", "producer-1#1"]);
+    let (_, stdout, stderr) = told(&["replay", "calm", "--seed", "1", "--follow", "producer-1#000001"]);
     assert!(stdout.contains("sent to orders"), "{stdout}{stderr}");
     assert!(!stdout.contains("GET_ROUTEINFO_BY_TOPIC"), "{stdout}");
     let (code, _, stderr) = told(&["replay", "calm", "--seed", "1", "--follow", "nobody#1"]);

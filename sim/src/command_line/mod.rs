@@ -116,7 +116,10 @@ pub fn main() -> ExitCode {
         Ok(Verdict::Held) => ExitCode::SUCCESS,
         Ok(Verdict::Violated) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("error: {error}");
+            // Who closes the pipe has read enough and needs no explanation.
+            if !matches!(&error, Unusable::Io { error, .. } if error.kind() == std::io::ErrorKind::BrokenPipe) {
+                eprintln!("error: {error}");
+            }
             ExitCode::from(2)
         }
     }

@@ -16,11 +16,10 @@ use super::{
     selection::one,
 };
 use crate::{
-    history::LedgerId,
+    history::{EventKind, LedgerId},
     ledger::{Ledger, biography::SimTime},
     report::{
         FailureReport,
-        failure::told,
         faults::fates,
         timeline::{Line, View, disturbances, lines},
     },
@@ -133,8 +132,13 @@ fn life(stamp: &str, run: &SeedRun, outcome: &Outcome) -> Result<Vec<Line>, Unus
     let obligations = run.scenario.obligations();
     let biography = Ledger::fold(&outcome.history, &obligations).biography(&LedgerId(stamp.into()));
     if biography.steps.is_empty() {
-        let form = "accepted: the stamp of a message, such as producer-1#3";
-        return Err(Unusable::Options(format!("no message \"{stamp}\" in this run; {form}")));
+        let first = outcome.history.events.iter().find_map(|event| match &event.kind {
+            EventKind::Sent(sent) => Some(format!(", such as {}", sent.ledger)),
+            _ => None,
+        });
+        let example = first.unwrap_or_default();
+        let text = format!("no message \"{stamp}\" in this run; accepted: the stamp of a message{example}");
+        return Err(Unusable::Options(text));
     }
     let steps = biography.steps.into_iter();
     let steps = steps.map(|step| Line { event: step.event, at_ms: step.at_ms, node: step.node, text: step.text });
@@ -151,9 +155,6 @@ fn verdict(outcome: &Outcome, stopped: bool) -> String {
         0 => format!("every promise held for {length}, fingerprint {fingerprint}\n"),
         n => format!("{n} violations in {length}, fingerprint {fingerprint}\n"),
     };
-    for violation in violations {
-        let _ = writeln!(text, "  {}", told(violation));
-    }
     for charge in &outcome.verdict.charges {
         let _ = writeln!(text, "  charged: {} {}: {}", charge.promise, charge.subject, charge.excuse);
     }

@@ -111,7 +111,7 @@ impl FailureReport {
 #[must_use]
 pub fn told(violation: &Violation) -> String {
     let Violation { promise, at_ms, subject, detail, .. } = violation;
-    format!("{promise} violated at {} by {subject}: {detail}", SimTime(*at_ms))
+    format!("{promise} violated at {}: {subject}: {detail}", SimTime(*at_ms))
 }
 
 fn biography(run: &SeedRun, outcome: &Outcome) -> Option<String> {
@@ -151,7 +151,7 @@ impl fmt::Display for FailureReport {
             writeln!(f, "  {line}")?;
         }
         if let Some((_, others)) = self.violations.split_first().filter(|(_, others)| !others.is_empty()) {
-            writeln!(f, "\n{} more violations", others.len())?;
+            writeln!(f, "\nfurther violations: {}", others.len())?;
             for violation in others.iter().take(TAIL) {
                 writeln!(f, "  {}", told(violation))?;
             }

@@ -1,12 +1,13 @@
 //! Planned faults in words, and what became of them.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
+
+use pop_revive::remoting::code::{request, response};
 
 use crate::{
     history::EventKind,
     plan::{Fault, Hits, Moment, NodeName, Rpcs, SimMs, Window},
     run::Outcome,
-    scenario::wire_names::{ANSWERS, REQUESTS},
 };
 
 /// One planned fault and what became of it.
@@ -109,7 +110,7 @@ fn head(fault: &Fault) -> String {
         Fault::Reset { rpcs } => format!("reset {}", matching(rpcs)),
         Fault::LostRequest { rpcs } => format!("lose {}", matching(rpcs)),
         Fault::LostAnswer { rpcs } => format!("lose the answer to {}", matching(rpcs)),
-        Fault::Answer { code, rpcs } => format!("answer {} to {}", answer_name(*code), matching(rpcs)),
+        Fault::Answer { code, rpcs } => format!("answer {} to {}", response::name(*code), matching(rpcs)),
     }
 }
 
@@ -129,7 +130,7 @@ fn matching(rpcs: &Rpcs) -> String {
 }
 
 fn requests(from: Option<&NodeName>, to: Option<&NodeName>, code: Option<i32>) -> String {
-    let code = code.map_or_else(|| "request".into(), request_name);
+    let code = code.map_or(Cow::Borrowed("request"), request::name);
     format!("{code} {}→{}", node(from), node(to))
 }
 
@@ -144,21 +145,6 @@ fn during(window: &Window) -> String {
 /// A length of time as a person writes it.
 pub(super) fn span(ms: SimMs) -> String {
     humantime::format_duration(Duration::from_millis(ms)).to_string()
-}
-
-/// A request code's name, or its number.
-pub(super) fn request_name(code: i32) -> String {
-    named(REQUESTS, code)
-}
-
-/// A response code's name, or its number.
-pub(super) fn answer_name(code: i32) -> String {
-    named(ANSWERS, code)
-}
-
-fn named(table: &[(&str, i32)], code: i32) -> String {
-    let known = table.iter().find(|(_, known)| *known == code);
-    known.map_or_else(|| code.to_string(), |(name, _)| (*name).to_owned())
 }
 
 #[cfg(test)]

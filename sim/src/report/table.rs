@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::{Tally, faults::span};
+use super::Tally;
 
 /// The sweep as a table, with below it what failed, what was not reached and what never struck.
 ///
@@ -51,7 +51,7 @@ fn row(tally: &Tally) -> [String; 12] {
     [
         tally.scenario.clone(),
         tally.seeds.to_string(),
-        span(tally.sim_seconds.round() as u64 * 1000),
+        hours(tally.sim_seconds),
         tally.violations.to_string(),
         tally.lost.to_string(),
         tally.duplicated.to_string(),
@@ -62,6 +62,12 @@ fn row(tally: &Tally) -> [String; 12] {
         tally.faults_fired.to_string(),
         verdict,
     ]
+}
+
+/// Whole minutes, as `45h46m`.
+fn hours(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    format!("{}h{:02}m", minutes / 60, minutes % 60)
 }
 
 fn below(text: &mut String, tally: &Tally) {
@@ -75,7 +81,7 @@ fn below(text: &mut String, tally: &Tally) {
     }
     let excuse = if tally.is_large() { "" } else { " (too few seeds to count as a failure)" };
     for unmet in &tally.unmet {
-        let _ = write!(text, "\n{} {unmet}{excuse}\n", tally.scenario);
+        let _ = write!(text, "\n{}: {unmet}{excuse}\n", tally.scenario);
     }
     for kind in tally.never_fired() {
         let _ = write!(text, "\n{}: this fault never fired: {kind}\n", tally.scenario);

@@ -2,10 +2,9 @@
 
 use std::{collections::HashMap, fmt};
 
-use super::{
-    facts,
-    faults::{answer_name, request_name},
-};
+use pop_revive::remoting::code::{request as asked, response as answered};
+
+use super::facts;
 use crate::{
     history::{AckVerdict, Acked, Event, EventKind, Frame, History, LedgerId, Popped, Renewed, Seen, Sent},
     ledger::biography::SimTime,
@@ -80,9 +79,10 @@ fn pop_answers(history: &History) -> HashMap<Call<'_>, i32> {
     frames.map(|frame| ((&*frame.to, frame.connection, frame.opaque), frame.code)).collect()
 }
 
-const POP: i32 = pop_revive::remoting::code::request::POP_MESSAGE;
-/// Heartbeat, broker registration, route look-up.
-const CHATTER: [i32; 3] = [34, 103, 105];
+const POP: i32 = asked::POP_MESSAGE;
+/// What goes on while nothing happens: heartbeats, registrations, look-ups of routes.
+const CHATTER: [i32; 4] =
+    [asked::HEART_BEAT, asked::REGISTER_BROKER, asked::GET_ROUTEINFO_BY_TOPIC, asked::GET_BROKER_CLUSTER_INFO];
 
 fn is_idle(kind: &EventKind, answers: &HashMap<Call<'_>, i32>) -> bool {
     match kind {
@@ -131,12 +131,12 @@ fn words(event: &Event, view: View) -> Option<(&str, String)> {
 
 fn request(frame: &Frame) -> String {
     let Frame { to, connection, opaque, length, .. } = frame;
-    format!("→ {to} {} (c{connection} #{opaque}, {length} bytes)", request_name(frame.request_code))
+    format!("→ {to} {} (c{connection} #{opaque}, {length} bytes)", asked::name(frame.request_code))
 }
 
 fn response(frame: &Frame) -> String {
     let Frame { to, connection, opaque, length, .. } = frame;
-    let (request, answer) = (request_name(frame.request_code), answer_name(frame.code));
+    let (request, answer) = (asked::name(frame.request_code), answered::name(frame.code));
     format!("→ {to} {request} answered {answer} (c{connection} #{opaque}, {length} bytes)")
 }
 
@@ -184,8 +184,8 @@ fn stamp(ledger: Option<&LedgerId>) -> &str {
 fn told<T>(seen: &Seen<T>, ok: impl FnOnce(&T) -> String) -> String {
     match seen {
         Seen::Ok(value) => ok(value),
-        Seen::Refused { code, remark } if remark.is_empty() => format!("refused, {}", answer_name(*code)),
-        Seen::Refused { code, remark } => format!("refused, {}: {remark}", answer_name(*code)),
+        Seen::Refused { code, remark } if remark.is_empty() => format!("refused, {}", answered::name(*code)),
+        Seen::Refused { code, remark } => format!("refused, {}: {remark}", answered::name(*code)),
         Seen::Unknown { cause } => format!("unknown, {cause}"),
     }
 }
