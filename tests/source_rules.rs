@@ -50,9 +50,29 @@ fn every_select_is_biased() {
 
 #[test]
 fn nothing_escapes_the_seed() {
-    let banned = ["sync::watch", "futures::select", "thread_rng", "rand::rng()", "from_os_rng", "from_entropy", "static mut", "lazy_static", "JoinError"];
+    let banned = [
+        "sync::watch",
+        "futures::select",
+        "thread_rng",
+        "rand::rng()",
+        "from_os_rng",
+        "from_entropy",
+        "static mut",
+        "lazy_static",
+        "JoinError",
+    ];
     let found = wrong(&["src", "sim/src"], |_, lines| banned.iter().any(|word| lines[0].contains(word)));
     assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn the_real_code_reads_no_clock_of_its_own() {
+    // A lint cannot tell them apart: under the simulator tokio's Instant is std's, driven by simulated time.
+    let found = wrong(&["src"], |path, lines| {
+        let reads = lines[0].contains("std::time::Instant") || lines[0].contains("SystemTime");
+        reads && !path.ends_with("src/seams/system_clock.rs") && !lines[0].contains("SystemClock")
+    });
+    assert_eq!(found, Vec::<String>::new(), "use tokio::time::Instant or the Clock seam");
 }
 
 #[test]
@@ -84,6 +104,7 @@ fn the_real_code_never_names_the_simulator() {
 
 #[test]
 fn the_decoder_of_evidence_shares_nothing_with_the_broker() {
-    let found = wrong(&["sim/src/evidence", "sim/src/ledger", "sim/src/oracles"], |_, lines| lines[0].contains("pop_revive"));
+    let found =
+        wrong(&["sim/src/evidence", "sim/src/ledger", "sim/src/oracles"], |_, lines| lines[0].contains("pop_revive"));
     assert_eq!(found, Vec::<String>::new());
 }

@@ -1,6 +1,8 @@
 //! Every safety rule has a planted defect, and the simulator notices each: in at least 10 of the first 200 seeds of the
 //! scenario that is made for it, by the promise it breaks. A simulator that does not see them proves nothing.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::{
     num::NonZero,
     path::Path,

@@ -150,6 +150,7 @@ fn the_same_seed_gives_the_same_history() {
             world.history().iter().map(|event: &Event| format!("{event:?}\n")).collect::<String>()
         })
     };
+    #[allow(clippy::disallowed_methods, reason = "every run has a thread of its own")]
     let in_thread = |seed| std::thread::spawn(move || history(seed)).join().unwrap();
     assert_eq!(in_thread(1), in_thread(1));
     assert_ne!(in_thread(1), in_thread(2));
