@@ -17,7 +17,7 @@ pub struct Sabotage {
 pub const SABOTAGES: &[Sabotage] = &[
     Sabotage {
         name: "mark-before-effect",
-        breaks: "a chain ends as revived in one transaction, its copy is left for a later one",
+        breaks: "a chain ends as revived in a transaction of its own, and the copy that was to follow is forgotten",
         promise: "P1",
         scenario: "restart-mid-revive",
     },
