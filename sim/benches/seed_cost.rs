@@ -9,6 +9,10 @@ use pop_sim::{
     scenario::Scenario,
 };
 
+/// The command line's, so that a seed costs here what it costs there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SEEDS: u64 = 40;
 
 fn main() {

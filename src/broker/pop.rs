@@ -3,6 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::join_all;
 
 use super::{
     filter::Filter,
@@ -149,8 +150,11 @@ impl Shared {
         if let Some(to) = &self.config.escape_to {
             let mut failure = None;
             let mut homed = Vec::new();
-            for queue in popped.queues {
-                match self.revive.hand_over_now(to, queue.chains.clone()).await {
+            // All at once: the answer waits for the slowest, and the other side commits them together.
+            let asked = popped.queues.iter().map(|queue| self.revive.hand_over_now(to, queue.chains.clone()));
+            let answers = join_all(asked).await;
+            for (queue, answer) in popped.queues.into_iter().zip(answers) {
+                match answer {
                     Ok(()) => homed.push(queue),
                     Err(cause) => failure = Some(cause),
                 }

@@ -85,16 +85,17 @@ impl Registration {
 
     /// Registers at start, whenever topics change, and every so often, until `stop`; then takes the entry out.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut outcome = self.register().await;
         loop {
-            if let Err(reason) = self.register().await {
+            if let Err(reason) = outcome {
                 tracing::warn!(broker = %self.identity.broker, reason, "not registered");
             }
-            tokio::select! {
+            outcome = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = self.wake.notified() => {}
-                () = tokio::time::sleep(self.identity.every) => {}
-            }
+                () = self.wake.notified() => self.published().await,
+                () = tokio::time::sleep(self.identity.every) => self.register().await,
+            };
         }
         self.unregister().await;
     }
@@ -104,16 +105,24 @@ impl Registration {
     /// # Errors
     /// Why none has.
     pub async fn published(&self) -> Result<(), String> {
-        if sabotage!("retry-topic-without-route")
-            || self.taken.load(Ordering::SeqCst) >= self.changed.load(Ordering::SeqCst)
-        {
+        let wanted = self.changed.load(Ordering::SeqCst);
+        let is_taken = || self.taken.load(Ordering::SeqCst) >= wanted;
+        if sabotage!("retry-topic-without-route") || is_taken() {
             return Ok(());
         }
-        self.register().await
+        let _turn = self.one_at_a_time.lock().await;
+        if is_taken() {
+            return Ok(()); // whoever had the turn before took this change along
+        }
+        self.register_now().await
     }
 
     async fn register(&self) -> Result<(), String> {
         let _turn = self.one_at_a_time.lock().await;
+        self.register_now().await
+    }
+
+    async fn register_now(&self) -> Result<(), String> {
         let version = self.changed.load(Ordering::SeqCst);
         let body = self.body().map_err(|error| error.to_string())?;
         let mut result = Err("no name server is configured".to_owned());

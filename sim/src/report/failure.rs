@@ -75,8 +75,9 @@ impl FailureReport {
     /// The report of a run, `None` when every promise held.
     #[must_use]
     pub fn of(run: &SeedRun, origin: &Origin, result: &Result<Outcome, RunError>) -> Option<Self> {
-        let report = match result {
+        Some(match result {
             Err(error) => Self::empty(vec![Outcome::violation_of(error)], run.seed, origin.clone()),
+            Ok(outcome) if outcome.verdict.violations.is_empty() => return None,
             Ok(outcome) => Self {
                 fingerprint: outcome.fingerprint.clone(),
                 faults: fates(outcome),
@@ -84,8 +85,7 @@ impl FailureReport {
                 log_tail: tail(outcome),
                 ..Self::empty(outcome.verdict.violations.clone(), run.seed, origin.clone())
             },
-        };
-        (!report.violations.is_empty()).then_some(report)
+        })
     }
 
     const fn empty(violations: Vec<Violation>, seed: u64, origin: Origin) -> Self {

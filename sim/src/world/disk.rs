@@ -15,8 +15,9 @@ use redb::StorageBackend;
 
 use super::{World, image::Image, lock, node::Life};
 
-/// How long one sync takes, drawn per sync, in microseconds.
-const SYNC_US: std::ops::RangeInclusive<u64> = 1_000..=4_000;
+/// How long one sync takes, drawn per sync, in microseconds: a disk attached over a network. Slow enough that steps pile
+/// up behind it, so that batches of several are what is usually committed, crashed in and judged.
+const SYNC_US: std::ops::RangeInclusive<u64> = 2_000..=10_000;
 
 /// The platters of one node. They outlive every incarnation.
 #[derive(Debug)]
