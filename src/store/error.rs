@@ -112,3 +112,25 @@ impl StoreError {
         matches!(self, Self::OutcomeUnknown { .. })
     }
 }
+
+impl StoreError {
+    /// Nothing of the batch took effect, because of `cause`.
+    pub(super) fn not_committed(cause: &dyn std::error::Error) -> Self {
+        Self::NotCommitted { reason: Chained(cause).to_string() }
+    }
+}
+
+/// An error with all its causes on one line.
+pub(super) struct Chained<'a>(pub(super) &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chained<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

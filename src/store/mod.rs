@@ -1,11 +1,18 @@
 //! The store: one ordered log per group and the tables derived from it, on redb.
 //!
+//! The log is the truth; rows follow from it, and are settled in the database when many have come together.
+//!
 //! Whatever changes goes through a [`Step`]: read, decide, record, in one transaction. One task gathers the steps that
 //! wait and commits them together (group commit); a step's caller hears of it only after the commit is on disk.
 
 mod append;
 mod boxed_backend;
+mod database;
+mod draft;
 mod error;
+mod key;
+mod row;
+mod rows;
 mod step;
 mod tables;
 mod view;
@@ -16,14 +23,14 @@ use std::{
     time::Duration,
 };
 
-use redb::{Database, ReadableDatabase};
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
     append::{Place, physical_offset},
     error::StoreError,
+    row::{Bounds, TopicRow},
     step::{Step, Txn},
-    tables::{Bounds, Tables, TopicRow},
+    tables::Tables,
     view::View,
 };
 use crate::{model::record::LogEntry, seams::Host};
@@ -44,6 +51,9 @@ pub struct StoreConfig {
     pub batch_limit: usize,
     /// Memory for cached pages, bytes.
     pub cache_bytes: usize,
+    /// How many changed rows gather in memory before they are settled. More is fewer pages written and a longer replay
+    /// when the store is opened.
+    pub recent_rows: usize,
     /// How long a step for which nobody waits may lie before it is committed on its own.
     pub patience: Duration,
 }
@@ -56,6 +66,7 @@ impl Default for StoreConfig {
             waiting_limit: 4096,
             batch_limit: 256,
             cache_bytes: 64 << 20,
+            recent_rows: 4096,
             patience: Duration::from_secs(5),
         }
     }
@@ -68,7 +79,7 @@ pub type CommitListener = Arc<dyn Fn(&[LogEntry]) + Send + Sync>;
 #[derive(Clone)]
 pub struct Store {
     steps: mpsc::Sender<Box<dyn writer::WaitingStep>>,
-    database: Arc<Mutex<Option<Arc<Database>>>>,
+    committed: Arc<Mutex<Option<Arc<view::Committed>>>>,
     config: StoreConfig,
 }
 
@@ -78,22 +89,22 @@ impl Store {
     /// # Errors
     /// The file cannot be opened, is damaged beyond recovery, or is of another version.
     pub async fn open(host: &Host, config: StoreConfig, listener: CommitListener) -> Result<Self, StoreError> {
-        let opened: Arc<Mutex<Option<Result<writer::Opened, StoreError>>>> = Arc::default();
+        let opened: Arc<Mutex<Option<Result<database::Opened, StoreError>>>> = Arc::default();
         let slot = opened.clone();
         let disk = host.disk.clone();
         let for_open = config.clone();
         host.blocking
             .run(Box::new(move || {
-                let result = writer::open_database(&*disk, &for_open);
+                let result = database::open(&*disk, &for_open);
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             }))
             .await;
         let opened = opened.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(StoreError::Closed)??;
         let (steps, waiting) = mpsc::channel(config.waiting_limit);
-        let database = Arc::new(Mutex::new(Some(opened.database.clone())));
-        let writer = writer::Writer::new(host.clone(), config.clone(), opened, database.clone(), listener);
+        let committed = Arc::new(Mutex::new(Some(opened.committed.clone())));
+        let writer = writer::Writer::new(host.clone(), config.clone(), opened, committed.clone(), listener);
         tokio::spawn(writer.run(waiting));
-        Ok(Self { steps, database, config })
+        Ok(Self { steps, committed, config })
     }
 
     /// Runs a step and returns its reply once everything it recorded is on `degree` disks.
@@ -132,8 +143,8 @@ impl Store {
     /// # Errors
     /// The store is closed or cannot be read.
     pub fn view(&self) -> Result<View, StoreError> {
-        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(View::new(database.ok_or(StoreError::Closed)?.begin_read()?))
+        let committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(View::new(committed.ok_or(StoreError::Closed)?))
     }
 
     /// Stops taking steps, commits those that wait, and closes the file.

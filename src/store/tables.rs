@@ -1,108 +1,45 @@
-//! The tables, and reading them.
+//! Reading the tables.
 //!
-//! Every table but `log` and `meta` is derived from the log. [`Tables`] gives the same reading functions to a read-only
-//! view and to a step under way, so that a rule reads the same whoever asks.
+//! Every table is derived from the log. [`Tables`] gives the same reading functions to a read-only view and to a step
+//! under way, so that a rule reads the same whoever asks.
 
-use redb::{ReadableTable, TableDefinition};
-use serde::de::DeserializeOwned;
+use std::ops::Bound;
 
-use super::StoreError;
+use super::{
+    Bounds, StoreError, TopicRow,
+    key::{Key, Parts},
+    row::{Row, Table},
+    rows::Rows,
+};
 use crate::model::{
-    chain::{Chain, ChainId, LogPosition},
+    chain::{Chain, ChainId},
     group::SubscriptionGroupConfig,
     record::{LogEntry, Record, SetAside},
-    topic::TopicConfig,
 };
 
-/// Log index → encoded [`LogEntry`].
-pub(super) const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
-/// Name → number: schema version and term.
-pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// Topic → [`TopicRow`].
-pub(super) const TOPICS: TableDefinition<&str, &[u8]> = TableDefinition::new("topics");
-/// Consumer group → [`SubscriptionGroupConfig`].
-pub(super) const GROUPS: TableDefinition<&str, &[u8]> = TableDefinition::new("groups");
-/// (topic, queue, offset) → (log index, record in that entry).
-pub(super) const QUEUES: TableDefinition<(&str, i32, i64), (u64, u32)> = TableDefinition::new("queues");
-/// (topic, queue) → (minimum offset, maximum offset + 1).
-pub(super) const BOUNDS: TableDefinition<(&str, i32), (i64, i64)> = TableDefinition::new("bounds");
-/// (group, topic, queue) → next offset.
-pub(super) const OFFSETS: TableDefinition<(&str, &str, i32), i64> = TableDefinition::new("offsets");
-/// Chain id → [`Chain`].
-pub(super) const CHAINS: TableDefinition<&str, &[u8]> = TableDefinition::new("chains");
-/// (due, chain id): the chains with a next step.
-pub(super) const DUE: TableDefinition<(i64, &str), ()> = TableDefinition::new("due");
-/// Chain id: the parked chains.
-pub(super) const PARKED: TableDefinition<&str, ()> = TableDefinition::new("parked");
-/// (due, log index, record): the delayed messages.
-pub(super) const TIMERS: TableDefinition<(i64, u64, u32), ()> = TableDefinition::new("timers");
-/// Chain id → until when the early ack waits.
-pub(super) const EARLY_ACKS: TableDefinition<&str, i64> = TableDefinition::new("early-acks");
-/// (until, chain id): the early acks in the order in which they are given up.
-pub(super) const EARLY_ACKS_UNTIL: TableDefinition<(i64, &str), ()> = TableDefinition::new("early-acks-until");
-/// Log index and record → [`SetAside`].
-pub(super) const SET_ASIDE: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("set-aside");
-
-/// A topic as it stands in its table.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct TopicRow {
-    /// Its configuration.
-    pub config: TopicConfig,
-    /// When it was created.
-    pub epoch: LogPosition,
+/// What the reading functions are built on; implemented inside the store alone.
+pub(super) trait Source {
+    /// The derived rows.
+    fn rows(&self) -> Rows<'_>;
+    /// An entry of the log.
+    fn entry(&self, index: u64) -> Result<Option<LogEntry>, StoreError>;
+    /// Index of the log's last entry.
+    fn last(&self) -> u64;
 }
-
-/// The span of a queue: `minimum <= offset < next`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// Lowest offset there is.
-    pub minimum: i64,
-    /// Offset the next message will get.
-    pub next: i64,
-}
-
-pub(super) fn unpack<T: DeserializeOwned>(table: &'static str, key: &str, bytes: &[u8]) -> Result<T, StoreError> {
-    rmp_serde::from_slice(bytes).map_err(|cause| StoreError::Row { table, key: key.into(), cause })
-}
-
-type Bytes<'a> = &'a [u8];
 
 /// Reading the tables, in a view or in a step.
-pub trait Tables {
-    #[doc(hidden)]
-    fn log(&self) -> Result<&impl ReadableTable<u64, Bytes<'static>>, StoreError>;
-    #[doc(hidden)]
-    fn topics(&self) -> Result<&impl ReadableTable<&'static str, Bytes<'static>>, StoreError>;
-    #[doc(hidden)]
-    fn groups(&self) -> Result<&impl ReadableTable<&'static str, Bytes<'static>>, StoreError>;
-    #[doc(hidden)]
-    fn queues(&self) -> Result<&impl ReadableTable<(&'static str, i32, i64), (u64, u32)>, StoreError>;
-    #[doc(hidden)]
-    fn bounds_table(&self) -> Result<&impl ReadableTable<(&'static str, i32), (i64, i64)>, StoreError>;
-    #[doc(hidden)]
-    fn offsets(&self) -> Result<&impl ReadableTable<(&'static str, &'static str, i32), i64>, StoreError>;
-    #[doc(hidden)]
-    fn chains(&self) -> Result<&impl ReadableTable<&'static str, Bytes<'static>>, StoreError>;
-    #[doc(hidden)]
-    fn due(&self) -> Result<&impl ReadableTable<(i64, &'static str), ()>, StoreError>;
-    #[doc(hidden)]
-    fn parked_table(&self) -> Result<&impl ReadableTable<&'static str, ()>, StoreError>;
-    #[doc(hidden)]
-    fn timers(&self) -> Result<&impl ReadableTable<(i64, u64, u32), ()>, StoreError>;
-    #[doc(hidden)]
-    fn early_acks(&self) -> Result<&impl ReadableTable<&'static str, i64>, StoreError>;
-    #[doc(hidden)]
-    fn early_acks_until(&self) -> Result<&impl ReadableTable<(i64, &'static str), ()>, StoreError>;
-    #[doc(hidden)]
-    fn set_aside_table(&self) -> Result<&impl ReadableTable<(u64, u32), Bytes<'static>>, StoreError>;
-
+///
+/// A row's variant follows from its table, so that the reading functions name the one they expect and have no other
+/// case to tell.
+#[allow(private_bounds, reason = "only the store's own types are sources")]
+pub trait Tables: Source {
     /// The topic, if it exists.
     ///
     /// # Errors
     /// The store cannot be read, here and in all the following.
     fn topic(&self, name: &str) -> Result<Option<TopicRow>, StoreError> {
-        let row = self.topics()?.get(name)?;
-        row.map(|row| unpack("topics", name, row.value())).transpose()
+        let row = self.rows().get(Table::Topics, &Key::of(Table::Topics).text(name))?;
+        Ok(if let Some(Row::Topic(row)) = row { Some(TopicRow::clone(&row)) } else { None })
     }
 
     /// All topics, by name.
@@ -111,9 +48,10 @@ pub trait Tables {
     /// The store cannot be read.
     fn all_topics(&self) -> Result<Vec<TopicRow>, StoreError> {
         let mut topics = Vec::new();
-        for row in self.topics()?.iter()? {
-            let (name, value) = row?;
-            topics.push(unpack("topics", name.value(), value.value())?);
+        for row in self.rows().scan(Table::Topics, Bound::Unbounded, &Key::of(Table::Topics))? {
+            if let (_, Row::Topic(row)) = row? {
+                topics.push(TopicRow::clone(&row));
+            }
         }
         Ok(topics)
     }
@@ -123,8 +61,8 @@ pub trait Tables {
     /// # Errors
     /// The store cannot be read.
     fn group(&self, name: &str) -> Result<Option<SubscriptionGroupConfig>, StoreError> {
-        let row = self.groups()?.get(name)?;
-        row.map(|row| unpack("groups", name, row.value())).transpose()
+        let row = self.rows().get(Table::Groups, &Key::of(Table::Groups).text(name))?;
+        Ok(if let Some(Row::Group(config)) = row { Some(SubscriptionGroupConfig::clone(&config)) } else { None })
     }
 
     /// The span of a queue; empty at 0 when nothing was ever stored there.
@@ -132,9 +70,9 @@ pub trait Tables {
     /// # Errors
     /// The store cannot be read.
     fn bounds(&self, topic: &str, queue: i32) -> Result<Bounds, StoreError> {
-        let row = self.bounds_table()?.get((topic, queue))?;
-        let (minimum, next) = row.map_or((0, 0), |row| row.value());
-        Ok(Bounds { minimum, next })
+        let key = Key::of(Table::Bounds).text(topic).number(queue.into());
+        let row = self.rows().get(Table::Bounds, &key)?;
+        Ok(if let Some(Row::Bounds(bounds)) = row { bounds } else { Bounds { minimum: 0, next: 0 } })
     }
 
     /// The stored form of the message at an offset.
@@ -142,11 +80,10 @@ pub trait Tables {
     /// # Errors
     /// The store cannot be read, or the log entry is damaged.
     fn message(&self, topic: &str, queue: i32, offset: i64) -> Result<Option<bytes::Bytes>, StoreError> {
-        let Some(place) = self.queues()?.get((topic, queue, offset))? else { return Ok(None) };
-        let (index, record) = place.value();
-        match self.record_at(index, record)? {
-            Some(Record::Message { stored, .. }) => Ok(Some(stored)),
-            _ => Err(StoreError::Dangling { table: "queues", key: format!("{topic}/{queue}/{offset}"), index }),
+        let key = Key::of(Table::Queues).text(topic).number(queue.into()).number(offset);
+        match self.rows().get(Table::Queues, &key)? {
+            Some(Row::Place(index, record)) => stored(self, (topic, queue, offset), index, record).map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -162,18 +99,13 @@ pub trait Tables {
         limit: usize,
     ) -> Result<Vec<(i64, bytes::Bytes)>, StoreError> {
         let mut found = Vec::new();
-        for row in self.queues()?.range((topic, queue, from)..=(topic, queue, i64::MAX))?.take(limit) {
-            let (key, place) = row?;
-            let (offset, (index, record)) = (key.value().2, place.value());
-            match self.record_at(index, record)? {
-                Some(Record::Message { stored, .. }) => found.push((offset, stored)),
-                _ => {
-                    return Err(StoreError::Dangling {
-                        table: "queues",
-                        key: format!("{topic}/{queue}/{offset}"),
-                        index,
-                    });
-                }
+        let prefix = Key::of(Table::Queues).text(topic).number(queue.into());
+        let first = Bound::Included(prefix.clone().number(from));
+        for row in self.rows().scan(Table::Queues, first, &prefix)?.take(limit) {
+            if let (key, Row::Place(index, record)) = row? {
+                let mut parts = Parts::of(&key);
+                let (_, _, offset) = (parts.text(), parts.number(), parts.number());
+                found.push((offset, stored(self, (topic, queue, offset), index, record)?));
             }
         }
         Ok(found)
@@ -184,7 +116,7 @@ pub trait Tables {
     /// # Errors
     /// The store cannot be read.
     fn last_index(&self) -> Result<u64, StoreError> {
-        Ok(self.log()?.last()?.map_or(0, |(index, _)| index.value()))
+        Ok(self.last())
     }
 
     /// One record of the log.
@@ -192,8 +124,7 @@ pub trait Tables {
     /// # Errors
     /// The store cannot be read, or the entry is damaged.
     fn record_at(&self, index: u64, record: u32) -> Result<Option<Record>, StoreError> {
-        let Some(bytes) = self.log()?.get(index)? else { return Ok(None) };
-        let mut entry = LogEntry::decode(bytes.value())?;
+        let Some(mut entry) = self.entry(index)? else { return Ok(None) };
         let at = record as usize;
         Ok((at < entry.records.len()).then(|| entry.records.swap_remove(at)))
     }
@@ -203,7 +134,8 @@ pub trait Tables {
     /// # Errors
     /// The store cannot be read.
     fn offset(&self, group: &str, topic: &str, queue: i32) -> Result<Option<i64>, StoreError> {
-        Ok(self.offsets()?.get((group, topic, queue))?.map(|row| row.value()))
+        let key = Key::of(Table::Offsets).text(group).text(topic).number(queue.into());
+        Ok(number(self.rows().get(Table::Offsets, &key)?))
     }
 
     /// The chain, if it is known here.
@@ -219,8 +151,8 @@ pub trait Tables {
     /// # Errors
     /// The store cannot be read.
     fn chain_by_key(&self, key: &str) -> Result<Option<Chain>, StoreError> {
-        let row = self.chains()?.get(key)?;
-        row.map(|row| unpack("chains", key, row.value())).transpose()
+        let row = self.rows().get(Table::Chains, &Key::of(Table::Chains).text(key))?;
+        Ok(if let Some(Row::Chain(chain)) = row { Some(Chain::clone(&chain)) } else { None })
     }
 
     /// Keys of the chains with a next step, earliest first, from the beginning.
@@ -228,16 +160,7 @@ pub trait Tables {
     /// # Errors
     /// The store cannot be read.
     fn due_keys(&self, limit: usize) -> Result<Vec<(i64, String)>, StoreError> {
-        let mut keys = Vec::new();
-        for row in self.due()?.iter()?.take(limit) {
-            let (at, key) = {
-                let row = row?.0;
-                let (at, key) = row.value();
-                (at, key.to_owned())
-            };
-            keys.push((at, key));
-        }
-        Ok(keys)
+        times_and_ids(self.rows(), Table::Due, limit)
     }
 
     /// Parked chains after `after` in key order, at most `limit`.
@@ -246,9 +169,10 @@ pub trait Tables {
     /// The store cannot be read.
     fn parked(&self, after: &str, limit: usize) -> Result<Vec<Chain>, StoreError> {
         let mut chains = Vec::new();
-        let from = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
-        for row in self.parked_table()?.range::<&str>(from)?.take(limit) {
-            let key = row?.0.value().to_owned();
+        let table = Key::of(Table::Parked);
+        let from = Bound::Excluded(table.clone().text(after));
+        for row in self.rows().scan(Table::Parked, from, &table)?.take(limit) {
+            let key = Parts::of(&row?.0).text();
             chains.push(self.chain_by_key(&key)?.ok_or(StoreError::Dangling { table: "parked", key, index: 0 })?);
         }
         Ok(chains)
@@ -259,7 +183,15 @@ pub trait Tables {
     /// # Errors
     /// The store cannot be read.
     fn first_timers(&self, limit: usize) -> Result<Vec<(i64, u64, u32)>, StoreError> {
-        self.timers()?.iter()?.take(limit).map(|row| Ok(row?.0.value())).collect()
+        let rows = self.rows().scan(Table::Timers, Bound::Unbounded, &Key::of(Table::Timers))?;
+        rows.take(limit)
+            .map(|row| {
+                let (key, _) = row?;
+                let mut parts = Parts::of(&key);
+                let (due_ms, index, record) = (parts.number(), parts.index(), parts.index());
+                Ok((due_ms, index, u32::try_from(record).unwrap_or(u32::MAX)))
+            })
+            .collect()
     }
 
     /// Until when an early ack for this chain waits, if there is one.
@@ -267,7 +199,8 @@ pub trait Tables {
     /// # Errors
     /// The store cannot be read.
     fn early_ack(&self, id: &ChainId) -> Result<Option<i64>, StoreError> {
-        Ok(self.early_acks()?.get(id.to_string().as_str())?.map(|row| row.value()))
+        let key = Key::of(Table::EarlyAcks).text(&id.to_string());
+        Ok(number(self.rows().get(Table::EarlyAcks, &key)?))
     }
 
     /// The early acks that are given up first: until when, chain id.
@@ -275,13 +208,7 @@ pub trait Tables {
     /// # Errors
     /// The store cannot be read.
     fn first_early_acks(&self, limit: usize) -> Result<Vec<(i64, String)>, StoreError> {
-        let mut acks = Vec::new();
-        for row in self.early_acks_until()?.iter()?.take(limit) {
-            let key = row?.0;
-            let (until, id) = key.value();
-            acks.push((until, id.to_owned()));
-        }
-        Ok(acks)
+        times_and_ids(self.rows(), Table::EarlyAcksUntil, limit)
     }
 
     /// What was set aside, oldest first, at most `limit`.
@@ -290,10 +217,39 @@ pub trait Tables {
     /// The store cannot be read.
     fn set_aside(&self, limit: usize) -> Result<Vec<SetAside>, StoreError> {
         let mut list = Vec::new();
-        for row in self.set_aside_table()?.iter()?.take(limit) {
-            let (key, value) = row?;
-            list.push(unpack("set-aside", &format!("{:?}", key.value()), value.value())?);
+        for row in self.rows().scan(Table::SetAside, Bound::Unbounded, &Key::of(Table::SetAside))?.take(limit) {
+            if let (_, Row::SetAside(item)) = row? {
+                list.push(SetAside::clone(&item));
+            }
         }
         Ok(list)
+    }
+}
+
+fn number(row: Option<Row>) -> Option<i64> {
+    if let Some(Row::Number(number)) = row { Some(number) } else { None }
+}
+
+/// Keys that are made of a time and a chain id.
+fn times_and_ids(rows: Rows<'_>, table: Table, limit: usize) -> Result<Vec<(i64, String)>, StoreError> {
+    let rows = rows.scan(table, Bound::Unbounded, &Key::of(table))?;
+    rows.take(limit)
+        .map(|row| {
+            let (key, _) = row?;
+            let mut parts = Parts::of(&key);
+            Ok((parts.number(), parts.text()))
+        })
+        .collect()
+}
+
+fn stored(
+    tables: &(impl Tables + ?Sized),
+    (topic, queue, offset): (&str, i32, i64),
+    index: u64,
+    record: u32,
+) -> Result<bytes::Bytes, StoreError> {
+    match tables.record_at(index, record)? {
+        Some(Record::Message { stored, .. }) => Ok(stored),
+        _ => Err(StoreError::Dangling { table: "queues", key: format!("{topic}/{queue}/{offset}"), index }),
     }
 }

@@ -1,54 +1,74 @@
 //! A read-only view: the tables as of the last commit.
 
-use std::cell::OnceCell;
+use std::sync::Arc;
 
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use redb::{Database, ReadOnlyTable, ReadableDatabase};
 
 use super::{
     StoreError,
-    tables::{self, Tables},
+    database::{LOG, ROWS},
+    rows::{Recent, Rows, Settled},
+    tables::{Source, Tables},
 };
+use crate::model::record::LogEntry;
 
-macro_rules! view {
-    ($($field:ident: $method:ident = $definition:ident, $key:ty => $value:ty),* $(,)?) => {
-        /// The tables as of the last commit.
-        pub struct View {
-            transaction: ReadTransaction,
-            $($field: OnceCell<ReadOnlyTable<$key, $value>>),*
-        }
-
-        impl View {
-            pub(super) fn new(transaction: ReadTransaction) -> Self {
-                Self { transaction, $($field: OnceCell::new()),* }
-            }
-        }
-
-        impl Tables for View {
-            $(
-                fn $method(&self) -> Result<&impl ReadableTable<$key, $value>, StoreError> {
-                    if let Some(table) = self.$field.get() {
-                        return Ok(table);
-                    }
-                    let table = self.transaction.open_table(tables::$definition)?;
-                    Ok(self.$field.get_or_init(|| table))
-                }
-            )*
-        }
-    };
+/// What one commit has left: the log, and the rows that follow from it.
+pub(super) struct Committed {
+    log: ReadOnlyTable<u64, &'static [u8]>,
+    settled: Settled,
+    recent: Recent,
+    last_index: u64,
 }
 
-view! {
-    log: log = LOG, u64 => &'static [u8],
-    topics: topics = TOPICS, &'static str => &'static [u8],
-    groups: groups = GROUPS, &'static str => &'static [u8],
-    queues: queues = QUEUES, (&'static str, i32, i64) => (u64, u32),
-    bounds: bounds_table = BOUNDS, (&'static str, i32) => (i64, i64),
-    offsets: offsets = OFFSETS, (&'static str, &'static str, i32) => i64,
-    chains: chains = CHAINS, &'static str => &'static [u8],
-    due: due = DUE, (i64, &'static str) => (),
-    parked: parked_table = PARKED, &'static str => (),
-    timers: timers = TIMERS, (i64, u64, u32) => (),
-    early_acks: early_acks = EARLY_ACKS, &'static str => i64,
-    early_acks_until: early_acks_until = EARLY_ACKS_UNTIL, (i64, &'static str) => (),
-    set_aside: set_aside_table = SET_ASIDE, (u64, u32) => &'static [u8],
+impl Committed {
+    /// The state after the database's last commit, whose log ends at `last_index` and implies `recent`.
+    pub(super) fn read(database: &Database, recent: Recent, last_index: u64) -> Result<Self, StoreError> {
+        let transaction = database.begin_read()?;
+        let (log, settled) = (transaction.open_table(LOG)?, transaction.open_table(ROWS)?);
+        Ok(Self { log, settled, recent, last_index })
+    }
+
+    pub(super) const fn settled(&self) -> &Settled {
+        &self.settled
+    }
+
+    pub(super) const fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    pub(super) const fn last_index(&self) -> u64 {
+        self.last_index
+    }
+
+    pub(super) fn entry(&self, index: u64) -> Result<Option<LogEntry>, StoreError> {
+        let Some(bytes) = self.log.get(index)? else { return Ok(None) };
+        Ok(Some(LogEntry::decode(bytes.value())?))
+    }
 }
+
+/// The tables as of the last commit.
+pub struct View {
+    committed: Arc<Committed>,
+}
+
+impl View {
+    pub(super) const fn new(committed: Arc<Committed>) -> Self {
+        Self { committed }
+    }
+}
+
+impl Source for View {
+    fn rows(&self) -> Rows<'_> {
+        Rows { recent: self.committed.recent(), settled: self.committed.settled() }
+    }
+
+    fn entry(&self, index: u64) -> Result<Option<LogEntry>, StoreError> {
+        self.committed.entry(index)
+    }
+
+    fn last(&self) -> u64 {
+        self.committed.last_index()
+    }
+}
+
+impl Tables for View {}

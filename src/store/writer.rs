@@ -5,102 +5,22 @@ use std::{
     time::Duration,
 };
 
-use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    CommitListener, FILE, Step, StoreConfig, StoreError, Txn,
-    boxed_backend::BoxedBackend,
-    step::WriteTables,
-    tables::Tables as _,
-    tables::{BOUNDS, CHAINS, DUE, GROUPS, OFFSETS, QUEUES, TIMERS, TOPICS},
-    tables::{EARLY_ACKS, EARLY_ACKS_UNTIL, LOG, META, PARKED, SET_ASIDE},
+    CommitListener, Step, StoreConfig, StoreError, Txn,
+    database::{self, Opened},
+    draft::Draft,
+    error::Chained,
+    view::Committed,
 };
 use crate::{
     model::{chain::LogPosition, record::LogEntry},
-    sabotage,
-    seams::{Disk, Host},
+    seams::Host,
 };
-
-/// Version of the tables and of the log's encoding.
-const SCHEMA: u64 = 1;
 
 /// How often reopening is tried while the disk refuses it.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
-
-/// A database that was opened and found usable.
-pub(super) struct Opened {
-    pub(super) database: Arc<Database>,
-    last_index: u64,
-}
-
-/// Opens the database, creates missing tables, and checks the schema.
-pub(super) fn open_database(disk: &dyn Disk, config: &StoreConfig) -> Result<Opened, StoreError> {
-    let open = |cause| StoreError::Open { name: FILE.into(), cause };
-    let file = disk.open(FILE).map_err(open)?;
-    forget_unborn(&*file).map_err(open)?;
-    let mut builder = Database::builder();
-    builder.set_cache_size(config.cache_bytes);
-    let database = builder.create_with_backend(BoxedBackend(file))?;
-    let last_index = match prepare(&database, config.term)? {
-        Some(last) => last,
-        None => read_last_index(&database)?,
-    };
-    Ok(Opened { database: Arc::new(database), last_index })
-}
-
-/// Empties a file whose creation was cut off: redb writes its magic number last, so one that begins with zeroes never
-/// held anything that was confirmed. Anything else that redb does not know is damage, and stays as it is.
-fn forget_unborn(file: &dyn redb::StorageBackend) -> std::io::Result<()> {
-    let mut magic = [0; 9];
-    let length = file.len()?;
-    if length >= magic.len() as u64 {
-        file.read(0, &mut magic)?;
-    }
-    if length > 0 && magic == [0; 9] {
-        tracing::warn!(length, "the store's creation was cut off; it begins anew");
-        file.set_len(0)?;
-    }
-    Ok(())
-}
-
-/// Creates the tables of a fresh store; gives its last index (0), or `None` for a store that has been used before.
-fn prepare(database: &Database, term: u64) -> Result<Option<u64>, StoreError> {
-    if let Ok(meta) = database.begin_read()?.open_table(META) {
-        let found = meta.get("schema")?.map_or(0, |row| row.value());
-        return if found == SCHEMA { Ok(None) } else { Err(StoreError::Schema { found, expected: SCHEMA }) };
-    }
-    let transaction = database.begin_write()?;
-    {
-        let mut meta = transaction.open_table(META)?;
-        meta.insert("schema", SCHEMA)?;
-        meta.insert("term", term)?;
-        create_tables(&transaction)?;
-    }
-    transaction.commit()?;
-    Ok(Some(0))
-}
-
-fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
-    transaction.open_table(LOG)?;
-    transaction.open_table(TOPICS)?;
-    transaction.open_table(GROUPS)?;
-    transaction.open_table(QUEUES)?;
-    transaction.open_table(BOUNDS)?;
-    transaction.open_table(OFFSETS)?;
-    transaction.open_table(CHAINS)?;
-    transaction.open_table(DUE)?;
-    transaction.open_table(PARKED)?;
-    transaction.open_table(TIMERS)?;
-    transaction.open_table(EARLY_ACKS)?;
-    transaction.open_table(EARLY_ACKS_UNTIL)?;
-    transaction.open_table(SET_ASIDE)?;
-    Ok(())
-}
-
-fn read_last_index(database: &Database) -> Result<u64, StoreError> {
-    super::View::new(database.begin_read()?).last_index()
-}
 
 /// A step in the queue, whatever its type.
 pub(super) trait WaitingStep: Send {
@@ -177,14 +97,16 @@ type Batch = Vec<Box<dyn WaitingStep>>;
 /// The outcome of one batch, handed back from the blocking side.
 struct Ran {
     batch: Batch,
-    result: Result<Vec<LogEntry>, StoreError>,
+    /// The entries, and the state they lead to unless there are none.
+    result: Result<(Vec<LogEntry>, Option<Committed>), StoreError>,
 }
 
 pub(super) struct Writer {
     host: Host,
     config: StoreConfig,
     opened: Option<Opened>,
-    shared: Arc<Mutex<Option<Arc<Database>>>>,
+    /// What views show.
+    shared: Arc<Mutex<Option<Arc<Committed>>>>,
     listener: CommitListener,
 }
 
@@ -193,7 +115,7 @@ impl Writer {
         host: Host,
         config: StoreConfig,
         opened: Opened,
-        shared: Arc<Mutex<Option<Arc<Database>>>>,
+    shared: Arc<Mutex<Option<Arc<Committed>>>>,
         listener: CommitListener,
     ) -> Self {
         Self { host, config, opened: Some(opened), shared, listener }
@@ -247,24 +169,25 @@ impl Writer {
             let reason = "the store could not be reopened".to_owned();
             return fail(batch, || StoreError::NotCommitted { reason: reason.clone() });
         };
-        let database = opened.database.clone();
-        let next = LogPosition { term: self.config.term, index: opened.last_index + 1 };
+        let (database, base, config) = (opened.database.clone(), opened.committed.clone(), self.config.clone());
         let now_ms = self.host.clock.now_ms();
         let ran: Arc<Mutex<Option<Ran>>> = Arc::default();
         let slot = ran.clone();
         self.host
             .blocking
             .run(Box::new(move || {
-                let outcome = run_batch(&database, next, now_ms, batch);
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+                let mut batch = batch;
+                let result = run_steps(&database, &base, &config, now_ms, &mut batch);
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ran { batch, result });
             }))
             .await;
         let outcome = ran.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Ran { batch, result }) = outcome else { return };
         match result {
-            Ok(entries) => {
-                if let (Some(last), Some(opened)) = (entries.last(), self.opened.as_mut()) {
-                    opened.last_index = last.position.index;
+            Ok((entries, committed)) => {
+                if let (Some(committed), Some(opened)) = (committed, self.opened.as_mut()) {
+                    opened.committed = Arc::new(committed);
+                    self.publish();
                 }
                 (self.listener)(&entries);
                 batch.into_iter().for_each(|step| step.finish(Ok(())));
@@ -283,10 +206,16 @@ impl Writer {
         }
     }
 
+    /// Has views show the last commit.
+    fn publish(&self) {
+        let committed = self.opened.as_ref().map(|opened| opened.committed.clone());
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = committed;
+    }
+
     /// Drops the database: a failed sync poisons the handle, and only reopening tells what is on disk.
     fn forget(&mut self) {
         self.opened = None;
-        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.publish();
     }
 
     async fn reopen(&mut self) {
@@ -295,14 +224,14 @@ impl Writer {
         self.host
             .blocking
             .run(Box::new(move || {
-                *fill.lock().unwrap_or_else(PoisonError::into_inner) = Some(open_database(&*disk, &config));
+                *fill.lock().unwrap_or_else(PoisonError::into_inner) = Some(database::open(&*disk, &config));
             }))
             .await;
         let opened = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         match opened {
             Some(Ok(opened)) => {
-                *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened.database.clone());
                 self.opened = Some(opened);
+                self.publish();
             }
             Some(Err(error)) => tracing::error!(error = %Chained(&error), "the store cannot be reopened"),
             None => {}
@@ -321,57 +250,26 @@ fn fail(batch: Batch, error: impl Fn() -> StoreError) {
 }
 
 /// Runs every step of a batch and commits them together.
-fn run_batch(database: &Database, first: LogPosition, now_ms: i64, mut batch: Batch) -> Ran {
-    let result = run_steps(database, first, now_ms, &mut batch);
-    Ran { batch, result }
-}
-
 fn run_steps(
-    database: &Database,
-    first: LogPosition,
+    database: &redb::Database,
+    base: &Committed,
+    config: &StoreConfig,
     now_ms: i64,
     batch: &mut Batch,
-) -> Result<Vec<LogEntry>, StoreError> {
-    let mut transaction = database.begin_write()?;
-    if sabotage!("success-before-commit") {
-        transaction.set_durability(Durability::None).map_err(|error| not_committed(&error))?;
-    }
-    let mut entries = Vec::new();
-    let mut position = first;
-    {
-        let mut tables = WriteTables::new(&transaction);
-        for step in batch.iter_mut() {
-            let mut txn = Txn { tables: &mut tables, position, now_ms, records: Vec::new() };
-            step.decide(&mut txn)?;
-            if let Some(entry) = txn.finish()? {
-                position.index += 1;
-                entries.push(entry);
-            }
+) -> Result<(Vec<LogEntry>, Option<Committed>), StoreError> {
+    let mut draft = Draft::over(base);
+    let mut position = LogPosition { term: config.term, index: base.last_index() + 1 };
+    for step in batch.iter_mut() {
+        let mut txn = Txn::new(&mut draft, position, now_ms);
+        step.decide(&mut txn)?;
+        if txn.finish() {
+            position.index += 1;
         }
     }
+    let (recent, entries) = draft.finish();
     if entries.is_empty() {
-        transaction.abort()?;
-    } else {
-        transaction.commit().map_err(|error| StoreError::OutcomeUnknown { reason: Chained(&error).to_string() })?;
+        return Ok((entries, None));
     }
-    Ok(entries)
-}
-
-fn not_committed(error: &dyn std::error::Error) -> StoreError {
-    StoreError::NotCommitted { reason: Chained(error).to_string() }
-}
-
-/// An error with all its causes on one line.
-struct Chained<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chained<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
+    let committed = database::commit(database, recent, &entries, config)?;
+    Ok((entries, Some(committed)))
 }

@@ -1,0 +1,137 @@
+//! The store's database: opening it, replaying what the log implies, and committing.
+
+use std::sync::Arc;
+
+use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
+
+use super::{
+    FILE, StoreConfig, StoreError,
+    boxed_backend::BoxedBackend,
+    draft::Draft,
+    error::Chained,
+    rows::Recent,
+    view::Committed,
+};
+use crate::{model::record::LogEntry, sabotage, seams::Disk};
+
+/// Log index → encoded [`LogEntry`].
+pub(super) const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
+/// The settled rows of all derived tables.
+pub(super) const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("rows");
+/// Name → number.
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+
+/// Version of the tables and of the log's encoding.
+const SCHEMA: u64 = 2;
+const SCHEMA_KEY: &str = "schema";
+const TERM_KEY: &str = "term";
+/// Up to which log index the rows are settled.
+const SETTLED_KEY: &str = "settled";
+
+/// A database that was opened and found usable.
+pub(super) struct Opened {
+    pub(super) database: Arc<Database>,
+    pub(super) committed: Arc<Committed>,
+}
+
+/// Opens the database, creates missing tables, checks the schema, and replays the log that is not settled.
+pub(super) fn open(disk: &dyn Disk, config: &StoreConfig) -> Result<Opened, StoreError> {
+    let open = |cause| StoreError::Open { name: FILE.into(), cause };
+    let file = disk.open(FILE).map_err(open)?;
+    forget_unborn(&*file).map_err(open)?;
+    let mut builder = Database::builder();
+    builder.set_cache_size(config.cache_bytes);
+    let database = builder.create_with_backend(BoxedBackend(file))?;
+    prepare(&database, config.term)?;
+    let committed = Arc::new(replay(&database)?);
+    Ok(Opened { database: Arc::new(database), committed })
+}
+
+/// Empties a file whose creation was cut off: redb writes its magic number last, so one that begins with zeroes never
+/// held anything that was confirmed. Anything else that redb does not know is damage, and stays as it is.
+fn forget_unborn(file: &dyn redb::StorageBackend) -> std::io::Result<()> {
+    let mut magic = [0; 9];
+    let length = file.len()?;
+    if length >= magic.len() as u64 {
+        file.read(0, &mut magic)?;
+    }
+    if length > 0 && magic == [0; 9] {
+        tracing::warn!(length, "the store's creation was cut off; it begins anew");
+        file.set_len(0)?;
+    }
+    Ok(())
+}
+
+/// Creates the tables of a fresh store; checks that one that has been used is of this version.
+fn prepare(database: &Database, term: u64) -> Result<(), StoreError> {
+    if let Ok(meta) = database.begin_read()?.open_table(META) {
+        let found = meta.get(SCHEMA_KEY)?.map_or(0, |row| row.value());
+        return if found == SCHEMA { Ok(()) } else { Err(StoreError::Schema { found, expected: SCHEMA }) };
+    }
+    let transaction = database.begin_write()?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(SCHEMA_KEY, SCHEMA)?;
+        meta.insert(TERM_KEY, term)?;
+        meta.insert(SETTLED_KEY, 0)?;
+        transaction.open_table(LOG)?;
+        transaction.open_table(ROWS)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The state that the log implies: its settled rows, and over them what the entries since say.
+fn replay(database: &Database) -> Result<Committed, StoreError> {
+    let transaction = database.begin_read()?;
+    let settled = transaction.open_table(META)?.get(SETTLED_KEY)?.map_or(0, |row| row.value());
+    let base = Committed::read(database, Recent::new(), settled)?;
+    let mut draft = Draft::over(&base);
+    let mut last = settled;
+    for row in transaction.open_table(LOG)?.range(settled + 1..)? {
+        let entry = LogEntry::decode(row?.1.value())?;
+        last = entry.position.index;
+        for (number, record) in (0..).zip(&entry.records) {
+            draft.apply((last, number), record)?;
+        }
+    }
+    let (recent, _) = draft.finish();
+    Committed::read(database, recent, last)
+}
+
+/// Writes entries to the log and makes them durable; settles the rows when enough have come together.
+pub(super) fn commit(
+    database: &Database,
+    recent: Recent,
+    entries: &[LogEntry],
+    config: &StoreConfig,
+) -> Result<Committed, StoreError> {
+    let last = entries.last().map_or(0, |entry| entry.position.index);
+    let mut transaction = database.begin_write()?;
+    if sabotage!("success-before-commit") {
+        transaction.set_durability(Durability::None).map_err(|error| StoreError::not_committed(&error))?;
+    }
+    {
+        let mut log = transaction.open_table(LOG)?;
+        for entry in entries {
+            log.insert(entry.position.index, entry.encode()?.as_slice())?;
+        }
+    }
+    let recent = if recent.len() < config.recent_rows { recent } else { settle(&transaction, &recent, last)? };
+    let unknown = |error: &dyn std::error::Error| StoreError::OutcomeUnknown { reason: Chained(error).to_string() };
+    transaction.commit().map_err(|error| unknown(&error))?;
+    Committed::read(database, recent, last).map_err(|error| unknown(&error))
+}
+
+/// Moves the recent rows into the database; nothing is recent any more.
+fn settle(transaction: &WriteTransaction, recent: &Recent, last: u64) -> Result<Recent, StoreError> {
+    let mut rows = transaction.open_table(ROWS)?;
+    for (key, row) in recent {
+        match row {
+            Some(row) => drop(rows.insert(&key[..], row.pack()?.as_slice())?),
+            None => drop(rows.remove(&key[..])?),
+        }
+    }
+    transaction.open_table(META)?.insert(SETTLED_KEY, last)?;
+    Ok(Recent::new())
+}

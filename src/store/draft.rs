@@ -1,0 +1,146 @@
+//! The state while a batch of steps runs: the last commit, and over it what these steps have stated.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    Bounds, StoreError, TopicRow,
+    key::Key,
+    row::{Row, Table},
+    rows::{Recent, Rows},
+    tables::{Source, Tables},
+    view::Committed,
+};
+use crate::model::{
+    chain::{Chain, ChainState},
+    record::{LogEntry, Record},
+};
+
+/// The state under the hands of a batch.
+pub(super) struct Draft<'t> {
+    base: &'t Committed,
+    recent: Recent,
+    /// Entries that are not in the log yet.
+    entries: Vec<LogEntry>,
+}
+
+impl<'t> Draft<'t> {
+    pub(super) fn over(base: &'t Committed) -> Self {
+        Self { base, recent: base.recent().clone(), entries: Vec::new() }
+    }
+
+    /// Adds an entry whose records were applied.
+    pub(super) fn push(&mut self, entry: LogEntry) {
+        self.entries.push(entry);
+    }
+
+    pub(super) fn finish(self) -> (Recent, Vec<LogEntry>) {
+        (self.recent, self.entries)
+    }
+
+    /// Lets the tables follow a record, `place` being its entry's index and its number in there. What becomes of the
+    /// tables depends on them and on the record alone: so it does when the log is replayed.
+    pub(super) fn apply(&mut self, place: (u64, u32), record: &Record) -> Result<(), StoreError> {
+        match record {
+            Record::Topic { config, epoch } => {
+                let row = Arc::new(TopicRow { config: config.clone(), epoch: *epoch });
+                self.put(Key::of(Table::Topics).text(&config.topic_name), Row::Topic(row));
+            }
+            Record::Group { config } => {
+                self.put(Key::of(Table::Groups).text(&config.group_name), Row::Group(Arc::new(config.clone())));
+            }
+            Record::Message { topic, queue, offset, .. } => {
+                let minimum = self.bounds(topic, *queue)?.minimum;
+                let queue = i64::from(*queue);
+                let row = Row::Place(place.0, place.1);
+                self.put(Key::of(Table::Queues).text(topic).number(queue).number(*offset), row);
+                let bounds = Row::Bounds(Bounds { minimum, next: offset + 1 });
+                self.put(Key::of(Table::Bounds).text(topic).number(queue), bounds);
+            }
+            Record::Timer { due_ms, .. } => self.put(timer(*due_ms, place), Row::Mark),
+            Record::TimerFired { due_ms, index, record } => self.remove(timer(*due_ms, (*index, *record))),
+            Record::Offset { group, topic, queue, offset } => {
+                let key = Key::of(Table::Offsets).text(group).text(topic).number((*queue).into());
+                self.put(key, Row::Number(*offset));
+            }
+            Record::Chain(chain) => self.apply_chain(chain)?,
+            Record::EarlyAck { id, until_ms } => {
+                let id = id.to_string();
+                self.put(Key::of(Table::EarlyAcks).text(&id), Row::Number(*until_ms));
+                self.put(Key::of(Table::EarlyAcksUntil).number(*until_ms).text(&id), Row::Mark);
+            }
+            Record::EarlyAckDropped { id } => {
+                if let Some(until_ms) = self.early_ack(id)? {
+                    let id = id.to_string();
+                    self.remove(Key::of(Table::EarlyAcks).text(&id));
+                    self.remove(Key::of(Table::EarlyAcksUntil).number(until_ms).text(&id));
+                }
+            }
+            Record::SetAside(item) => {
+                let key = Key::of(Table::SetAside).index(place.0).index(place.1.into());
+                self.put(key, Row::SetAside(Arc::new(item.clone())));
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_chain(&mut self, chain: &Chain) -> Result<(), StoreError> {
+        let id = chain.id.to_string();
+        let key = Key::of(Table::Chains).text(&id);
+        let before = match self.rows().get(Table::Chains, &key)? {
+            Some(Row::Chain(before)) => Some(before),
+            _ => None,
+        };
+        let (due_before, due) = (before.as_ref().and_then(|chain| chain.due_ms()), chain.due_ms());
+        if due_before != due {
+            let key = |at_ms| Key::of(Table::Due).number(at_ms).text(&id);
+            if let Some(at_ms) = due_before {
+                self.remove(key(at_ms));
+            }
+            if let Some(at_ms) = due {
+                self.put(key(at_ms), Row::Mark);
+            }
+        }
+        let is_parked = |chain: &Chain| matches!(chain.state, ChainState::Parked { .. });
+        match (before.as_ref().is_some_and(|chain| is_parked(chain)), is_parked(chain)) {
+            (false, true) => self.put(Key::of(Table::Parked).text(&id), Row::Mark),
+            (true, false) => self.remove(Key::of(Table::Parked).text(&id)),
+            _ => {}
+        }
+        self.put(key, Row::Chain(Arc::new(chain.clone())));
+        Ok(())
+    }
+
+    fn put(&mut self, key: Key, row: Row) {
+        self.recent.insert(Bytes::from(key.into_bytes()), Some(row));
+    }
+
+    /// The row may be settled, so that its absence has to be remembered.
+    fn remove(&mut self, key: Key) {
+        self.recent.insert(Bytes::from(key.into_bytes()), None);
+    }
+}
+
+fn timer(due_ms: i64, (index, record): (u64, u32)) -> Key {
+    Key::of(Table::Timers).number(due_ms).index(index).index(record.into())
+}
+
+impl Source for Draft<'_> {
+    fn rows(&self) -> Rows<'_> {
+        Rows { recent: &self.recent, settled: self.base.settled() }
+    }
+
+    fn entry(&self, index: u64) -> Result<Option<LogEntry>, StoreError> {
+        match self.entries.iter().find(|entry| entry.position.index == index) {
+            Some(entry) => Ok(Some(entry.clone())),
+            None => self.base.entry(index),
+        }
+    }
+
+    fn last(&self) -> u64 {
+        self.entries.last().map_or(self.base.last_index(), |entry| entry.position.index)
+    }
+}
+
+impl Tables for Draft<'_> {}

@@ -1,0 +1,139 @@
+//! Rows of the derived tables: what each table holds, and its form on disk.
+
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::StoreError;
+use crate::model::{
+    chain::{Chain, LogPosition},
+    group::SubscriptionGroupConfig,
+    record::SetAside,
+    topic::TopicConfig,
+};
+
+/// The derived tables; the number is the first byte of their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Table {
+    /// Topic → [`TopicRow`].
+    Topics = 1,
+    /// Consumer group → [`SubscriptionGroupConfig`].
+    Groups = 2,
+    /// Topic, queue → [`Bounds`].
+    Bounds = 3,
+    /// Topic, queue, offset → [`Place`](Row::Place) of the message.
+    Queues = 4,
+    /// Group, topic, queue → next offset.
+    Offsets = 5,
+    /// Chain id → [`Chain`].
+    Chains = 6,
+    /// Due, chain id: the chains with a next step.
+    Due = 7,
+    /// Chain id: the parked chains.
+    Parked = 8,
+    /// Due, log index, record: the delayed messages.
+    Timers = 9,
+    /// Chain id → until when the early ack waits.
+    EarlyAcks = 10,
+    /// Until, chain id: the early acks in the order in which they are given up.
+    EarlyAcksUntil = 11,
+    /// Log index, record → [`SetAside`].
+    SetAside = 12,
+}
+
+impl Table {
+    /// Its name in error messages.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Topics => "topics",
+            Self::Groups => "groups",
+            Self::Bounds => "bounds",
+            Self::Queues => "queues",
+            Self::Offsets => "offsets",
+            Self::Chains => "chains",
+            Self::Due => "due",
+            Self::Parked => "parked",
+            Self::Timers => "timers",
+            Self::EarlyAcks => "early-acks",
+            Self::EarlyAcksUntil => "early-acks-until",
+            Self::SetAside => "set-aside",
+        }
+    }
+}
+
+/// A topic as it stands in its table.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct TopicRow {
+    /// Its configuration.
+    pub config: TopicConfig,
+    /// When it was created.
+    pub epoch: LogPosition,
+}
+
+/// The span of a queue: `minimum <= offset < next`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Bounds {
+    /// Lowest offset there is.
+    pub minimum: i64,
+    /// Offset the next message will get.
+    pub next: i64,
+}
+
+/// A row's value. Which variant it is follows from the table.
+#[derive(Debug, Clone)]
+pub(super) enum Row {
+    Topic(Arc<TopicRow>),
+    Group(Arc<SubscriptionGroupConfig>),
+    Bounds(Bounds),
+    /// A record of the log: index, number in the entry.
+    Place(u64, u32),
+    Number(i64),
+    Chain(Arc<Chain>),
+    SetAside(Arc<SetAside>),
+    /// The key says it all.
+    Mark,
+}
+
+impl Row {
+    /// The row's bytes on disk.
+    pub(super) fn pack(&self) -> Result<Vec<u8>, StoreError> {
+        fn named<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+            Ok(rmp_serde::to_vec_named(value)?)
+        }
+        match self {
+            Self::Topic(row) => named(&**row),
+            Self::Group(config) => named(&**config),
+            Self::Bounds(bounds) => named(bounds),
+            Self::Place(index, record) => named(&(index, record)),
+            Self::Number(number) => named(number),
+            Self::Chain(chain) => named(&**chain),
+            Self::SetAside(item) => named(&**item),
+            Self::Mark => Ok(Vec::new()),
+        }
+    }
+
+    /// Reads what [`pack`](Self::pack) wrote.
+    pub(super) fn unpack(table: Table, key: &[u8], bytes: &[u8]) -> Result<Self, StoreError> {
+        fn read<T: DeserializeOwned>(table: Table, key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+            rmp_serde::from_slice(bytes).map_err(|cause| StoreError::Row {
+                table: table.name(),
+                key: String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned(),
+                cause,
+            })
+        }
+        Ok(match table {
+            Table::Topics => Self::Topic(Arc::new(read(table, key, bytes)?)),
+            Table::Groups => Self::Group(Arc::new(read(table, key, bytes)?)),
+            Table::Bounds => Self::Bounds(read(table, key, bytes)?),
+            Table::Queues => {
+                let (index, record) = read(table, key, bytes)?;
+                Self::Place(index, record)
+            }
+            Table::Offsets | Table::EarlyAcks => Self::Number(read(table, key, bytes)?),
+            Table::Chains => Self::Chain(Arc::new(read(table, key, bytes)?)),
+            Table::SetAside => Self::SetAside(Arc::new(read(table, key, bytes)?)),
+            Table::Due | Table::Parked | Table::Timers | Table::EarlyAcksUntil => Self::Mark,
+        })
+    }
+}
