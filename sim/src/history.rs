@@ -151,7 +151,7 @@ pub struct Popped {
 }
 
 /// One message as a consumer got it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Delivery {
     /// Which message, as stamped in its body; `None` when the body carries no stamp.
     pub ledger: Option<LedgerId>,
@@ -169,6 +169,26 @@ pub struct Delivery {
     pub body: bytes::Bytes,
     /// Its properties, sorted by name.
     pub properties: Vec<(String, String)>,
+}
+
+/// In the event log checksums stand for the body and the properties, which would be most of its text.
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ledger, handle, topic, queue, offset, reconsume, body, properties } = self;
+        let mut sum = crc32fast::Hasher::new();
+        for (name, value) in properties {
+            sum.update(name.as_bytes());
+            sum.update(&[0]);
+            sum.update(value.as_bytes());
+            sum.update(&[0]);
+        }
+        match ledger {
+            Some(ledger) => write!(f, "{ledger}")?,
+            None => f.write_str("unstamped")?,
+        }
+        let (body, sum) = ((body.len(), crc32fast::hash(body)), sum.finalize());
+        write!(f, " at {topic}/{queue}/{offset} x{reconsume} [{handle}] {} B {:08x} {sum:08x}", body.0, body.1)
+    }
 }
 
 /// An ack of one message.

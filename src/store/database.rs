@@ -5,11 +5,7 @@ use std::sync::Arc;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use super::{
-    FILE, StoreConfig, StoreError,
-    boxed_backend::BoxedBackend,
-    draft::Draft,
-    error::Chained,
-    rows::Recent,
+    FILE, StoreConfig, StoreError, boxed_backend::BoxedBackend, draft::Draft, error::Chained, rows::Recent,
     view::Committed,
 };
 use crate::{model::record::LogEntry, sabotage, seams::Disk};

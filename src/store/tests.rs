@@ -332,3 +332,90 @@ async fn a_degree_that_the_in_sync_set_cannot_hold_is_refused() {
     let store = Store::open(&host, config, Heard::default().listener()).await.unwrap();
     assert!(matches!(store.submit(Looks).await, Err(StoreError::Degree { degree: 2, in_sync: 1 })));
 }
+
+/// One of many small facts, some of which undo others.
+fn any_record() -> impl proptest::strategy::Strategy<Value = Record> {
+    use proptest::prelude::*;
+    let state = prop_oneof![
+        (0..9_i64).prop_map(|due_ms| ChainState::Open { due_ms }),
+        Just(ChainState::Parked { reason: ParkReason::Permanent, at_ms: 1 }),
+        Just(ChainState::Ended { outcome: Outcome::Acked, at_ms: 1 }),
+    ];
+    let of_chain = (0..5_i64, state).prop_map(|(offset, state)| {
+        let mut chain = Chain { state, ..chain(OWN) };
+        chain.id.offset = offset;
+        Record::Chain(Box::new(chain))
+    });
+    let early = |pop_time| crate::model::chain::ChainId { pop_time, ..chain(OWN).id };
+    prop_oneof![
+        of_chain,
+        (0..3_i32, 0..9_i64).prop_map(|(queue, offset)| Record::Offset {
+            group: "g".into(),
+            topic: "t".into(),
+            queue,
+            offset
+        }),
+        (0..3_i64, 0..9_i64).prop_map(move |(time, until_ms)| Record::EarlyAck { id: early(time), until_ms }),
+        (0..3_i64).prop_map(move |time| Record::EarlyAckDropped { id: early(time) }),
+        (1..4_u32).prop_map(|queues| Record::Topic {
+            config: TopicConfig::with_queues("t", queues),
+            epoch: LogPosition { term: 1, index: 1 }
+        }),
+    ]
+}
+
+/// All that the tables tell.
+fn told(store: &Store) -> String {
+    let view = store.view().unwrap();
+    let queues: Vec<_> = (0..3).map(|queue| (view.bounds("t", queue), view.offset("g", "t", queue))).collect();
+    let chains: Vec<_> =
+        (0..5).map(|offset| view.chain(&crate::model::chain::ChainId { offset, ..chain(OWN).id })).collect();
+    let messages: Vec<_> = (0..3).map(|queue| view.messages("t", queue, 0, 99)).collect();
+    let lists = (view.due_keys(99), view.parked("", 99), view.first_early_acks(99), view.all_topics());
+    format!("{queues:?} {chains:?} {messages:?} {lists:?} {:?}", view.last_index())
+}
+
+/// Runs the facts and messages through a store that settles at `recent_rows`, reopening it after every `reopen` steps.
+async fn told_by(steps: &[Option<Vec<Record>>], recent_rows: usize, reopen: usize) -> String {
+    let disk = MemoryDisk::default();
+    let open = || async {
+        let host = host(&disk, StandingClock::at(POPPED_MS), &MemoryTransport::default());
+        let config = StoreConfig { recent_rows, ..StoreConfig::default() };
+        Store::open(&host, config, Heard::default().listener()).await.unwrap()
+    };
+    let mut store = open().await;
+    for (number, step) in (1..).zip(steps) {
+        match step {
+            Some(records) => drop(store.submit(Facts(records.clone())).await.unwrap()),
+            None => drop(store.submit(Put(Message { queue_id: number % 3, ..message() })).await.unwrap()),
+        }
+        if number as usize % reopen == 0 {
+            store.close().await;
+            store = open().await;
+        }
+    }
+    told(&store)
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    /// Whether rows are recent, settled or replayed is nobody's business but the store's.
+    #[test]
+    fn tables_tell_the_same_however_often_they_are_settled_and_replayed(
+        steps in proptest::collection::vec(
+            proptest::option::weighted(0.7, proptest::collection::vec(any_record(), 1..4)), 1..20),
+        recent_rows in 1..30_usize,
+        reopen in 1..9_usize,
+    ) {
+        let run = |recent_rows, reopen| {
+            let steps = steps.clone();
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async move { told_by(&steps, recent_rows, reopen).await })
+        };
+        let never = run(usize::MAX, usize::MAX);
+        proptest::prop_assert_eq!(&run(recent_rows, usize::MAX), &never, "settled now and then");
+        proptest::prop_assert_eq!(&run(usize::MAX, reopen), &never, "replayed as a whole");
+        proptest::prop_assert_eq!(&run(recent_rows, reopen), &never, "both");
+    }
+}

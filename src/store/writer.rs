@@ -115,7 +115,7 @@ impl Writer {
         host: Host,
         config: StoreConfig,
         opened: Opened,
-    shared: Arc<Mutex<Option<Arc<Committed>>>>,
+        shared: Arc<Mutex<Option<Arc<Committed>>>>,
         listener: CommitListener,
     ) -> Self {
         Self { host, config, opened: Some(opened), shared, listener }

@@ -13,6 +13,8 @@ pub struct DurableEntry {
     pub term: u64,
     /// Its number in the log.
     pub index: u64,
+    /// Checksum of its bytes on disk: it stands for all the rest.
+    pub checksum: u32,
     /// When it was decided, Unix ms on the broker's clock.
     pub at_ms: i64,
     /// What became true, in order.

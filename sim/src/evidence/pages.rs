@@ -72,7 +72,7 @@ impl DiskScanner {
                 }
                 known.push(raw.checksum);
                 from = start + raw.length();
-                found.push(Arc::new(DurableEntry::read(raw.term, raw.index, raw.payload)));
+                found.push(Arc::new(DurableEntry::read((raw.term, raw.index), raw.checksum, raw.payload)));
             }
         }
         found.sort_by_key(|entry| (entry.term, entry.index));

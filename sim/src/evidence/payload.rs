@@ -14,25 +14,30 @@ use super::{
 impl DurableEntry {
     /// Reads an entry's payload. What is not understood becomes [`Fact::Unknown`], never an error: an oracle complains.
     #[must_use]
-    pub fn read(term: u64, index: u64, payload: &[u8]) -> Self {
-        let unknown = |why: String| Self { term, index, at_ms: 0, facts: vec![Fact::Unknown(why)] };
+    pub fn read((term, index): (u64, u64), checksum: u32, payload: &[u8]) -> Self {
+        let whole = |at_ms, facts| Self { term, index, checksum, at_ms, facts };
+        let unknown = |why: String| whole(0, vec![Fact::Unknown(why)]);
         let mut rest = payload;
         match rmpv::decode::read_value_ref(&mut rest) {
             Ok(_) if !rest.is_empty() => unknown(format!("{} bytes after the payload", rest.len())),
-            Ok(value) => Self::of(term, index, &value).unwrap_or_else(|misread| unknown(misread.to_string())),
+            Ok(value) => match contents(Position { term, index }, &value) {
+                Ok((at_ms, facts)) => whole(at_ms, facts),
+                Err(misread) => unknown(misread.to_string()),
+            },
             Err(error) => unknown(error.to_string()),
         }
     }
+}
 
-    fn of(term: u64, index: u64, value: &ValueRef<'_>) -> Result<Self, Misread> {
-        let fields = Fields::of(value, "entry")?;
-        let mut facts: Vec<Fact> = fields.list("records")?.iter().map(fact).collect();
-        let inside = position(fields.map("position")?)?;
-        if inside != (Position { term, index }) {
-            facts.push(Fact::Unknown(format!("its payload calls itself {}/{}", inside.term, inside.index)));
-        }
-        Ok(Self { term, index, at_ms: fields.number("at_ms")?, facts })
+/// When an entry was decided, and its facts; `place` is what its header calls it.
+fn contents(place: Position, value: &ValueRef<'_>) -> Result<(i64, Vec<Fact>), Misread> {
+    let fields = Fields::of(value, "entry")?;
+    let mut facts: Vec<Fact> = fields.list("records")?.iter().map(fact).collect();
+    let inside = position(fields.map("position")?)?;
+    if inside != place {
+        facts.push(Fact::Unknown(format!("its payload calls itself {}/{}", inside.term, inside.index)));
     }
+    Ok((fields.number("at_ms")?, facts))
 }
 
 fn fact(value: &ValueRef<'_>) -> Fact {
