@@ -76,6 +76,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "calm",
     },
     Sabotage {
+        name: "send-dedupe-off",
+        breaks: "a send that a client repeats is stored again",
+        promise: "P2",
+        scenario: "lost-answers",
+    },
+    Sabotage {
         name: "copy-loses-body",
         breaks: "the retry copy holds half of the message's body",
         promise: "P7",

@@ -145,6 +145,7 @@ fn a_seed_is_one_json_object_with_these_keys_in_this_order() {
         "max_attempts",
         "lost",
         "duplicated",
+        "ambiguous",
         "charges",
         "violations",
         "reached",

@@ -93,6 +93,14 @@ fn records() -> Vec<Record> {
         Record::Offset { group: "g".into(), topic: "t".into(), queue: 0, offset: 8 },
         Record::EarlyAck { id: id(), until_ms: 9 },
         Record::EarlyAckDropped { id: id() },
+        Record::Sent {
+            topic: "t".into(),
+            key: "K1".into(),
+            queue: 0,
+            offset: 7,
+            message_id: "0A000001".into(),
+            expires_ms: 9,
+        },
         Record::SetAside(SetAside {
             tag: "ck".into(),
             body: Bytes::from_static(b"{"),

@@ -41,6 +41,10 @@ pub struct BrokerConfig {
     /// How often to register with the name servers, ms.
     #[serde(default = "default_register_every")]
     pub register_every_ms: u64,
+    /// For how long a client's send is known by its `UNIQ_KEY` at least, ms: repeated in this time it stores nothing.
+    /// 0 turns that off.
+    #[serde(default = "default_send_window")]
+    pub send_window_ms: u64,
     /// Whether a send to an unknown topic creates it.
     #[serde(default = "yes")]
     pub auto_create_topics: bool,
@@ -48,6 +52,9 @@ pub struct BrokerConfig {
     #[serde(default = "yes")]
     pub auto_create_groups: bool,
 }
+
+/// Longest span that may be configured, ms: a hundred years, so that no sum with a time overflows.
+const SPAN_MAX_MS: u64 = 100 * 365 * 86_400_000;
 
 fn default_cluster() -> String {
     "DefaultCluster".into()
@@ -63,6 +70,9 @@ const fn default_hand_over_timeout() -> u64 {
 }
 const fn default_register_every() -> u64 {
     30_000
+}
+const fn default_send_window() -> u64 {
+    600_000
 }
 const fn yes() -> bool {
     true
@@ -85,6 +95,7 @@ impl BrokerConfig {
             read_timeout_ms: default_read_timeout(),
             hand_over_timeout_ms: default_hand_over_timeout(),
             register_every_ms: default_register_every(),
+            send_window_ms: default_send_window(),
             auto_create_topics: true,
             auto_create_groups: true,
         }
@@ -104,6 +115,9 @@ impl BrokerConfig {
         }
         if self.degree == 0 {
             return Err(ConfigError::Degree);
+        }
+        if self.send_window_ms > SPAN_MAX_MS {
+            return Err(ConfigError::Span { field: "send_window_ms", found: self.send_window_ms });
         }
         Ok(())
     }
@@ -137,4 +151,12 @@ pub enum ConfigError {
     /// Nothing would be durable.
     #[error("`degree` is 0: expected at least 1")]
     Degree,
+    /// A span of time is out of all reason.
+    #[error("`{field}` is {found}: expected at most {SPAN_MAX_MS}")]
+    Span {
+        /// Which.
+        field: &'static str,
+        /// Its length, ms.
+        found: u64,
+    },
 }

@@ -228,7 +228,8 @@ fn listener(woken: Arc<Woken>) -> CommitListener {
                 | Record::Offset { .. }
                 | Record::EarlyAck { .. }
                 | Record::EarlyAckDropped { .. }
-                | Record::SetAside(_) => {}
+                | Record::SetAside(_)
+                | Record::Sent { .. } => {}
             }
         }
     })

@@ -12,7 +12,8 @@ use crate::{
         properties::Properties,
         record::Record,
         topic::{
-            DLQ_PREFIX, RETRY_PREFIX, TopicConfig, check_topic_name, dlq_topic, is_retry, is_sendable, revive_topic,
+            DLQ_PREFIX, RETRY_PREFIX, TopicConfig, check_topic_name, dlq_topic, is_retry, is_sendable, is_system,
+            revive_topic,
         },
     },
     remoting::{
@@ -20,7 +21,8 @@ use crate::{
         code::{request, response},
         headers::{SendMessageHeader, SendMessageResponseHeader},
     },
-    store::{Place, Step, StoreError, Txn, physical_offset},
+    sabotage,
+    store::{SentAs, Step, StoreError, Txn, physical_offset},
 };
 
 /// RocketMQ's delay levels, ms (`MessageStoreConfig.messageDelayLevel`), level 1 first.
@@ -49,9 +51,10 @@ impl Shared {
         let message = self.message_of(peer, request, &header, properties, topic)?;
         let due_ms = due_of(&message.properties, self.host.clock.now_ms())?;
         let unique_key = message.unique_key().map(str::to_owned);
-        let stored = self.store.submit(SendStep { message, due_ms }).await?;
-        let (place, message_id) = stored.map_err(|refused| Refusal::MessageIllegal(refused.to_string()))?;
-        Ok(accepted(&place, message_id, unique_key))
+        let window_ms = self.send_window_ms(&message.topic);
+        let stored = self.store.submit(SendStep { message, due_ms, window_ms }).await?;
+        let told = stored.map_err(|refused| Refusal::MessageIllegal(refused.to_string()))?;
+        Ok(accepted(told, unique_key))
     }
 
     /// The topic the message goes to: the one it names, or its group's dead-letter topic.
@@ -70,6 +73,13 @@ impl Shared {
             return self.sendable(&dlq_topic(group), header).await;
         }
         self.sendable(name, header).await
+    }
+
+    /// For how long a send to this topic is known by its key. What brokers and consumers send back by themselves (system,
+    /// retry and dead-letter topics) keeps the key of the message it is about, so there a key names no send.
+    fn send_window_ms(&self, topic: &str) -> Option<i64> {
+        let by_client = !is_system(topic) && !topic.starts_with(RETRY_PREFIX) && !topic.starts_with(DLQ_PREFIX);
+        i64::try_from(self.config.send_window_ms).ok().filter(|window_ms| by_client && *window_ms > 0)
     }
 
     async fn reconsume_limit(&self, header: &SendMessageHeader) -> Result<i32, Refusal> {
@@ -169,42 +179,62 @@ fn due_of(properties: &Properties, now_ms: i64) -> Result<Option<i64>, Refusal> 
     }
 }
 
-/// Appends a message, or keeps it until it is due.
+/// Appends a message, or keeps it until it is due; one that was sent before is answered as it was then.
 struct SendStep {
     message: Message,
     due_ms: Option<i64>,
+    /// For how long the send is known by its key, if it is.
+    window_ms: Option<i64>,
 }
 
 impl Step for SendStep {
-    type Reply = Result<(Place, String), EncodeError>;
+    type Reply = Result<SentAs, EncodeError>;
 
-    fn decide(mut self, txn: &mut Txn<'_, '_>) -> Result<Self::Reply, StoreError> {
-        let physical = physical_offset(txn.position().index, txn.next_record());
-        self.message.physical_offset = physical;
+    fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Self::Reply, StoreError> {
+        let (topic, key) = (self.message.topic.clone(), self.message.unique_key().map(str::to_owned));
+        let Some((key, window_ms)) = key.zip(self.window_ms) else { return self.store(txn) };
+        if let Some(first) = txn.known_send(&topic, &key, window_ms)?
+            && !sabotage!("send-dedupe-off")
+        {
+            return Ok(Ok(first));
+        }
+        let stored = self.store(txn)?;
+        if let Ok(told) = &stored {
+            txn.remember_send(&topic, &key, told, window_ms)?;
+        }
+        Ok(stored)
+    }
+}
+
+impl SendStep {
+    fn store(mut self, txn: &mut Txn<'_, '_>) -> Result<Result<SentAs, EncodeError>, StoreError> {
+        self.message.physical_offset = physical_offset(txn.position().index, txn.next_record());
         let message_id = self.message.offset_id();
         if self.message.unique_key().is_none() {
             self.message.properties.set(names::UNIQ_KEY, message_id.clone());
         }
         let Some(due_ms) = self.due_ms else {
-            return Ok(txn.append(self.message)?.map(|place| (place, message_id)));
+            let place = txn.append(self.message)?;
+            return Ok(place.map(|place| SentAs { queue: place.queue, offset: place.offset, message_id }));
         };
         let queue = self.message.queue_id;
         Ok(match self.message.encode() {
             Ok(stored) => {
                 txn.record(Record::Timer { due_ms, stored })?;
-                Ok((Place { queue, offset: 0, physical }, message_id))
+                Ok(SentAs { queue, offset: 0, message_id })
             }
             Err(refused) => Err(refused),
         })
     }
 }
 
-fn accepted(place: &Place, message_id: String, unique_key: Option<String>) -> Command {
+fn accepted(told: SentAs, unique_key: Option<String>) -> Command {
+    let SentAs { queue, offset, message_id } = told;
     let fields = SendMessageResponseHeader {
         transaction_id: Some(unique_key.unwrap_or_else(|| message_id.clone())),
         msg_id: message_id,
-        queue_id: place.queue,
-        queue_offset: place.offset,
+        queue_id: queue,
+        queue_offset: offset,
         region: Some("DefaultRegion".into()),
         trace_on: Some(true),
         ..SendMessageResponseHeader::default()

@@ -94,6 +94,22 @@ pub enum Record {
     },
     /// Something came in that cannot be understood; kept for the operator.
     SetAside(SetAside),
+    /// A client's send was accepted; repeated with the same key, it is answered with this and stores nothing. Applying
+    /// it drops up to two identities that have expired by the entry's time.
+    Sent {
+        /// Topic.
+        topic: String,
+        /// The message's `UNIQ_KEY`.
+        key: String,
+        /// Queue that was told.
+        queue: i32,
+        /// Offset that was told.
+        offset: i64,
+        /// Message id that was told.
+        message_id: String,
+        /// Until when it is known at least, Unix ms.
+        expires_ms: i64,
+    },
 }
 
 /// A message to the revive topic that cannot be understood.

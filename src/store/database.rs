@@ -59,7 +59,7 @@ fn forget_unborn(file: &dyn redb::StorageBackend) -> std::io::Result<()> {
 }
 
 /// Creates the tables of a fresh store; checks that one that has been used is of this version.
-fn prepare(database: &Database, term: u64) -> Result<(), StoreError> {
+pub(super) fn prepare(database: &Database, term: u64) -> Result<(), StoreError> {
     if let Ok(meta) = database.begin_read()?.open_table(META) {
         let found = meta.get(SCHEMA_KEY)?.map_or(0, |row| row.value());
         return if found == SCHEMA { Ok(()) } else { Err(StoreError::Schema { found, expected: SCHEMA }) };
@@ -78,7 +78,7 @@ fn prepare(database: &Database, term: u64) -> Result<(), StoreError> {
 }
 
 /// The state that the log implies: its settled rows, and over them what the entries since say.
-fn replay(database: &Database) -> Result<Committed, StoreError> {
+pub(super) fn replay(database: &Database) -> Result<Committed, StoreError> {
     let transaction = database.begin_read()?;
     let settled = transaction.open_table(META)?.get(SETTLED_KEY)?.map_or(0, |row| row.value());
     let base = Committed::read(database, Recent::new(), settled)?;
@@ -88,7 +88,7 @@ fn replay(database: &Database) -> Result<Committed, StoreError> {
         let entry = LogEntry::decode(row?.1.value())?;
         last = entry.position.index;
         for (number, record) in (0..).zip(&entry.records) {
-            draft.apply((last, number), record)?;
+            draft.apply((last, number), entry.at_ms, record)?;
         }
     }
     let (recent, _) = draft.finish();

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Bounds, StoreError, TopicRow,
+    Bounds, SentAs, StoreError, TopicRow,
     key::Key,
     row::{Row, Table},
     rows::{Recent, Rows},
+    sends::send_key,
     tables::{Source, Tables},
     view::Committed,
 };
@@ -16,6 +17,9 @@ use crate::model::{
     chain::{Chain, ChainState},
     record::{LogEntry, Record},
 };
+
+/// How many expired sends each new one takes along: with two the table shrinks while there are any.
+const EXPIRED_TAKEN_ALONG: usize = 2;
 
 /// The state under the hands of a batch.
 pub(super) struct Draft<'t> {
@@ -39,9 +43,9 @@ impl<'t> Draft<'t> {
         (self.recent, self.entries)
     }
 
-    /// Lets the tables follow a record, `place` being its entry's index and its number in there. What becomes of the
-    /// tables depends on them and on the record alone: so it does when the log is replayed.
-    pub(super) fn apply(&mut self, place: (u64, u32), record: &Record) -> Result<(), StoreError> {
+    /// Lets the tables follow a record, `place` being its entry's index and its number in there, `at_ms` the entry's
+    /// time. What becomes of the tables depends on them and on these alone: so it does when the log is replayed.
+    pub(super) fn apply(&mut self, place: (u64, u32), at_ms: i64, record: &Record) -> Result<(), StoreError> {
         match record {
             Record::Topic { config, epoch } => {
                 let row = Arc::new(TopicRow { config: config.clone(), epoch: *epoch });
@@ -81,6 +85,11 @@ impl<'t> Draft<'t> {
                 let key = Key::of(Table::SetAside).index(place.0).index(place.1.into());
                 self.put(key, Row::SetAside(Arc::new(item.clone())));
             }
+            Record::Sent { topic, key, queue, offset, message_id, expires_ms } => {
+                let told = SentAs { queue: *queue, offset: *offset, message_id: message_id.clone() };
+                self.put(send_key(*expires_ms, topic, key), Row::Sent(Arc::new(told)));
+                self.drop_expired_sends(at_ms)?;
+            }
         }
         Ok(())
     }
@@ -109,6 +118,16 @@ impl<'t> Draft<'t> {
             _ => {}
         }
         self.put(key, Row::Chain(Arc::new(chain.clone())));
+        Ok(())
+    }
+
+    /// Takes some expired sends off the table, the earliest first.
+    fn drop_expired_sends(&mut self, now_ms: i64) -> Result<(), StoreError> {
+        let end = Key::of(Table::Sends).number(now_ms.saturating_add(1));
+        let expired = self.rows().scan_before(Table::Sends, &end)?.take(EXPIRED_TAKEN_ALONG);
+        for key in expired.map(|row| Ok(row?.0)).collect::<Result<Vec<_>, StoreError>>()? {
+            self.recent.insert(key, None);
+        }
         Ok(())
     }
 

@@ -8,11 +8,14 @@
 mod append;
 mod boxed_backend;
 mod database;
+#[cfg(test)]
+pub(crate) mod direct;
 mod draft;
 mod error;
 mod key;
 mod row;
 mod rows;
+mod sends;
 mod step;
 mod tables;
 mod view;
@@ -29,6 +32,7 @@ pub use self::{
     append::{Place, physical_offset},
     error::StoreError,
     row::{Bounds, TopicRow},
+    sends::SentAs,
     step::{Step, Txn},
     tables::Tables,
     view::View,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::StoreError;
+use super::{SentAs, StoreError};
 use crate::model::{
     chain::{Chain, LogPosition},
     group::SubscriptionGroupConfig,
@@ -40,6 +40,8 @@ pub(super) enum Table {
     EarlyAcksUntil = 11,
     /// Log index, record → [`SetAside`].
     SetAside = 12,
+    /// Expiry, topic, `UNIQ_KEY` → what a client's send was answered with.
+    Sends = 13,
 }
 
 impl Table {
@@ -58,6 +60,7 @@ impl Table {
             Self::EarlyAcks => "early-acks",
             Self::EarlyAcksUntil => "early-acks-until",
             Self::SetAside => "set-aside",
+            Self::Sends => "sends",
         }
     }
 }
@@ -91,6 +94,7 @@ pub(super) enum Row {
     Number(i64),
     Chain(Arc<Chain>),
     SetAside(Arc<SetAside>),
+    Sent(Arc<SentAs>),
     /// The key says it all.
     Mark,
 }
@@ -109,6 +113,7 @@ impl Row {
             Self::Number(number) => named(number),
             Self::Chain(chain) => named(&**chain),
             Self::SetAside(item) => named(&**item),
+            Self::Sent(told) => named(&**told),
             Self::Mark => Ok(Vec::new()),
         }
     }
@@ -133,6 +138,7 @@ impl Row {
             Table::Offsets | Table::EarlyAcks => Self::Number(read(table, key, bytes)?),
             Table::Chains => Self::Chain(Arc::new(read(table, key, bytes)?)),
             Table::SetAside => Self::SetAside(Arc::new(read(table, key, bytes)?)),
+            Table::Sends => Self::Sent(Arc::new(read(table, key, bytes)?)),
             Table::Due | Table::Parked | Table::Timers | Table::EarlyAcksUntil => Self::Mark,
         })
     }

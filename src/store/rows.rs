@@ -39,13 +39,20 @@ impl<'t> Rows<'t> {
 
     /// The rows of `table` from `from` on whose keys begin with `prefix`, in key order.
     pub(super) fn scan(self, table: Table, from: Bound<Key>, prefix: &Key) -> Result<Scan<'t>, StoreError> {
-        let end = prefix.end();
         let from = match &from {
             Bound::Included(key) => Bound::Included(key.bytes()),
             Bound::Excluded(key) => Bound::Excluded(key.bytes()),
             Bound::Unbounded => Bound::Included(prefix.bytes()),
         };
-        let range = (from, Bound::Excluded(&end[..]));
+        self.range(table, (from, Bound::Excluded(&prefix.end()[..])))
+    }
+
+    /// The rows of `table` before `end`, in key order.
+    pub(super) fn scan_before(self, table: Table, end: &Key) -> Result<Scan<'t>, StoreError> {
+        self.range(table, (Bound::Included(Key::of(table).bytes()), Bound::Excluded(end.bytes())))
+    }
+
+    fn range(self, table: Table, range: (Bound<&[u8]>, Bound<&[u8]>)) -> Result<Scan<'t>, StoreError> {
         let mut scan = Scan {
             table,
             recent: self.recent.range::<_, [u8]>(range),

@@ -67,7 +67,7 @@ impl Txn<'_, '_> {
     /// # Errors
     /// The store fails.
     pub fn record(&mut self, record: Record) -> Result<(), StoreError> {
-        self.draft.apply((self.position.index, self.next_record()), &record)?;
+        self.draft.apply((self.position.index, self.next_record()), self.now_ms, &record)?;
         self.records.push(record);
         Ok(())
     }

@@ -365,36 +365,29 @@ fn any_record() -> impl proptest::strategy::Strategy<Value = Record> {
 }
 
 /// All that the tables tell.
-fn told(store: &Store) -> String {
-    let view = store.view().unwrap();
+fn told(view: &View) -> String {
     let queues: Vec<_> = (0..3).map(|queue| (view.bounds("t", queue), view.offset("g", "t", queue))).collect();
-    let chains: Vec<_> =
-        (0..5).map(|offset| view.chain(&crate::model::chain::ChainId { offset, ..chain(OWN).id })).collect();
+    let id = |offset| crate::model::chain::ChainId { offset, ..chain(OWN).id };
+    let chains: Vec<_> = (0..5).map(|offset| view.chain(&id(offset))).collect();
     let messages: Vec<_> = (0..3).map(|queue| view.messages("t", queue, 0, 99)).collect();
     let lists = (view.due_keys(99), view.parked("", 99), view.first_early_acks(99), view.all_topics());
     format!("{queues:?} {chains:?} {messages:?} {lists:?} {:?}", view.last_index())
 }
 
-/// Runs the facts and messages through a store that settles at `recent_rows`, reopening it after every `reopen` steps.
-async fn told_by(steps: &[Option<Vec<Record>>], recent_rows: usize, reopen: usize) -> String {
-    let disk = MemoryDisk::default();
-    let open = || async {
-        let host = host(&disk, StandingClock::at(POPPED_MS), &MemoryTransport::default());
-        let config = StoreConfig { recent_rows, ..StoreConfig::default() };
-        Store::open(&host, config, Heard::default().listener()).await.unwrap()
-    };
-    let mut store = open().await;
+/// Runs the facts, and a message where there are none, through a store that settles at `recent_rows` and is reopened
+/// after every `reopen` steps.
+fn told_by(steps: &[Option<Vec<Record>>], recent_rows: usize, reopen: usize) -> String {
+    let mut store = direct::Direct::with(StoreConfig { recent_rows, ..StoreConfig::default() });
     for (number, step) in (1..).zip(steps) {
         match step {
-            Some(records) => drop(store.submit(Facts(records.clone())).await.unwrap()),
-            None => drop(store.submit(Put(Message { queue_id: number % 3, ..message() })).await.unwrap()),
+            Some(records) => drop(store.run(POPPED_MS, Facts(records.clone()))),
+            None => drop(store.run(POPPED_MS, Put(Message { queue_id: number % 3, ..message() }))),
         }
         if number as usize % reopen == 0 {
-            store.close().await;
-            store = open().await;
+            store.reopen();
         }
     }
-    told(&store)
+    told(&store.view())
 }
 
 proptest::proptest! {
@@ -408,11 +401,7 @@ proptest::proptest! {
         recent_rows in 1..30_usize,
         reopen in 1..9_usize,
     ) {
-        let run = |recent_rows, reopen| {
-            let steps = steps.clone();
-            let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(async move { told_by(&steps, recent_rows, reopen).await })
-        };
+        let run = |recent_rows, reopen| told_by(&steps, recent_rows, reopen);
         let never = run(usize::MAX, usize::MAX);
         proptest::prop_assert_eq!(&run(recent_rows, usize::MAX), &never, "settled now and then");
         proptest::prop_assert_eq!(&run(usize::MAX, reopen), &never, "replayed as a whole");

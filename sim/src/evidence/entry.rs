@@ -104,6 +104,17 @@ pub enum Fact {
         /// Why.
         reason: String,
     },
+    /// A client's send is known by its key; repeated, it is answered with this.
+    Sent {
+        /// Topic.
+        topic: String,
+        /// The message's key.
+        key: String,
+        /// Queue that was told.
+        queue: i32,
+        /// Offset that was told.
+        offset: i64,
+    },
     /// A record that this decoder does not understand: its kind and why. An oracle complains of it.
     Unknown(String),
 }

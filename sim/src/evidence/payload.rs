@@ -75,6 +75,12 @@ fn read_fact(variant: &Variant<'_, '_>) -> Result<Fact, Misread> {
         "early-ack" => Fact::EarlyAck { id: chain_id(fields.map("id")?)?, until_ms: fields.number("until_ms")? },
         "early-ack-dropped" => Fact::EarlyAckDropped { id: chain_id(fields.map("id")?)? },
         "set-aside" => Fact::SetAside { tag: fields.text("tag")?, reason: fields.text("reason")? },
+        "sent" => Fact::Sent {
+            topic: fields.text("topic")?,
+            key: fields.text("key")?,
+            queue: fields.number("queue")?,
+            offset: fields.number("offset")?,
+        },
         other => Fact::Unknown(other.to_owned()),
     })
 }

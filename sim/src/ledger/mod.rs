@@ -250,7 +250,7 @@ impl<'h> Ledger<'h> {
                 Fact::Chain(chain) => self.chain(node, ChainStep { event, at_ms, entry, chain }),
                 Fact::Unknown(what) => self.unknown.push((event, node, what)),
                 Fact::SetAside { .. } => self.set_aside.push(event),
-                Fact::Group { .. } | Fact::EarlyAck { .. } | Fact::EarlyAckDropped { .. } => {}
+                Fact::Group { .. } | Fact::EarlyAck { .. } | Fact::EarlyAckDropped { .. } | Fact::Sent { .. } => {}
             }
         }
     }

@@ -16,6 +16,8 @@ pub struct Counts {
     pub sent: u64,
     /// Acks that were absorbed.
     pub acked: u64,
+    /// Sends, pops, acks and renewals that no client ever heard the outcome of.
+    pub ambiguous: u64,
     /// Retry copies made.
     pub revived: u64,
     /// Dead letters made.
@@ -36,6 +38,16 @@ pub struct Counts {
     pub rpcs: u64,
 }
 
+fn is_ambiguous(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::Sent(sent) => matches!(sent.seen, Seen::Unknown { .. }),
+        EventKind::Popped(popped) => matches!(popped.seen, Seen::Unknown { .. }),
+        EventKind::Acked(acked) => matches!(acked.seen, Seen::Unknown { .. }),
+        EventKind::Renewed(renewed) => matches!(renewed.seen, Seen::Unknown { .. }),
+        _ => false,
+    }
+}
+
 impl Counts {
     pub(super) fn of(ledger: &Ledger<'_>, violations: &[Violation]) -> Self {
         let count = |promise| violations.iter().filter(|violation| violation.promise == promise).count() as u64;
@@ -43,6 +55,7 @@ impl Counts {
         let mut counts = Self {
             sent: ledger.sends.iter().filter(|(_, sent)| matches!(sent.seen, Seen::Ok(_))).count() as u64,
             acked: ledger.acks.iter().filter(|(_, ack)| ack.seen == Seen::Ok(AckVerdict::Absorbed)).count() as u64,
+            ambiguous: ledger.history.events.iter().filter(|event| is_ambiguous(&event.kind)).count() as u64,
             lost: count("P1"),
             duplicated: count("P2"),
             rpcs: ledger.history.events.iter().filter(|event| is_request(&event.kind)).count() as u64,

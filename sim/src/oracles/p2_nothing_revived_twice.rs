@@ -3,7 +3,8 @@
 //!
 //! Rule: per message and group there is at most one copy for each reconsume count, retry topic and dead-letter topic of
 //! all disks together; each copy is the one that some chain ended in; each physical message leaves a broker in at most
-//! one pop answer per group; each timer fires at most once; a producer that sends once has one root.
+//! one pop answer per group; each timer fires at most once; a message has one root, however often its producer sent it: it
+//! does so with one key, to one broker, and within the time in which a broker knows a send by its key.
 
 use super::{Findings, Reads};
 use crate::{
@@ -24,14 +25,12 @@ fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for (_, sent) in &ledger.sends {
         *sends.entry(&sent.ledger.0).or_default() += 1;
     }
-    let (mut roots, mut copies) = (FxHashMap::<&str, Vec<Place<'_>>>::default(), FxHashMap::default());
+    let (mut roots, mut copies) = (FxHashMap::<&str, Place<'_>>::default(), FxHashMap::default());
     for stored in &ledger.messages {
         let Some(stamp) = &stored.message.ledger else { continue };
         if !is_any_copy_topic(stored.place.topic) {
-            let places = roots.entry(&*stamp.0).or_default();
-            places.push(stored.place);
-            if places.len() > sends.get(&*stamp.0).copied().unwrap_or(1).max(1) {
-                let (first, sent) = (places[0], sends.get(&*stamp.0).copied().unwrap_or(0));
+            if let Some(first) = roots.insert(&*stamp.0, stored.place) {
+                let sent = sends.get(&*stamp.0).copied().unwrap_or(0);
                 let detail = format!("sent {sent} times, stored as {first} and again as {}", stored.place);
                 found.message(stored.at_ms, stamp, detail);
             }
@@ -150,5 +149,20 @@ mod tests {
         let mut story = revived();
         story.durable("a", vec![Fact::Message(message("t", 1, 1, 0))]);
         story.breaks("P2", "sent 1 times, stored as");
+    }
+
+    #[test]
+    fn a_send_that_is_repeated_has_one_root() {
+        let mut story = Story::new();
+        story.ask_send(1);
+        let again = story.ask_send(1);
+        story
+            .durable("a", vec![Fact::Message(message("t", 0, 1, 0))])
+            .answer_send(again, 1, 0)
+            .answer_send(again, 1, 0);
+        let chain = story.wait(10).pop("t", 0, 1, 0);
+        assert!(story.absorb(&chain, 1, 0).holds().reached.contains("repeated-send"));
+        story.durable("a", vec![Fact::Message(message("t", 1, 1, 0))]);
+        story.breaks("P2", "sent 2 times, stored as");
     }
 }

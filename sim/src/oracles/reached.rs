@@ -106,6 +106,10 @@ fn clients(ledger: &Ledger<'_>, reached: &mut BTreeSet<&'static str>) {
     if ledger.sends.iter().any(|(_, sent)| matches!(sent.seen, Seen::Unknown { .. })) {
         reached.insert("send-unknown");
     }
+    let mut sends = BTreeSet::new();
+    if ledger.sends.iter().any(|(_, sent)| !sends.insert(&sent.ledger)) {
+        reached.insert("repeated-send");
+    }
     let mut acks: FxHashMap<(&str, &str), u32> = FxHashMap::default();
     for (_, ack) in &ledger.acks {
         reached.extend(match ack.seen {

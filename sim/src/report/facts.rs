@@ -23,6 +23,7 @@ fn fact(fact: &Fact) -> String {
         Fact::EarlyAck { id, .. } => format!("ack before its checkpoint: {id}"),
         Fact::EarlyAckDropped { id } => format!("early ack is done with: {id}"),
         Fact::SetAside { tag, reason } => format!("set aside {tag}: {reason}"),
+        Fact::Sent { topic, key, queue, offset } => format!("sends of {key} are known as {topic}/{queue}/{offset}"),
         Fact::Unknown(what) => format!("not understood: {what}"),
     }
 }

@@ -49,6 +49,8 @@ pub struct SeedRecord {
     pub lost: u64,
     /// Broken promises that nothing is revived twice.
     pub duplicated: u64,
+    /// Calls of clients that nobody answered: whether they took effect is not known.
+    pub ambiguous: u64,
     /// Tolerated anomalies.
     pub charges: u64,
     /// Broken promises.
@@ -100,6 +102,7 @@ impl SeedRecord {
             max_attempts: counts.max_attempts.into(),
             lost: counts.lost,
             duplicated: counts.duplicated,
+            ambiguous: counts.ambiguous,
             charges: verdict.charges.len() as u64,
             violations: verdict.violations.iter().map(Into::into).collect(),
             reached: verdict.reached.iter().copied().collect(),

@@ -26,6 +26,7 @@ pub const REACHED: &[(&str, &str)] = &[
     ("crash-mid-attempt", "a broker crashed between the start of a revive attempt and its outcome"),
     ("graceful-stop", "a node stopped in order"),
     ("send-unknown", "a producer never learned whether its message was stored"),
+    ("repeated-send", "a producer sent a message again because nobody had answered"),
     ("pop-unknown", "a consumer never saw the answer to a pop"),
     ("ack-unknown", "a consumer never learned whether its ack was absorbed"),
     ("timer-delivered", "a delayed message was delivered"),

@@ -1,4 +1,4 @@
-//! A producer: sends its messages spread over its span, each of them once.
+//! A producer: sends its messages spread over its span, and again, with the same key, while nobody answers.
 
 use std::{
     sync::{
@@ -26,13 +26,18 @@ use super::{
     route::Endpoint,
 };
 use crate::{
-    history::{EventKind, LedgerId, Sent},
+    history::{EventKind, LedgerId, Seen, Sent},
     plan::SimMs,
     scenario::Producer,
 };
 
 /// Pause between two look-ups while there is nowhere to send to.
 const ROUTE_RETRY: Duration = Duration::from_secs(1);
+
+/// How often one message is sent at the most, as RocketMQ's clients do (`retryTimesWhenSendFailed` + 1).
+const SENDS: u32 = 3;
+/// Pause before a message is sent again.
+const SEND_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How many messages a producer has begun to send. It outlives the producer's process, so that one that is killed and
 /// started again goes on where it was.
@@ -41,8 +46,10 @@ pub struct Begun(Arc<AtomicU32>);
 
 /// Runs the producer until every message was sent or `stop` fires; a send under way comes to its end first.
 ///
-/// What is sent when is drawn before anything happens, so that it does not depend on how earlier sends went. A message is
-/// never sent again, not even by the process that follows a killed one: when its send is unknown it stays unknown. One that finds no route before `stop` is never sent.
+/// What is sent when is drawn before anything happens, so that it does not depend on how earlier sends went. A message
+/// whose send is unknown is sent again to the same queue, since no other broker can know of the first; a refused one is
+/// not, nor does the process that follows a killed one take up what that had begun. One that finds no route before `stop`
+/// is never sent.
 pub async fn run(
     host: Host,
     spec: Producer,
@@ -121,18 +128,30 @@ struct Sender {
 impl Sender {
     async fn send(&self, message: Outgoing) {
         let Some((broker, queue)) = self.destination(message.number).await else { return };
-        let began_ms = self.recorder.now_ms();
-        let seen = self.client.send(&broker, queue, &self.spec.topic, &message.properties, message.body).await;
+        for again in (0..SENDS).rev() {
+            let is_answered = self.send_to(&broker, queue, &message).await;
+            if is_answered || again == 0 || !pause(&self.stop, SEND_AGAIN_AFTER).await {
+                return;
+            }
+        }
+    }
+
+    /// Sends once; tells whether anybody answered.
+    async fn send_to(&self, broker: &Endpoint, queue: i32, message: &Outgoing) -> bool {
+        let (began_ms, body) = (self.recorder.now_ms(), message.body.clone());
+        let seen = self.client.send(broker, queue, &self.spec.topic, &message.properties, body).await;
+        let is_answered = !matches!(seen, Seen::Unknown { .. });
         self.recorder.record(EventKind::Sent(Sent {
             producer: self.spec.name.clone(),
-            ledger: message.ledger,
+            ledger: message.ledger.clone(),
             topic: self.spec.topic.clone(),
-            tag: message.tag,
+            tag: message.tag.clone(),
             delay_ms: self.spec.delay_ms,
-            broker: broker.name,
+            broker: broker.name.clone(),
             began_ms,
             seen,
         }));
+        is_answered
     }
 
     /// The writable queues in turn; waits until there are any, or gives `None` when `stop` fires.

@@ -87,7 +87,7 @@ async fn messages_are_spread_over_the_span_and_the_queues() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_twice_whatever_comes_of_it() {
+async fn what_nobody_answered_is_sent_again_and_what_was_refused_is_not() {
     let world = TestWorld::new();
     let script = |request: &Command, nth| match (request.code, nth) {
         (request::SEND_MESSAGE_V2, 0) => Some(Command::response(response::SYSTEM_BUSY).with_remark("later")),
@@ -99,7 +99,20 @@ async fn nothing_is_sent_twice_whatever_comes_of_it() {
     sent.sort_by(|a, b| a.ledger.cmp(&b.ledger));
     assert_eq!(sent[0].seen, Seen::Refused { code: 2, remark: "later".into() });
     assert_eq!(sent[1].seen, Seen::Unknown { cause: "timeout".into() });
-    assert_eq!((sent.len(), broker.requests(request::SEND_MESSAGE_V2).len()), (4, 4));
+    assert_eq!((sent[2].seen.clone(), &sent[2].ledger), (Seen::Ok((1, 7)), &sent[1].ledger));
+    let requests = broker.requests(request::SEND_MESSAGE_V2);
+    assert_eq!((sent.len(), requests.len()), (5, 5));
+    let key = |request: &Command| SendMessageHeader::read_v2(&request.ext).unwrap().properties;
+    let again = requests.iter().filter(|(_, request)| key(request) == key(&requests[1].1)).count();
+    assert_eq!(again, 2, "the same properties, the key among them");
+}
+
+#[tokio::test]
+async fn a_message_is_sent_three_times_at_the_most() {
+    let world = TestWorld::new();
+    let (broker, _server) = FakeBroker::start(&world, "b", Box::new(|_, _| None)).await;
+    let sent = produce(&world, 1, CancellationToken::new()).await;
+    assert_eq!((sent.len(), broker.requests(request::SEND_MESSAGE_V2).len()), (12, 12));
 }
 
 #[tokio::test]

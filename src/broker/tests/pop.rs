@@ -235,3 +235,43 @@ async fn a_renewed_handle_keeps_the_message_away() {
     assert_eq!(refused.code, response::NO_MESSAGE);
     assert!(world.pop(&PopMessageHeader { poll_time: 2_500, ..popping("t") }).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_send_that_is_repeated_is_answered_as_the_first_one_and_stored_once() {
+    let (world, _broker) = World::with_broker().await;
+    world.create_topic(MASTER, "t", 1).await;
+    let told = async |topic: &str, key: &str, delay: Option<(&'static str, &'static str)>| {
+        let properties: Vec<_> = [("UNIQ_KEY", key)].into_iter().chain(delay).collect();
+        let answer = world.send_with(topic, "m", &properties).await;
+        assert_eq!(answer.code, response::SUCCESS, "{answer:?}");
+        let fields: SendMessageResponseHeader = answer.header().unwrap();
+        (fields.queue_id, fields.queue_offset, fields.msg_id)
+    };
+    let (first, other) = (told("t", "k-1", None).await, told("t", "k-2", None).await);
+    assert_eq!((told("t", "k-1", None).await, told("t", "k-2", None).await), (first.clone(), other));
+    assert_eq!(told("u", "k-1", None).await.1, 0, "another topic's send");
+    let delayed = told("t", "k-3", Some(("TIMER_DELAY_SEC", "1"))).await;
+    assert_eq!(told("t", "k-3", Some(("TIMER_DELAY_SEC", "1"))).await, delayed);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.pop(&popping("t")).await.len(), 3);
+    // A message without a key of its own, and one that a consumer sends back, is no repeated send.
+    for (topic, properties) in [("t", &[][..]), ("%RETRY%g_t", &[("UNIQ_KEY", "k-1")][..])] {
+        let [one, two] = [world.send_with(topic, "m", properties).await, world.send_with(topic, "m", properties).await];
+        assert_ne!(one.header::<SendMessageResponseHeader>().unwrap().msg_id, {
+            two.header::<SendMessageResponseHeader>().unwrap().msg_id
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_send_is_known_after_a_restart() {
+    let world = World::new().await;
+    let disk = MemoryDisk::default();
+    let broker = world.start(&disk, config("broker-a", MASTER)).await;
+    let first: SendMessageResponseHeader = world.send_with("t", "m", &[("UNIQ_KEY", "k")]).await.header().unwrap();
+    broker.shutdown(LIMIT).await;
+    let _broker = world.start(&disk, config("broker-a", MASTER)).await;
+    let again: SendMessageResponseHeader = world.send_with("t", "m", &[("UNIQ_KEY", "k")]).await.header().unwrap();
+    assert_eq!((first.msg_id, first.queue_offset), (again.msg_id, again.queue_offset));
+    assert_eq!(world.pop(&popping("t")).await.len(), 1);
+}
