@@ -29,6 +29,9 @@ pub struct BrokerConfig {
     /// On how many disks a record must be before it is confirmed.
     #[serde(default = "default_degree")]
     pub degree: u32,
+    /// How many changed rows gather in memory before the store settles them.
+    #[serde(default = "default_recent_rows")]
+    pub recent_rows: usize,
     /// When failed attempts are repeated.
     #[serde(default)]
     pub policy: RewritePolicy,
@@ -59,6 +62,10 @@ const SPAN_MAX_MS: u64 = 100 * 365 * 86_400_000;
 fn default_cluster() -> String {
     "DefaultCluster".into()
 }
+fn default_recent_rows() -> usize {
+    crate::store::StoreConfig::default().recent_rows
+}
+
 const fn default_degree() -> u32 {
     1
 }
@@ -91,6 +98,7 @@ impl BrokerConfig {
             name_servers,
             escape_to: None,
             degree: default_degree(),
+            recent_rows: default_recent_rows(),
             policy: RewritePolicy::default(),
             read_timeout_ms: default_read_timeout(),
             hand_over_timeout_ms: default_hand_over_timeout(),

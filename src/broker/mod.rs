@@ -102,7 +102,8 @@ impl Broker {
             timers: Arc::default(),
             registration: OnceLock::new(),
         });
-        let store_config = StoreConfig { degree: config.degree, ..StoreConfig::default() };
+        let store_config =
+            StoreConfig { degree: config.degree, recent_rows: config.recent_rows, ..StoreConfig::default() };
         let store = Store::open(&host, store_config, listener(woken.clone())).await?;
         let listen = |cause| BrokerError::Listen { address: config.listen.clone(), cause };
         let bound = host.transport.bind(&config.listen).await.map_err(listen)?;

@@ -9,6 +9,8 @@ use pop_revive::{
     seams::Host,
 };
 
+use rand::RngExt as _;
+
 use super::observer::Observer;
 use crate::{
     random::Streams,
@@ -21,6 +23,9 @@ use crate::{
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a node that cannot start waits before it tries again, as a process supervisor does.
 const RESTART_WAIT: Duration = Duration::from_secs(1);
+/// How many rows a broker's store keeps back before it settles them; each seed draws one for each broker, so that
+/// crashes meet stores that settle all the time and stores that never did.
+const RECENT_ROWS: [usize; 4] = [32, 256, 1024, 4096];
 /// The operator's node.
 pub const OPERATOR: &str = "operator";
 
@@ -50,7 +55,7 @@ pub fn start(world: &World, scenario: &Scenario, seed: u64, observer: &Arc<Obser
     world.add_node(OPERATOR, "10.0.3.1");
     start_name_server(world, &addresses);
     for index in 0..scenario.brokers.len() {
-        start_broker(world, scenario, index, &addresses);
+        start_broker(world, scenario, index, seed, &addresses);
     }
     start_clients(world, scenario, seed, &addresses, observer);
 }
@@ -72,11 +77,13 @@ fn start_name_server(world: &World, addresses: &Addresses) {
     });
 }
 
-fn start_broker(world: &World, scenario: &Scenario, index: usize, addresses: &Addresses) {
+fn start_broker(world: &World, scenario: &Scenario, index: usize, seed: u64, addresses: &Addresses) {
     let broker = &scenario.brokers[index];
     let mut config = BrokerConfig::new(&broker.name, Addresses::broker(index).1, vec![addresses.name_server.clone()]);
     config.escape_to.clone_from(&broker.escapes_to);
     config.degree = broker.degree;
+    let mut knobs = Streams::new(seed).stream(&format!("knobs/{}", broker.name));
+    config.recent_rows = RECENT_ROWS[knobs.random_range(0..RECENT_ROWS.len())];
     config.auto_create_topics = false;
     config.policy = RewritePolicy {
         waits_ms: scenario.policy.waits_ms.clone(),
