@@ -75,7 +75,7 @@ impl Refusal {
             Self::NotPermitted(_) => response::NO_PERMISSION,
             Self::NoMessage(_) => response::NO_MESSAGE,
             Self::NotSupported(_) => response::REQUEST_CODE_NOT_SUPPORTED,
-            Self::Store(StoreError::Closed) | Self::Stopping => response::SERVICE_NOT_AVAILABLE,
+            Self::Store(StoreError::Closed | StoreError::Reopening) | Self::Stopping => response::SERVICE_NOT_AVAILABLE,
             Self::Store(StoreError::Overloaded { .. }) | Self::NotConfirmed(_) | Self::NotRouted(_) => {
                 response::SYSTEM_BUSY
             }

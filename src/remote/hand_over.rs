@@ -160,7 +160,7 @@ fn checkpoint_of(first: &Chain, chains: &[Chain], now_ms: i64) -> CheckpointBody
         term: first.id.term,
         topic_epoch_term: first.topic_epoch.term,
         topic_epoch_index: first.topic_epoch.index,
-        hop: first.hop + 1,
+        hop: first.hop.saturating_add(1),
         round: first.round,
         attempt: 0,
         generation: first.generation,
@@ -183,3 +183,7 @@ fn checkpoint_of(first: &Chain, chains: &[Chain], now_ms: i64) -> CheckpointBody
         extension: Some(extension),
     }
 }
+
+#[cfg(test)]
+#[path = "hand_over_tests.rs"]
+mod tests;

@@ -151,7 +151,7 @@ impl Reviver {
         if self.policy.is_used_up(&next, now_ms) {
             return Transition::to(park(next, now_ms, ParkReason::PolicyExhausted), Effect::None);
         }
-        next.attempt += 1;
+        next.attempt = next.attempt.saturating_add(1);
         let wait = self.policy.wait_ms(&chain.id, chain.round, next.attempt);
         set_due(&mut next.state, now_ms.saturating_add(self.attempt_limit_ms).saturating_add(wait));
         Transition::to(next, effect)
@@ -182,7 +182,7 @@ impl Reviver {
             Ok(()) => {
                 let mut next = chain.clone();
                 next.state = ChainState::Moved { to: to.clone() };
-                next.hop += 1;
+                next.hop = next.hop.saturating_add(1);
                 Transition::to(next, Effect::None)
             }
             Err(_) if begun != (chain.round, chain.attempt) => Transition::stay(Answer::Stale),
@@ -280,7 +280,7 @@ fn answer_of(state: &ChainState) -> Answer {
 fn resumed(chain: &Chain, now_ms: i64) -> Transition {
     let ChainState::Parked { reason, .. } = &chain.state else { return Transition::stay(Answer::Stale) };
     let mut next = chain.clone();
-    next.round += 1;
+    next.round = next.round.saturating_add(1); // counts come from other brokers too
     next.attempt = 0;
     next.round_began_ms = None;
     next.state = match reason {
@@ -297,3 +297,7 @@ fn resumed(chain: &Chain, now_ms: i64) -> Transition {
 #[cfg(test)]
 #[path = "engine_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "engine_limits_tests.rs"]
+mod limits_tests;

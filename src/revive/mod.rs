@@ -14,6 +14,8 @@ mod work;
 
 #[cfg(test)]
 pub(crate) mod samples;
+#[cfg(test)]
+mod service_tests;
 
 pub use engine::{Engine, Reviver};
 pub use outcome::ReadOutcome;

@@ -51,7 +51,8 @@ impl Work {
     fn room_for(&mut self, target: &str, chain: &Chain) -> Option<&mut Vec<Chain>> {
         match self {
             Self::HandOver { to, chains } if to == target && chains.len() < CHECKPOINT_MAX => {
-                chains.first().is_some_and(|first| is_same_checkpoint(first, chain)).then_some(chains)
+                // Near to every one of them: a checkpoint counts from its smallest offset, whichever that is.
+                chains.iter().all(|one| is_same_checkpoint(one, chain)).then_some(chains)
             }
             Self::HandOver { .. } | Self::Read(_) => None,
         }
@@ -109,3 +110,7 @@ mod tests {
         assert_eq!(sizes((0..40).map(|offset| moving("b", offset, 7)).collect()), [32, 8]);
     }
 }
+
+#[cfg(test)]
+#[path = "work_distance_tests.rs"]
+mod distance_tests;

@@ -75,6 +75,9 @@ pub enum StoreError {
         /// Disks there are.
         in_sync: u32,
     },
+    /// A failed sync made the store drop its database; it comes back by itself.
+    #[error("the store is being reopened")]
+    Reopening,
     /// The store is shut down.
     #[error("the store is closed")]
     Closed,

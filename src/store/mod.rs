@@ -139,16 +139,21 @@ impl Store {
             mpsc::error::TrySendError::Full(_) => StoreError::Overloaded { limit: self.config.waiting_limit },
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
         })?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        // Nobody answered: the writer has ended, or the commit that held this step did not.
+        answer.await.map_err(|_| match self.steps.is_closed() {
+            true => StoreError::Closed,
+            false => StoreError::OutcomeUnknown { reason: "its commit did not end".into() },
+        })?
     }
 
     /// Reads the tables as of the last commit.
     ///
     /// # Errors
-    /// The store is closed or cannot be read.
+    /// The store is closed, is being reopened, or cannot be read.
     pub fn view(&self) -> Result<View, StoreError> {
         let committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(View::new(committed.ok_or(StoreError::Closed)?))
+        let missing = || if self.steps.is_closed() { StoreError::Closed } else { StoreError::Reopening };
+        Ok(View::new(committed.ok_or_else(missing)?))
     }
 
     /// Stops taking steps, commits those that wait, and closes the file.
@@ -166,5 +171,7 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+mod limits_tests;
 #[cfg(test)]
 mod tests;

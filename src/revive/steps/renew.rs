@@ -48,7 +48,7 @@ impl Step for Renew {
             let alive = newest(txn, &self.id)?.filter(|now| matches!(now.state, ChainState::Open { .. }));
             return Ok(alive.map_or(Renewed::TooLate, |now| Renewed::As(Box::new(now))));
         }
-        let by = self.successor(txn, &chain)?;
+        let Some(by) = self.successor(txn, &chain)? else { return Ok(Renewed::TooLate) };
         match self.home.apply(txn, &chain, Event::Renewed { by: by.id.clone() })?.answer {
             Answer::Done if matches!(chain.state, ChainState::Open { .. } | ChainState::Parked { .. }) => {
                 txn.record_chain(by.clone())?;
@@ -61,18 +61,22 @@ impl Step for Renew {
 }
 
 impl Renew {
-    fn successor(&self, txn: &Txn<'_, '_>, chain: &Chain) -> Result<Chain, StoreError> {
+    /// The chain under its new handle; `None` after the last pop time there is, which only a foreign checkpoint has.
+    fn successor(&self, txn: &Txn<'_, '_>, chain: &Chain) -> Result<Option<Chain>, StoreError> {
         let mut by = chain.clone();
-        by.id.pop_time = txn.now_ms().max(chain.id.pop_time + 1);
-        while txn.chain(&by.id)?.is_some() {
-            by.id.pop_time += 1;
+        loop {
+            let Some(later) = by.id.pop_time.checked_add(1) else { return Ok(None) };
+            by.id.pop_time = later.max(txn.now_ms());
+            if txn.chain(&by.id)?.is_none() {
+                break;
+            }
         }
         by.start_offset = chain.id.offset;
         by.invisible_ms = self.invisible_ms;
-        by.generation += 1;
+        by.generation = by.generation.saturating_add(1);
         by.attempt = 0;
         by.round_began_ms = None;
         by.state = ChainState::Open { due_ms: txn.now_ms().saturating_add(self.invisible_ms) };
-        Ok(by)
+        Ok(Some(by))
     }
 }

@@ -2,6 +2,8 @@
 
 mod driving;
 mod handles;
+mod races;
+mod reads;
 
 use std::{
     collections::BTreeSet,
