@@ -10,22 +10,30 @@ use crate::seams::Clock;
 #[derive(Debug)]
 pub struct Wake {
     sleeping_until_ms: AtomicI64,
+    announced_ms: AtomicI64,
     notify: Notify,
 }
 
 impl Default for Wake {
     fn default() -> Self {
         // Until the first wait nobody sleeps: whatever falls due is found by the first look.
-        Self { sleeping_until_ms: AtomicI64::new(i64::MAX), notify: Notify::new() }
+        let never = || AtomicI64::new(i64::MAX);
+        Self { sleeping_until_ms: never(), announced_ms: never(), notify: Notify::new() }
     }
 }
 
 impl Wake {
     /// Something falls due at `due_ms`, Unix ms.
     pub fn due(&self, due_ms: i64) {
+        self.announced_ms.fetch_min(due_ms, Ordering::SeqCst);
         if due_ms < self.sleeping_until_ms.load(Ordering::SeqCst) {
             self.notify.notify_one();
         }
+    }
+
+    /// The earliest time announced since this was last asked; `i64::MAX` if none was.
+    pub fn take_announced_ms(&self) -> i64 {
+        self.announced_ms.swap(i64::MAX, Ordering::SeqCst)
     }
 
     /// Waits until `deadline_ms`, or for ever without one, or until something earlier is announced.

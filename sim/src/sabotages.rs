@@ -87,6 +87,18 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P7",
         scenario: "calm",
     },
+    Sabotage {
+        name: "no-breaker",
+        breaks: "a peer that does not answer is asked for every chain that waits for it",
+        promise: "P8",
+        scenario: "dead-remote",
+    },
+    Sabotage {
+        name: "coalesced-miss-is-gone",
+        breaks: "a message that the answer to a read of several does not bring passes for gone",
+        promise: "P1",
+        scenario: "coalesced-reads",
+    },
 ];
 
 /// The sabotage of that name.

@@ -15,7 +15,10 @@ impl Handler for Shared {
         let answer = match code {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 => self.send(peer, &request).await,
             request::PULL_MESSAGE => self.pull(&request).await,
-            request::POP_MESSAGE => self.pop(&request).await,
+            request::POP_MESSAGE => match self.home_is_away() {
+                Some(refusal) => Err(refusal),
+                None => self.pop(&request).await,
+            },
             request::ACK_MESSAGE => self.ack(&request).await,
             request::BATCH_ACK_MESSAGE => self.batch_ack(&request).await,
             request::CHANGE_MESSAGE_INVISIBLETIME => self.change_invisible(&request).await,
@@ -36,5 +39,14 @@ impl Handler for Shared {
             tracing::debug!(peer = %peer.address, code, %refusal, "refused");
             refusal.into_answer()
         })
+    }
+}
+
+impl Shared {
+    /// Why a pop could not be confirmed now: the group that is to keep its chains is away. Told before anything is
+    /// popped, so that no attempt is counted that is not made.
+    fn home_is_away(&self) -> Option<Refusal> {
+        let to = self.config.escape_to.as_deref()?;
+        self.neighbours.refusal(to).map(Refusal::NotConfirmed)
     }
 }

@@ -25,7 +25,7 @@ const SUSPEND: i32 = 2;
 const SUSPEND_MAX: Duration = Duration::from_secs(120);
 /// Most messages in one answer.
 const BATCH_MAX: usize = 32;
-/// Most bytes of messages in one answer; the first message always fits.
+/// Most bytes of messages in one answer, if the caller does not want fewer; the first message always fits.
 const BYTES_MAX: usize = 4 << 20;
 
 /// What a read of a queue came to.
@@ -87,9 +87,11 @@ impl Shared {
             () => {}
         }
         let limit = usize::try_from(header.max_msg_nums).unwrap_or(1).clamp(1, BATCH_MAX);
+        let wanted = header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+        let bytes_max = wanted.unwrap_or(BYTES_MAX).min(BYTES_MAX);
         let (mut body, mut next) = (BytesMut::new(), from);
         for (offset, stored) in view.messages(topic, queue, from, limit)? {
-            if !body.is_empty() && body.len() + stored.len() > BYTES_MAX {
+            if !body.is_empty() && body.len() + stored.len() > bytes_max {
                 break;
             }
             if filter.wants(&stored) {

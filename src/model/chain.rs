@@ -99,7 +99,8 @@ pub struct Chain {
     /// Attempts begun in this round; counted before they start.
     #[serde(default)]
     pub attempt: u32,
-    /// When the first attempt of this round began, Unix ms.
+    /// When the first attempt of this round began, Unix ms; moved on by the time it lay down between attempts, which
+    /// does not count for the policy's total.
     #[serde(default)]
     pub round_began_ms: Option<i64>,
     /// Where it stands.

@@ -3,7 +3,7 @@
 //! RocketMQ takes "not found", "retry immediately" and "offset moved" for final (`EscapeBridge`, `PullStatus`), so a
 //! lagging replica loses messages. Here nothing is final but a proof by the holder of the group's term.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::{
     model::{
@@ -43,15 +43,71 @@ pub enum Meaning {
     Failed(Cause),
 }
 
-/// The one table.
-#[must_use]
-pub fn classify(chain: &Chain, answer: &Answered) -> Meaning {
-    if let Some(proof) = proof_of_absence(chain, answer) {
-        return Meaning::Gone(proof);
+/// A message in an answer's body.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Piece {
+    /// One that can be read.
+    Sound(Box<Message>),
+    /// One that cannot.
+    Damaged {
+        /// The offset it seems to have; `None` when not even its length makes sense, and what follows it is lost too.
+        offset: Option<i64>,
+    },
+}
+
+impl Answered {
+    /// The messages in its body. One that cannot be decoded does not spoil the others.
+    #[must_use]
+    pub fn pieces(&self) -> Vec<Piece> {
+        let (mut rest, mut pieces) = (self.body.clone(), Vec::new());
+        while !rest.is_empty() {
+            match Message::decode(&mut rest) {
+                Ok(message) => pieces.push(Piece::Sound(Box::new(message))),
+                Err(_) => {
+                    let envelope = envelope(&rest);
+                    pieces.push(Piece::Damaged { offset: envelope.map(|(_, offset)| offset) });
+                    match envelope {
+                        Some((size, _)) => rest.advance(size),
+                        None => break,
+                    }
+                }
+            }
+        }
+        pieces
     }
+}
+
+/// Where a stored message has its offset in the queue.
+const OFFSET_AT: usize = 20;
+
+/// Size and offset of a message that cannot be decoded, if at least they make sense.
+fn envelope(record: &Bytes) -> Option<(usize, i64)> {
+    let size = i32::from_be_bytes(record.get(..4)?.try_into().ok()?);
+    let size = usize::try_from(size).ok().filter(|size| (OFFSET_AT + 8..=record.len()).contains(size))?;
+    let offset = i64::from_be_bytes(record.get(OFFSET_AT..OFFSET_AT + 8)?.try_into().ok()?);
+    Some((size, offset))
+}
+
+/// The one table: what the answer to a read that began at `from` says about one of the messages it was for.
+///
+/// `None`: nothing, because the answer ends before that message, or is about earlier ones; it has to be asked for
+/// again. That never happens to the message at `from`, so asking comes to an end.
+#[must_use]
+pub fn classify(chain: &Chain, from: i64, answer: &Answered, pieces: &[Piece]) -> Option<Meaning> {
+    if let Some(proof) = proof_of_absence(chain, answer) {
+        return Some(Meaning::Gone(proof));
+    }
+    let offset = chain.id.offset;
     match answer.code {
-        response::SUCCESS => found(chain, answer),
-        code => Meaning::Failed(cause_of(code, chain, answer)),
+        response::SUCCESS => found(chain, from, pieces),
+        // The queue begins after `from`, and it is that which moved the offset: this message is in the queue.
+        response::PULL_OFFSET_MOVED
+            if answer.minimum.is_some_and(|minimum| from < minimum && minimum <= offset)
+                && answer.maximum.is_some_and(|maximum| offset < maximum) =>
+        {
+            None
+        }
+        code => Some(Meaning::Failed(cause_of(code, chain, answer))),
     }
 }
 
@@ -71,17 +127,38 @@ fn proof_of_absence(chain: &Chain, answer: &Answered) -> Option<GoneProof> {
     Some(GoneProof::BelowMinimum { minimum })
 }
 
-fn found(chain: &Chain, answer: &Answered) -> Meaning {
-    if answer.body.is_empty() {
+fn found(chain: &Chain, from: i64, pieces: &[Piece]) -> Option<Meaning> {
+    let offset = chain.id.offset;
+    if pieces.is_empty() {
         if sabotage!("empty-found-is-gone") {
-            return Meaning::Gone(GoneProof::BelowMinimum { minimum: 0 });
+            return Some(Meaning::Gone(GoneProof::BelowMinimum { minimum: 0 }));
         }
-        return Meaning::Failed(Cause::EmptyAnswer);
+        return Some(Meaning::Failed(Cause::EmptyAnswer));
     }
-    match Message::decode(&mut answer.body.clone()) {
-        Ok(message) if is_the_one(chain, &message) => Meaning::Found(Box::new(message)),
-        Ok(message) => Meaning::Failed(Cause::WrongMessage { offset: message.queue_offset }),
-        Err(_) => Meaning::Failed(Cause::Undecodable),
+    let mut sound = pieces.iter().filter_map(|piece| match piece {
+        Piece::Sound(message) => Some(message),
+        Piece::Damaged { .. } => None,
+    });
+    if let Some(message) = sound.clone().find(|message| is_the_one(chain, message)) {
+        return Some(Meaning::Found(message.clone()));
+    }
+    if sabotage!("coalesced-miss-is-gone") && offset > from {
+        return Some(Meaning::Gone(GoneProof::BelowMinimum { minimum: offset + 1 }));
+    }
+    if pieces.contains(&Piece::Damaged { offset: Some(offset) }) {
+        return Some(Meaning::Failed(Cause::Undecodable));
+    }
+    let of_the_queue = |message: &&Box<Message>| message.queue_id == chain.id.queue && message.topic == chain.id.topic;
+    let skipped_to = sound.clone().filter(of_the_queue).map(|message| message.queue_offset).find(|it| *it > offset);
+    match (skipped_to, pieces.first()) {
+        (Some(later), _) => Some(Meaning::Failed(Cause::WrongMessage { offset: later })),
+        // The answer ends before it: it was cut, or what follows a damaged message is lost.
+        (None, _) if offset > from => None,
+        (None, Some(Piece::Damaged { .. })) => Some(Meaning::Failed(Cause::Undecodable)),
+        (None, _) => {
+            let offset = sound.next().map_or(offset, |message| message.queue_offset);
+            Some(Meaning::Failed(Cause::WrongMessage { offset }))
+        }
     }
 }
 

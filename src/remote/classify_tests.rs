@@ -26,7 +26,12 @@ fn of_code(code: i32) -> Answered {
 }
 
 fn classified(answer: &Answered) -> Meaning {
-    classify(&asked(), answer)
+    alone(&asked(), answer)
+}
+
+/// What an answer to a read of this one message says.
+fn alone(chain: &Chain, answer: &Answered) -> Meaning {
+    classify(chain, chain.id.offset, answer, &answer.pieces()).unwrap()
 }
 
 fn failed(cause: Cause) -> Meaning {
@@ -146,7 +151,7 @@ fn the_holder_proves_that_the_topic_was_recreated() {
         assert!(matches!(classified(&of_epoch(term, index)), Meaning::Found(_)), "{term}-{index} is not later");
     }
     let unknown = Chain { topic_epoch: LogPosition::default(), ..asked() };
-    assert!(matches!(classify(&unknown, &of_epoch(9, 9)), Meaning::Found(_)), "a checkpoint that names no epoch");
+    assert!(matches!(alone(&unknown, &of_epoch(9, 9)), Meaning::Found(_)), "a checkpoint that names no epoch");
 }
 
 #[test]
@@ -180,4 +185,116 @@ fn only_the_message_that_was_asked_for_is_found() {
     let first_of_body = flipped.windows(5).position(|bytes| bytes == b"hello").unwrap();
     flipped[first_of_body] ^= 1;
     assert_eq!(classified(&success(flipped.into())), failed(Cause::Undecodable));
+}
+
+// Several messages in one read
+
+/// What an answer to a read from `OFFSET` on says about the messages at these distances from it.
+fn coalesced<const N: usize>(answer: &Answered, distances: [i64; N]) -> [Option<Meaning>; N] {
+    let pieces = answer.pieces();
+    distances.map(|distance| {
+        let mut chain = asked();
+        chain.id.offset += distance;
+        classify(&chain, OFFSET, answer, &pieces)
+    })
+}
+
+fn stored(distance: i64) -> Bytes {
+    body(|message| message.queue_offset = OFFSET + distance)
+}
+
+fn success(parts: &[Bytes]) -> Answered {
+    Answered { body: parts.concat().into(), ..of_code(response::SUCCESS) }
+}
+
+fn is_found(meaning: &Option<Meaning>) -> bool {
+    matches!(meaning, Some(Meaning::Found(_)))
+}
+
+#[test]
+fn each_message_of_an_answer_has_its_own_meaning() {
+    let [a, b, c, d] = coalesced(&success(&[stored(0), stored(1), stored(3)]), [0, 1, 2, 3]);
+    assert!(is_found(&a) && is_found(&b) && is_found(&d));
+    assert_eq!(c, Some(failed(Cause::WrongMessage { offset: OFFSET + 3 })), "it was passed over, which proves nothing");
+}
+
+#[test]
+fn what_a_cut_answer_does_not_reach_has_to_be_asked_for_again() {
+    let [a, b, c] = coalesced(&success(&[stored(0)]), [0, 1, 9]);
+    assert!(is_found(&a));
+    assert_eq!((b, c), (None, None));
+    // Unless the holder proves that it is gone.
+    let proof = Answered { minimum: Some(OFFSET + 5), holder_term: Some(3), ..success(&[stored(9)]) };
+    let [a, b, c] = coalesced(&proof, [0, 4, 9]);
+    let gone = Some(Meaning::Gone(GoneProof::BelowMinimum { minimum: OFFSET + 5 }));
+    assert_eq!((&a, &b), (&gone, &gone));
+    assert!(is_found(&c));
+}
+
+#[test]
+fn a_damaged_message_does_not_spoil_the_others() {
+    let flipped = |distance| {
+        let mut bytes = stored(distance).to_vec();
+        let at = bytes.windows(5).position(|bytes| bytes == b"hello").unwrap();
+        bytes[at] ^= 1;
+        Bytes::from(bytes)
+    };
+    let undecodable = Some(failed(Cause::Undecodable));
+    let [a, b, c] = coalesced(&success(&[stored(0), flipped(1), stored(2)]), [0, 1, 2]);
+    assert!(is_found(&a) && is_found(&c));
+    assert_eq!(b, undecodable);
+    let [a, b] = coalesced(&success(&[flipped(0), stored(1)]), [0, 1]);
+    assert_eq!(a, undecodable);
+    assert!(is_found(&b));
+    // Not even its length makes sense: what follows has to be asked for again.
+    let [a, b, c] = coalesced(&success(&[stored(0), Bytes::from_static(b"no message"), stored(2)]), [0, 1, 2]);
+    assert!(is_found(&a));
+    assert_eq!((b, c), (None, None));
+    assert_eq!(coalesced(&success(&[Bytes::from_static(b"no message")]), [0]), [undecodable]);
+}
+
+#[test]
+fn an_offset_that_moved_for_the_first_says_nothing_about_those_in_the_queue() {
+    let moved = Answered {
+        minimum: Some(OFFSET + 2),
+        maximum: Some(OFFSET + 4),
+        holder_term: Some(3),
+        ..of_code(response::PULL_OFFSET_MOVED)
+    };
+    let [a, b, c, d] = coalesced(&moved, [0, 1, 2, 4]);
+    let gone = Some(Meaning::Gone(GoneProof::BelowMinimum { minimum: OFFSET + 2 }));
+    assert_eq!((&a, &b), (&gone, &gone));
+    assert_eq!(c, None, "it is there");
+    assert_eq!(d, Some(failed(Cause::BeyondEnd)));
+    // Without a holder's term nothing is proven, but those in the queue are asked for all the same.
+    let [a, c] = coalesced(&Answered { holder_term: None, ..moved }, [0, 2]);
+    assert_eq!((a, c), (Some(failed(Cause::OffsetMoved)), None));
+}
+
+#[test]
+fn other_codes_mean_the_same_for_every_message() {
+    for (name, code) in code::response::ALL.iter().filter(|(_, code)| *code != response::SUCCESS) {
+        let [a, b] = coalesced(&of_code(*code), [0, 7]);
+        assert_eq!((a, b), (Some(failed(intended(*code))), Some(failed(intended(*code)))), "{name}");
+    }
+    let [a, b] = coalesced(&success(&[]), [0, 7]);
+    assert_eq!((a, b), (Some(failed(Cause::EmptyAnswer)), Some(failed(Cause::EmptyAnswer))));
+}
+
+proptest::proptest! {
+    /// Whatever comes back, the first message gets a meaning: asking again comes to an end.
+    #[test]
+    fn the_message_at_the_front_always_gets_a_meaning(
+        code in proptest::sample::select(vec![0, 1, 2, 17, 19, 20, 21]),
+        minimum in proptest::option::of(0i64..30),
+        maximum in proptest::option::of(0i64..30),
+        parts in proptest::collection::vec(0i64..20, 0..6),
+        cut in 0usize..40,
+    ) {
+        let body: Vec<u8> = parts.iter().flat_map(|distance| stored(*distance).to_vec()).collect();
+        let body = Bytes::from(body[..body.len().saturating_sub(cut)].to_vec());
+        let answer = Answered { body, minimum, maximum, holder_term: Some(3), ..of_code(code) };
+        let [first] = coalesced(&answer, [0]);
+        proptest::prop_assert!(first.is_some());
+    }
 }

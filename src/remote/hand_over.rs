@@ -45,8 +45,11 @@ impl Neighbours {
         let Some(first) = chains.first() else { return Ok(()) };
         let body = checkpoint_of(first, chains, self.clock.now_ms());
         let deliver = body.pop_time + body.invisible_time - ACK_INTERVAL_MS;
-        let answer = self.send_to_revive_topic(to, checkpoint::TAG, body.unique_key(), deliver, body.to_json()).await?;
-        self.check(to, &answer)
+        let call = self.breakers.begin(to);
+        let sent = self.send_to_revive_topic(to, checkpoint::TAG, body.unique_key(), deliver, body.to_json()).await;
+        let result = sent.and_then(|answer| self.check(to, &answer));
+        call.ended(result.as_ref().err());
+        result
     }
 
     /// Asks `to` to ack a chain whose home it is.
@@ -65,7 +68,9 @@ impl Neighbours {
             term: id.term,
             ack_offset_list: None,
         };
-        let answer = self.send_to_revive_topic(to, body.tag(), body.unique_key(), id.pop_time, body.to_json()).await?;
+        let sent = self.send_to_revive_topic(to, body.tag(), body.unique_key(), id.pop_time, body.to_json()).await;
+        self.breakers.heard(to, &sent);
+        let answer = sent?;
         self.check(to, &answer)?;
         Ok(match answer.ext.get(ACK_OUTCOME).map(String::as_str) {
             Some(TOO_LATE) => Acked::TooLate,
@@ -85,7 +90,9 @@ impl Neighbours {
         header: &ChangeInvisibleHeader,
     ) -> Result<Option<ChangeInvisibleResponseHeader>, ReadFailure> {
         let request = Command::request(request::CHANGE_MESSAGE_INVISIBLETIME).with_header(header);
-        let answer = self.ask(to, request, self.config.hand_over_timeout_ms).await?;
+        let asked = self.ask(to, request, self.config.hand_over_timeout_ms).await;
+        self.breakers.heard(to, &asked);
+        let answer = asked?;
         match answer.code {
             response::NO_MESSAGE => Ok(None),
             response::SUCCESS => answer.header().map(Some).map_err(|_| failure(to, Cause::MalformedAnswer, 0)),

@@ -1,5 +1,7 @@
-//! Other groups: where they are, reading their messages, handing chains over to them.
+//! Other groups: where they are, whether they may be called, reading their messages, handing chains over to them.
 
+pub mod breaker;
+pub mod breakers;
 pub mod classify;
 pub mod hand_over;
 pub mod neighbours;

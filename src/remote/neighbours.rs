@@ -4,14 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::routes::Routes;
+use super::{
+    breaker::BreakerConfig,
+    breakers::{Breakers, PeerState},
+    routes::Routes,
+};
 use crate::{
     model::{
         cause::{Cause, ReadFailure},
         chain::Chain,
     },
     remoting::{CallError, Client},
-    revive::{Peers, ReadOutcome},
+    revive::{Admission, Peers, ReadOutcome},
     seams::Clock,
 };
 
@@ -34,6 +38,7 @@ pub struct NeighboursConfig {
 pub struct Neighbours {
     pub(super) client: Arc<Client>,
     pub(super) routes: Routes,
+    pub(super) breakers: Breakers,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) config: NeighboursConfig,
 }
@@ -42,7 +47,19 @@ impl Neighbours {
     /// Talks to them through `client`.
     #[must_use]
     pub fn new(client: Arc<Client>, routes: Routes, clock: Arc<dyn Clock>, config: NeighboursConfig) -> Self {
-        Self { client, routes, clock, config }
+        Self { client, routes, breakers: Breakers::new(BreakerConfig::default()), clock, config }
+    }
+
+    /// Where the breakers of the peers stand.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerState> {
+        self.breakers.states()
+    }
+
+    /// Why whoever needs `peer` at once is better told so now: it has failed, and no probe is due.
+    #[must_use]
+    pub fn refusal(&self, peer: &str) -> Option<ReadFailure> {
+        self.breakers.refusal(peer)
     }
 
     /// The group under which this broker reads from others.
@@ -53,8 +70,12 @@ impl Neighbours {
 
 #[async_trait]
 impl Peers for Neighbours {
-    async fn read(&self, chain: &Chain) -> ReadOutcome {
-        self.read_from_owner(chain).await
+    fn admission(&self, peer: &str) -> Admission {
+        self.breakers.admission(peer)
+    }
+
+    async fn read(&self, chains: &[Chain]) -> Vec<ReadOutcome> {
+        self.read_from_owner(chains).await
     }
 
     async fn hand_over(&self, to: &str, chains: &[Chain]) -> Result<(), ReadFailure> {

@@ -1,4 +1,4 @@
-//! Reads one message from the group that owns it (`EscapeBridge.getMessageFromRemoteAsync`).
+//! Reads messages from the group that owns them (`EscapeBridge.getMessageFromRemoteAsync`): neighbours in one PULL.
 
 use std::time::Duration;
 
@@ -27,52 +27,99 @@ pub const TOPIC_EPOCH: &str = "topicEpoch";
 /// PULL's system flag: the subscription is in the request.
 const SUBSCRIPTION_GIVEN: i32 = 4;
 
+/// Most bytes of messages asked for at once (RocketMQ's `maxTransferBytesOnMessageInMemory`); the first message always
+/// comes, however large.
+const BYTES_MAX: i32 = 256 << 10;
+
 impl Neighbours {
-    /// Asks the owner of the chain's message for it, once.
-    pub(super) async fn read_from_owner(&self, chain: &Chain) -> ReadOutcome {
+    /// Asks the owner of the chains' messages for them: chains of one queue, neighbours as [`crate::revive`] gathers
+    /// them. What an answer does not reach is asked for again, within the time that one read may take.
+    pub(super) async fn read_from_owner(&self, chains: &[Chain]) -> Vec<ReadOutcome> {
+        let Some(first) = chains.first() else { return Vec::new() };
+        let broker = &first.id.broker;
+        let call = self.breakers.begin(broker);
         let began = tokio::time::Instant::now();
-        let (peer, meaning) = match self.routes.address(&chain.id.broker).await {
-            None => (chain.id.broker.clone(), Meaning::Failed(Cause::NoRoute)),
+        let mut meanings: Vec<Option<Meaning>> = vec![None; chains.len()];
+        let (peer, failed) = match self.routes.address(broker).await {
+            None => (broker.clone(), Some(Cause::NoRoute)),
             Some(address) => {
-                let meaning = self.pull(&address, chain).await;
-                (format!("{}@{address}", chain.id.broker), meaning)
+                let failed = self.pull_all(&address, chains, &mut meanings).await;
+                (format!("{broker}@{address}"), failed)
             }
         };
-        match meaning {
-            Meaning::Found(message) => ReadOutcome::Found(message),
-            Meaning::Gone(proof) => ReadOutcome::Gone(proof),
-            Meaning::Failed(cause) => {
-                self.routes.forget(&chain.id.broker);
-                ReadOutcome::failed(ReadFailure { cause, peer, took_ms: millis(began.elapsed()) })
-            }
+        let failure = |cause| ReadFailure { cause, peer: peer.clone(), took_ms: millis(began.elapsed()) };
+        call.ended(failed.clone().map(failure).as_ref());
+        // What has no meaning was not heard of before the call failed.
+        let unheard = failed.unwrap_or(Cause::Timeout);
+        let outcomes: Vec<ReadOutcome> = meanings
+            .into_iter()
+            .map(|meaning| match meaning.unwrap_or_else(|| Meaning::Failed(unheard.clone())) {
+                Meaning::Found(message) => ReadOutcome::Found(message),
+                Meaning::Gone(proof) => ReadOutcome::Gone(proof),
+                Meaning::Failed(cause) => ReadOutcome::failed(failure(cause)),
+            })
+            .collect();
+        if outcomes.iter().any(|outcome| matches!(outcome, ReadOutcome::Retry(_) | ReadOutcome::Permanent(_))) {
+            self.routes.forget(broker);
         }
+        outcomes
     }
 
-    async fn pull(&self, address: &str, chain: &Chain) -> Meaning {
+    /// PULLs until every chain's message has a meaning; the cause if the peer fails before that, as a peer.
+    async fn pull_all(&self, address: &str, chains: &[Chain], meanings: &mut [Option<Meaning>]) -> Option<Cause> {
+        let until = tokio::time::Instant::now() + Duration::from_millis(self.config.read_timeout_ms);
+        let mut answered_with = None;
+        while let Some((from, to)) = unheard(chains, meanings) {
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            let answer = match self.pull(address, &chains[from], to, left).await {
+                Ok(answer) => answer,
+                Err(cause) => return Some(cause),
+            };
+            let (from, pieces) = (chains[from].id.offset, answer.pieces());
+            for (chain, meaning) in chains.iter().zip(&mut *meanings).filter(|(_, meaning)| meaning.is_none()) {
+                *meaning = classify(chain, from, &answer, &pieces);
+            }
+            answered_with = meanings.iter().flatten().find_map(|meaning| match meaning {
+                Meaning::Failed(cause @ (Cause::Busy | Cause::NotServing)) => Some(cause.clone()),
+                _ => None,
+            });
+        }
+        answered_with
+    }
+
+    /// One PULL from the first chain's message up to the offset `to`, both included.
+    async fn pull(&self, address: &str, first: &Chain, to: i64, timeout: Duration) -> Result<Answered, Cause> {
+        let id = &first.id;
         let header = PullMessageHeader {
             consumer_group: self.inner_consumer_group(),
-            topic: chain.id.topic.clone(),
-            queue_id: chain.id.queue,
-            queue_offset: chain.id.offset,
-            max_msg_nums: 1,
+            topic: id.topic.clone(),
+            queue_id: id.queue,
+            queue_offset: id.offset,
+            max_msg_nums: i32::try_from(to - id.offset + 1).unwrap_or(1),
             sys_flag: SUBSCRIPTION_GIVEN,
             commit_offset: 0,
             suspend_timeout_millis: 0,
             subscription: Some("*".into()),
             sub_version: 0,
             expression_type: Some("TAG".into()),
-            bname: Some(chain.id.broker.clone()),
+            max_msg_bytes: Some(BYTES_MAX),
+            bname: Some(id.broker.clone()),
             ..PullMessageHeader::default()
         };
         let request = Command::request(request::PULL_MESSAGE).with_header(&header);
-        match self.client.call(address, request, Duration::from_millis(self.config.read_timeout_ms)).await {
-            Ok(answer) => match answered(&answer) {
-                Some(answered) => classify(chain, &answered),
-                None => Meaning::Failed(Cause::MalformedAnswer),
-            },
-            Err(error) => Meaning::Failed(cause_of_call(&error)),
+        match self.client.call(address, request, timeout).await {
+            Ok(answer) => answered(&answer).ok_or(Cause::MalformedAnswer),
+            Err(error) => Err(cause_of_call(&error)),
         }
     }
+}
+
+/// The chain with the lowest offset among those that have no meaning yet, and their highest offset.
+fn unheard(chains: &[Chain], meanings: &[Option<Meaning>]) -> Option<(usize, i64)> {
+    let open = || chains.iter().enumerate().zip(meanings).filter(|(_, meaning)| meaning.is_none());
+    let first = open().min_by_key(|((_, chain), _)| chain.id.offset)?.0.0;
+    let last = open().map(|((_, chain), _)| chain.id.offset).max()?;
+    Some((first, last))
 }
 
 /// The parts of the answer that matter; `None` when a success lacks what every success has.

@@ -147,7 +147,9 @@ impl Reviver {
     /// the middle of it goes on from there, and no crash loop becomes a hot loop.
     fn begin_attempt(&self, chain: &Chain, now_ms: i64, effect: Effect) -> Transition {
         let mut next = chain.clone();
-        next.round_began_ms.get_or_insert(now_ms);
+        // Time in which it lay down (the broker or the peer was away) is not time in which anybody tried.
+        let late_ms = chain.due_ms().map_or(0, |due_ms| now_ms.saturating_sub(due_ms).max(0));
+        next.round_began_ms = Some(next.round_began_ms.map_or(now_ms, |began_ms| began_ms.saturating_add(late_ms)));
         if self.policy.is_used_up(&next, now_ms) {
             return Transition::to(park(next, now_ms, ParkReason::PolicyExhausted), Effect::None);
         }

@@ -1,13 +1,17 @@
 //! Revive: what becomes of a popped message that nobody acked.
 //!
 //! [`engine`] is the pure core, [`policy`] says when to try again, [`outcome`] what a failure means. [`apply`] performs
-//! a transition in one transaction, [`steps`] are those transactions, and [`service`] drives them.
+//! a transition in one transaction, [`steps`] are those transactions, and [`service`] drives them: `agenda` holds what
+//! is due, `work` gathers it into trips, `results` gathers what they came to.
 
+mod admission;
+mod agenda;
 pub mod apply;
 pub mod copy;
 pub mod engine;
 pub mod outcome;
 pub mod policy;
+mod results;
 pub mod service;
 pub mod steps;
 mod work;
@@ -17,6 +21,7 @@ pub(crate) mod samples;
 #[cfg(test)]
 mod service_tests;
 
+pub use admission::Admission;
 pub use engine::{Engine, Reviver};
 pub use outcome::ReadOutcome;
 pub use policy::RewritePolicy;

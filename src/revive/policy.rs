@@ -17,7 +17,8 @@ pub struct RewritePolicy {
     pub waits_ms: Vec<u64>,
     /// How many rewrites there may be in one round.
     pub rewrites: u32,
-    /// Longest time from the first attempt of a round to the last, ms.
+    /// Longest time from the first attempt of a round to the last, ms; without the time in which the chain was due and
+    /// nobody tried, because this broker or the peer was away.
     pub total_ms: Option<u64>,
     /// How far a wait may be off, as a share of itself, either way: 0 is exact, 1 is anything from 0 to twice.
     pub jitter: f64,

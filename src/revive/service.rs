@@ -1,7 +1,8 @@
 //! The shell around the engine: wakes when a chain is due, runs ticks, and carries the jobs to other nodes and back.
 //!
-//! Nothing here ticks by the clock: the service sleeps until the next due time, and a commit that brings an earlier one
-//! wakes it.
+//! Nothing here ticks by the clock: the service sleeps until a chain is due and for a while longer, so that those due
+//! shortly after it are taken up with it (RocketMQ's reviver looks once a second); a commit that brings an earlier one
+//! wakes it. Chains that need nobody never wait for those that need a peer, and no peer's chains for another's.
 
 use std::{
     collections::BTreeSet,
@@ -10,32 +11,39 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, Semaphore};
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    admission::Admission,
+    agenda::Agenda,
     apply::Home,
     engine::Event,
     outcome::ReadOutcome,
+    results::{Outcome, Results},
     steps::{conclude::Conclude, tick::Tick},
     work::Work,
 };
 use crate::{
     model::{
         cause::ReadFailure,
-        chain::{Chain, ChainId},
+        chain::{Chain, ChainId, GoneProof},
     },
     sabotage,
     seams::Clock,
-    store::{Store, StoreError, Tables},
+    store::{Store, StoreError},
     wake::Wake,
 };
 
 /// The other nodes, as the reviver sees them.
 #[async_trait]
 pub trait Peers: Send + Sync + 'static {
-    /// Reads the chain's message from the group that owns it. Ends within the attempt limit.
-    async fn read(&self, chain: &Chain) -> ReadOutcome;
+    /// What may be started towards a group now; reserves nothing.
+    fn admission(&self, peer: &str) -> Admission;
+
+    /// Reads the chains' messages, neighbours in one queue, from the group that owns them. Ends within the attempt
+    /// limit, with one outcome for each chain, in their order.
+    async fn read(&self, chains: &[Chain]) -> Vec<ReadOutcome>;
 
     /// Asks `to` to become the home of these chains of one checkpoint. `Ok` only once it confirmed.
     ///
@@ -47,9 +55,15 @@ pub trait Peers: Send + Sync + 'static {
 /// Bounds of the service.
 #[derive(Debug, Clone)]
 pub struct ReviveConfig {
-    /// How many jobs may be under way at once.
-    pub jobs: usize,
-    /// How many chains one transaction takes up.
+    /// How long a chain that is due may wait for others, so that one transaction takes them up together (RocketMQ:
+    /// `reviveInterval`).
+    pub revive_interval: Duration,
+    /// How long a result may wait for others before it is stored with them.
+    pub conclude_within: Duration,
+    /// How far ticks are apart that only serve chains which need peers: a paced peer is not a reason to commit for
+    /// every trip.
+    pub tick_gap: Duration,
+    /// How many chains that need nobody one transaction takes up.
     pub chains_per_tick: usize,
     /// How long to wait before trying again when the store refuses a tick.
     pub store_wait: Duration,
@@ -57,7 +71,13 @@ pub struct ReviveConfig {
 
 impl Default for ReviveConfig {
     fn default() -> Self {
-        Self { jobs: 64, chains_per_tick: 128, store_wait: Duration::from_secs(1) }
+        Self {
+            revive_interval: Duration::from_secs(1),
+            conclude_within: Duration::from_millis(10),
+            tick_gap: Duration::from_millis(100),
+            chains_per_tick: 128,
+            store_wait: Duration::from_secs(1),
+        }
     }
 }
 
@@ -70,8 +90,34 @@ pub struct ReviveService {
     wake: Arc<Wake>,
     config: ReviveConfig,
     busy: Mutex<BTreeSet<String>>,
-    permits: Arc<Semaphore>,
+    results: Results<Claim>,
     job_done: Notify,
+}
+
+/// When to look again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pause {
+    /// At this time by the broker's clock, Unix ms.
+    until_ms: Option<i64>,
+    /// After this span.
+    span: Option<Duration>,
+}
+
+impl Pause {
+    fn at_most(&mut self, span: Duration) {
+        self.span = Some(self.span.map_or(span, |before| before.min(span)));
+    }
+
+    fn until_at_most(&mut self, at_ms: i64) {
+        self.until_ms = Some(self.until_ms.map_or(at_ms, |before| before.min(at_ms)));
+    }
+}
+
+/// Trips that a peer may be sent on now.
+struct Trips {
+    peer: String,
+    count: usize,
+    alone: bool,
 }
 
 impl ReviveService {
@@ -85,80 +131,146 @@ impl ReviveService {
         wake: Arc<Wake>,
         config: ReviveConfig,
     ) -> Arc<Self> {
-        let permits = Arc::new(Semaphore::new(config.jobs));
-        let (busy, job_done) = (Mutex::default(), Notify::new());
-        Arc::new(Self { home, store, clock, peers, wake, config, busy, permits, job_done })
+        let (busy, results, job_done) = (Mutex::default(), Results::default(), Notify::new());
+        Arc::new(Self { home, store, clock, peers, wake, config, busy, results, job_done })
     }
 
     /// Runs until `stop`; jobs under way then are left to their durable attempts.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut agenda = Agenda::default();
+        let mut ticked: Option<Instant> = None;
         while !stop.is_cancelled() {
-            let next_due_ms = match self.tick().await {
-                Ok(next_due_ms) => next_due_ms,
+            let pause = match self.turn(&mut agenda, &mut ticked).await {
+                Ok(pause) => pause,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
                     tracing::warn!(broker = %self.home.broker, error = %error, "revive tick failed; trying again");
+                    // What was taken off the agenda is still due in the table.
+                    agenda.forget();
                     tokio::time::sleep(self.config.store_wait).await;
                     continue;
                 }
             };
-            let free = self.permits.available_permits() > 0;
-            let deadline = if free { next_due_ms } else { None };
+            let span = async {
+                match pause.span {
+                    Some(span) => tokio::time::sleep(span).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 () = self.job_done.notified() => {}
-                () = self.wake.wait(&*self.clock, deadline) => {}
+                () = self.wake.wait(&*self.clock, pause.until_ms) => {}
+                () = span => {}
             }
         }
     }
 
-    async fn tick(self: &Arc<Self>) -> Result<Option<i64>, StoreError> {
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // A look at the committed tables costs no transaction; most wake-ups find nothing due.
-        let first = self.store.view()?.due_keys(busy.len() + 1)?.into_iter().find(|(_, key)| !busy.contains(key));
-        match first {
-            Some((due_ms, _)) if due_ms <= self.clock.now_ms() => {}
-            later => return Ok(later.map(|(due_ms, _)| due_ms)),
+    /// Looks at what is due, and takes up what is ripe.
+    async fn turn(self: &Arc<Self>, agenda: &mut Agenda, ticked: &mut Option<Instant>) -> Result<Pause, StoreError> {
+        let now_ms = self.clock.now_ms();
+        // Asked before the look, so that no commit falls between the two.
+        agenda.look_again_from(self.wake.take_announced_ms());
+        // A look at the committed tables costs no transaction; most wake-ups find nothing ripe.
+        let looked = agenda.look(&self.store.view()?, &self.home.broker, now_ms)?;
+        let mut pause = Pause::default();
+        if looked.more {
+            pause.at_most(Duration::ZERO);
         }
-        let tick = Tick {
-            home: self.home.clone(),
-            busy,
-            job_limit: self.permits.available_permits(),
-            chain_limit: self.config.chains_per_tick,
+        if let Some(due_ms) = looked.next_due_ms {
+            pause.until_at_most(due_ms.saturating_add(self.interval_ms()));
+        }
+        let keys = self.ripe(agenda, now_ms, *ticked, &mut pause);
+        if keys.is_empty() {
+            return Ok(pause);
+        }
+        *ticked = Some(Instant::now());
+        let done = self.store.submit(Tick { home: self.home.clone(), keys }).await?;
+        if let Some(due_ms) = done.not_yet_ms {
+            agenda.look_again_from(due_ms);
+        }
+        Work::gather(done.jobs).into_iter().for_each(|work| self.start(work));
+        // Another look: what could not be taken now decides how long to sleep.
+        Ok(Pause { span: Some(Duration::ZERO), ..pause })
+    }
+
+    /// Takes what is to be taken up now off the agenda, or says when there will be something.
+    fn ripe(&self, agenda: &mut Agenda, now_ms: i64, ticked: Option<Instant>, pause: &mut Pause) -> Vec<String> {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = agenda.first_here(&busy);
+        let (away, trips) = self.admitted(agenda, &busy, pause);
+        let is_ripe = |since_ms: &Option<i64>| {
+            since_ms.is_some_and(|since_ms| since_ms.saturating_add(self.interval_ms()) <= now_ms)
         };
-        let ticked = self.store.submit(tick).await?;
-        for work in Work::gather(ticked.jobs) {
-            self.start(work);
+        // A peer's chains that are due travel with the tick that serves others, but do not ask for one too often.
+        let gap = ticked.map_or(Duration::ZERO, |ticked| self.config.tick_gap.saturating_sub(ticked.elapsed()));
+        let away_is_ripe = is_ripe(&away) && gap.is_zero();
+        if !is_ripe(&here) && !away_is_ripe {
+            if let Some(first) = here.into_iter().chain(away.filter(|_| !is_ripe(&away))).min() {
+                pause.until_at_most(first.saturating_add(self.interval_ms()));
+            }
+            if is_ripe(&away) {
+                pause.at_most(gap);
+            }
+            return Vec::new();
         }
-        Ok(ticked.next_due_ms)
+        let mut keys = agenda.take_here(self.config.chains_per_tick, &busy);
+        for Trips { peer, count, alone } in trips {
+            (0..count).for_each(|_| keys.extend(agenda.take_trip(&peer, alone, &busy)));
+        }
+        keys
+    }
+
+    /// The peers that may be sent to now, and since when the first chain waits that needs one of them.
+    fn admitted(&self, agenda: &Agenda, busy: &BTreeSet<String>, pause: &mut Pause) -> (Option<i64>, Vec<Trips>) {
+        let (mut first, mut trips) = (None, Vec::new());
+        for (peer, since_ms) in agenda.peers(busy) {
+            let (count, alone) = match self.peers.admission(&peer) {
+                Admission::Calls(count) => (count, false),
+                Admission::Probe => (1, true),
+                Admission::Later { wait_ms } => {
+                    if let Some(wait_ms) = wait_ms {
+                        pause.at_most(Duration::from_millis(wait_ms));
+                    }
+                    continue;
+                }
+            };
+            first = Some(first.map_or(since_ms, |before: i64| before.min(since_ms)));
+            trips.push(Trips { peer, count, alone });
+        }
+        (first, trips)
+    }
+
+    fn interval_ms(&self) -> i64 {
+        i64::try_from(self.config.revive_interval.as_millis()).unwrap_or(i64::MAX)
     }
 
     fn start(self: &Arc<Self>, work: Work) {
-        let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
         let ids: Vec<ChainId> = work.chains().iter().map(|chain| chain.id.clone()).collect();
         let claim = self.claim(&ids);
         let service = self.clone();
         tokio::spawn(async move {
-            service.perform(work).await;
-            drop(permit);
-            drop(claim);
+            let outcomes = service.perform(work).await;
+            service.conclude(outcomes, claim).await;
         });
     }
 
-    async fn perform(&self, work: Work) {
-        let results = match work {
-            Work::Read(chain) => {
-                let outcome = self.peers.read(&chain).await;
-                log_read(&chain, &outcome);
-                vec![(chain.id, Event::Read { round: chain.round, attempt: chain.attempt, outcome })]
+    async fn perform(&self, work: Work) -> Vec<Outcome> {
+        match work {
+            Work::Read(chains) => {
+                let outcomes = self.peers.read(&chains).await;
+                let event = |(chain, outcome): (Chain, ReadOutcome)| {
+                    log_read(&chain, &outcome);
+                    (chain.id, Event::Read { round: chain.round, attempt: chain.attempt, outcome })
+                };
+                chains.into_iter().zip(outcomes).map(event).collect()
             }
             Work::HandOver { to, chains } => {
                 let result = self.peers.hand_over(&to, &chains).await;
                 handed(&chains, &result)
             }
-        };
-        self.conclude(results).await;
+        }
     }
 
     /// Hands freshly popped chains of one checkpoint over at once; their attempt is durable already. The pop waits for
@@ -171,49 +283,41 @@ impl ReviveService {
         let claim = self.claim(&ids);
         let result = self.peers.hand_over(to, &chains).await;
         let confirmed = result.is_ok();
-        let results = handed(&chains, &result);
+        let outcomes = handed(&chains, &result);
         let service = self.clone();
         // The pop need not wait for this: until it is stored, the intent is, and asking again is harmless.
         tokio::spawn(async move {
             match confirmed {
-                true => service.conclude_patiently(results).await,
-                false => service.conclude(results).await,
+                true => service.conclude_patiently(outcomes, claim).await,
+                false => service.conclude(outcomes, claim).await,
             }
-            drop(claim);
         });
         result
     }
 
-    async fn conclude(&self, results: Vec<(ChainId, Event)>) {
-        let conclude = Conclude { home: self.home.clone(), results };
-        if sabotage!("dropped-error")
-            && matches!(conclude.results[..], [(_, Event::Read { outcome: ReadOutcome::Retry(_), .. })])
-        {
-            return self.swallow(conclude).await;
+    /// Stores results, together with those that come within a moment: no result waits for a peer that is slow.
+    async fn conclude(&self, outcomes: Vec<Outcome>, claim: Claim) {
+        if !self.results.add(outcomes, claim) {
+            return;
         }
-        if let Err(error) = self.store.submit(conclude).await {
-            // The attempt is durable and the next one is planned: nothing is lost, it only comes later.
-            tracing::warn!(broker = %self.home.broker, error = %error, "the result of an attempt was not stored");
+        loop {
+            tokio::time::sleep(self.config.conclude_within).await;
+            let Some((outcomes, claims)) = self.results.take() else { return };
+            let results = if sabotage!("dropped-error") { swallow(outcomes) } else { outcomes };
+            if let Err(error) = self.store.submit(Conclude { home: self.home.clone(), results }).await {
+                // The attempts are durable and the next ones are planned: nothing is lost, it only comes later.
+                tracing::warn!(broker = %self.home.broker, error = %error, "results of attempts were not stored");
+            }
+            drop(claims);
         }
     }
 
-    async fn conclude_patiently(&self, results: Vec<(ChainId, Event)>) {
+    async fn conclude_patiently(&self, results: Vec<Outcome>, claim: Claim) {
         let conclude = Conclude { home: self.home.clone(), results };
         if let Err(error) = self.store.submit_patiently(conclude).await {
             tracing::warn!(broker = %self.home.broker, %error, "a confirmed hand-over was not stored; it is asked again");
         }
-    }
-
-    /// The planted defect: a failed read passes for a success and the chain ends.
-    async fn swallow(&self, conclude: Conclude) {
-        let ended = conclude.results.into_iter().map(|(id, event)| match event {
-            Event::Read { round, attempt, .. } => {
-                let proof = crate::model::chain::GoneProof::BelowMinimum { minimum: 0 };
-                (id, Event::Read { round, attempt, outcome: ReadOutcome::Gone(proof) })
-            }
-            other => (id, other),
-        });
-        let _ = self.store.submit(Conclude { home: self.home.clone(), results: ended.collect() }).await;
+        drop(claim);
     }
 
     fn claim(self: &Arc<Self>, ids: &[ChainId]) -> Claim {
@@ -238,6 +342,18 @@ impl Drop for Claim {
         drop(busy);
         self.service.job_done.notify_one();
     }
+}
+
+/// The planted defect: a failed read passes for a success and the chain ends.
+fn swallow(outcomes: Vec<Outcome>) -> Vec<Outcome> {
+    let swallowed = |event| match event {
+        Event::Read { round, attempt, outcome: ReadOutcome::Retry(_) } => {
+            let proof = GoneProof::BelowMinimum { minimum: 0 };
+            Event::Read { round, attempt, outcome: ReadOutcome::Gone(proof) }
+        }
+        other => other,
+    };
+    outcomes.into_iter().map(|(id, event)| (id, swallowed(event))).collect()
 }
 
 /// What a hand-over came to, for each of its chains.

@@ -124,7 +124,9 @@ impl Writer<'_, '_> {
         for pull in &ledger.wire.pulls {
             let call = pull.call;
             let is_it = places.iter().any(|place| {
-                (place.node, place.topic, place.queue, place.offset) == (call.to, &pull.topic, pull.queue, pull.offset)
+                (place.node, place.topic, place.queue) == (call.to, &pull.topic, pull.queue)
+                    && pull.offsets().contains(&place.offset)
+                    && !pull.ended_before(place.offset)
             });
             if !is_it {
                 continue;

@@ -29,7 +29,7 @@ pub struct Call<'h> {
     pub answer: Option<(usize, i32)>,
 }
 
-/// A read of one message by another broker, or by a client.
+/// A read of a span of messages by another broker, or by a client.
 #[derive(Debug)]
 pub struct Pull<'h> {
     /// Who and when.
@@ -38,10 +38,40 @@ pub struct Pull<'h> {
     pub topic: String,
     /// Queue.
     pub queue: i32,
-    /// Offset.
+    /// First offset.
     pub offset: i64,
+    /// How many messages are asked for at the most.
+    pub count: i64,
     /// The success that answered it carried no byte of a message.
     pub empty: bool,
+    /// How many messages came with the answer, and the highest offset among them.
+    pub brought: (usize, Option<i64>),
+    /// The queue's lowest offset, as the answer tells it.
+    pub minimum: Option<i64>,
+}
+
+/// A pull's answer that the offset is outside the queue.
+const OFFSET_MOVED: i32 = 21;
+
+impl Pull<'_> {
+    /// The offsets that it asks for.
+    #[must_use]
+    pub const fn offsets(&self) -> std::ops::RangeInclusive<i64> {
+        let count = if self.count < 1 { 1 } else { self.count };
+        self.offset..=self.offset.saturating_add(count - 1)
+    }
+
+    /// Whether it was answered and the answer says nothing about this later offset of its span: the messages end
+    /// before it, or what is outside the queue is only the first offset.
+    #[must_use]
+    pub fn ended_before(&self, offset: i64) -> bool {
+        let Some((_, code)) = self.call.answer.filter(|_| offset > self.offset) else { return false };
+        match code {
+            0 => self.brought.1.is_some_and(|last| last < offset),
+            OFFSET_MOVED => self.minimum.is_some_and(|minimum| self.offset < minimum && minimum <= offset),
+            _ => false,
+        }
+    }
 }
 
 /// A send.
@@ -123,6 +153,9 @@ pub struct Wire<'h> {
     pending: FxHashMap<(u64, i32), Pending<'h>>,
 }
 
+/// No broker gives more messages in one answer.
+const LONGEST_SPAN: i64 = 32;
+
 #[derive(Debug)]
 enum Pending<'h> {
     Pull(usize),
@@ -158,7 +191,9 @@ impl<'h> Wire<'h> {
             code::PULL => {
                 let (topic, queue, offset) =
                     (read.get("topic")?.to_owned(), read.number("queueId")?, read.number("queueOffset")?);
-                self.pulls.push(Pull { call, topic, queue, offset, empty: false });
+                let count = read.number("maxMsgNums").unwrap_or(1).clamp(1, LONGEST_SPAN);
+                let (empty, brought, minimum) = (false, (0, None), None);
+                self.pulls.push(Pull { call, topic, queue, offset, count, empty, brought, minimum });
                 Pending::Pull(self.pulls.len() - 1)
             }
             code::SEND | code::SEND_V2 => {
@@ -204,8 +239,14 @@ impl<'h> Wire<'h> {
         };
         match pending {
             Pending::Pull(at) => {
-                self.pulls[at].call.answer = answer;
-                self.pulls[at].empty = frame.code == 0 && read.is_some_and(|read| read.body.is_empty());
+                let pull = &mut self.pulls[at];
+                pull.call.answer = answer;
+                if let Some(read) = read {
+                    pull.empty = frame.code == 0 && read.body.is_empty();
+                    pull.minimum = read.number("minOffset");
+                    let messages = StoredMessage::read_all(read.body).unwrap_or_default();
+                    pull.brought = (messages.len(), messages.iter().map(|message| message.offset).max());
+                }
             }
             Pending::Ack(at) => self.acks[at].call.answer = answer,
             Pending::BatchAck(at) => self.batch_acks[at].0.answer = answer,

@@ -278,9 +278,19 @@ impl Story {
 
     /// `b` reads message `offset` of `t` from `a`; the request's number.
     pub(crate) fn read(&mut self, offset: i64) -> i32 {
-        let text = offset.to_string();
-        let ext = [("topic", "t"), ("queueId", "0"), ("queueOffset", text.as_str()), ("maxMsgNums", "1")];
+        self.read_span(offset, 1)
+    }
+
+    /// `b` reads `count` messages of `t` from `a`, from `offset` on; the request's number.
+    pub(crate) fn read_span(&mut self, offset: i64, count: i64) -> i32 {
+        let (from, count) = (offset.to_string(), count.to_string());
+        let ext = [("topic", "t"), ("queueId", "0"), ("queueOffset", from.as_str()), ("maxMsgNums", count.as_str())];
         self.request("b", "a", code::PULL, &ext, b"")
+    }
+
+    /// The message at an offset of `t` when messages are numbered like their offsets.
+    pub(crate) fn stored_message(&self, offset: i64) -> StoredMessage {
+        message("t", offset, u32::try_from(offset).unwrap(), 0)
     }
 
     pub(crate) fn judge(&mut self) -> Verdict {

@@ -18,6 +18,7 @@ pub mod p8_bounded;
 pub mod p9_honest_answers;
 mod reached;
 mod reads;
+mod silence;
 
 use std::collections::BTreeSet;
 

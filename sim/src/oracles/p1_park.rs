@@ -1,6 +1,7 @@
 //! When a park is believed: an operator must not be told "given up" by a broker that did not try.
 //!
-//! A policy is used up when all its attempts were made durable, or its total time has run. An attempt need not show at
+//! A policy is used up when all its attempts were made durable, or its total time has run; time in which the chain was
+//! due and nobody tried, because its home or the peer was away, does not count. An attempt need not show at
 //! the wire (nobody listens, a connect hangs, the home dies), so failures are told apart: one caused by an answer needs
 //! a read that left, any other needs that something was broken at all. A permanent reason needs a read of this round
 //! that was answered so; an answer made up by the network never leaves a server, so an unanswered read in disturbed
@@ -9,8 +10,8 @@
 
 use super::Reads;
 use crate::{
-    evidence::{FailedAttempt, ParkReason},
-    ledger::{ChainLife, Ledger, wire::Pull},
+    evidence::{ChainState, FailedAttempt, ParkReason},
+    ledger::{ChainLife, ChainStep, Ledger, wire::Pull},
 };
 
 /// Answers that no retry can change: offset moved, no permission, no topic, no group, invalid parameter.
@@ -80,8 +81,23 @@ fn is_used_up(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> bool {
     }
     let first = life.steps.iter().find(|step| step.chain.round == last.chain.round && step.chain.attempt > 0);
     let Some((total, first)) = policy.total_ms.zip(first) else { return false };
-    let spent = last.entry.at_ms - first.entry.at_ms + policy.longest_wait_ms(last.chain.attempt);
+    let of_round = |step: &&ChainStep<'_>| step.chain.round == last.chain.round && step.chain.attempt > 0;
+    let steps: Vec<_> = life.steps.iter().filter(of_round).collect();
+    let idle: i64 = steps.windows(2).map(|pair| lain_down_ms(pair[0], pair[1])).sum();
+    let spent = last.entry.at_ms - first.entry.at_ms - idle + policy.longest_wait_ms(last.chain.attempt);
     spent > i64::try_from(total).unwrap_or(i64::MAX)
+}
+
+/// How long the chain had been due when its next attempt began, ms.
+fn lain_down_ms(before: &ChainStep<'_>, next: &ChainStep<'_>) -> i64 {
+    match before.chain.state {
+        ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. }
+            if next.chain.attempt > before.chain.attempt =>
+        {
+            (next.entry.at_ms - due_ms).max(0)
+        }
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +156,33 @@ mod tests {
         let (mut story, chain) = story(2, 19, "not-found", false);
         story.durable("b", vec![parked(chain, ParkReason::PolicyExhausted).fact()]);
         story.breaks("P1", "2 attempts of 3 were made");
+    }
+
+    #[test]
+    fn time_in_which_nobody_tried_does_not_use_up_the_total() {
+        for (idle_ms, holds) in [(0, true), (30_000, false)] {
+            let mut story = Story::new();
+            story.obligations.escapes.insert("a".into(), "b".into());
+            story.obligations.policy.total_ms = Some(31_000);
+            story.send(1, 0).wait(10);
+            let chain = chain("t", 0, story.now_ms);
+            story.durable("b", vec![chain.clone().fact()]).wait(10_000);
+            let moved = crate::evidence::Fact::Offset { group: "g".into(), topic: "t".into(), queue: 0, offset: 1 };
+            story.durable("a", vec![moved]);
+            let begun = chain.attempt(1).open(story.now_ms + 20_000);
+            story.durable("b", vec![begun.clone().fact()]);
+            let opaque = story.read(0);
+            story.response(("a", "b", opaque), (code::PULL, 19), &[], b"");
+            let failed = begun.failed("not-found").open(story.now_ms + 30_000 - idle_ms);
+            story.durable("b", vec![failed.clone().fact()]).wait(30_000);
+            let begun = failed.attempt(2).open(story.now_ms + 20_000);
+            story.durable("b", vec![begun.clone().fact()]);
+            let opaque = story.read(0);
+            story.response(("a", "b", opaque), (code::PULL, 19), &[], b"");
+            story.durable("b", vec![parked(begun.failed("not-found"), ParkReason::PolicyExhausted).fact()]);
+            let blamed = story.judge().violations.iter().any(|it| it.detail.contains("2 attempts of 3 were made"));
+            assert_eq!(blamed, !holds, "{idle_ms} ms");
+        }
     }
 
     #[test]

@@ -5,11 +5,13 @@
 //! up by one and never above `rewrites + 1`; rounds go up by one; the count of failures never falls, and rises with each
 //! rewrite. A due time that is set is at least the policy's wait after the entry's own time (both are the broker's
 //! clock); the plan made when an attempt begins lies later still. At the wire, two reads of one chain in one round are
-//! as far apart as the wait between them, and the k-th read of a message comes after k durable attempts.
+//! as far apart as the wait between them, and the k-th read of a message comes after k durable attempts. A chain whose
+//! message lies elsewhere comes to nothing that a read brings without a durable attempt. A read of several messages is
+//! one of each (see `reads`).
 
 use super::{Findings, Reads};
 use crate::{
-    evidence::{ChainFact, ChainState},
+    evidence::{ChainFact, ChainState, Outcome},
     ledger::{ChainLife, ChainStep, Ledger, Place, wire::Pull},
 };
 
@@ -24,6 +26,10 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
             let detail = format!("at {} it never ends: {:?}", life.node, last.chain.state);
             let end_ms = ledger.history.events.last().map_or(0, |event| event.at_ms);
             found.stamped(end_ms, stamp, format!("chain {}", life.id), detail);
+        }
+        if let Some(step) = life.steps.iter().find(|step| is_unread(life, step.chain)) {
+            let detail = format!("at {} it ends as {:?} without any attempt", life.node, step.chain.state);
+            found.stamped(step.at_ms, stamp, format!("chain {}", life.id), detail);
         }
         for pair in life.steps.windows(2) {
             for detail in wrongs(ledger, &pair[0], &pair[1]) {
@@ -41,6 +47,13 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
         let stamp = ledger.stored(&place).and_then(|stored| stored.message.ledger.as_ref());
         found.stamped(at_ms, stamp, place, detail);
     }
+}
+
+/// It has what only a read can bring, and no attempt was ever made durable.
+fn is_unread(life: &ChainLife<'_>, chain: &ChainFact) -> bool {
+    let ChainState::Ended { outcome, .. } = &chain.state else { return false };
+    let is_read = matches!(outcome, Outcome::Revived(_) | Outcome::DeadLettered(_) | Outcome::Gone(_));
+    is_read && chain.attempt == 0 && life.node != life.id.broker
 }
 
 /// What is wrong with one step of a chain.
@@ -229,6 +242,74 @@ mod tests {
         story.read(0);
         end(&mut story, &chain);
         story.breaks("P4", "0 attempts are durable");
+    }
+
+    /// `b` is home of chains about `a`'s messages 0 to 2, all due.
+    fn three_due() -> (Story, Vec<ChainFact>) {
+        let mut story = Story::new();
+        story.obligations.escapes.insert("a".into(), "b".into());
+        (0..3_u32).for_each(|number| drop(story.send(number, number.into())));
+        let chains: Vec<_> = (0..3).map(|offset| chain("t", offset, story.now_ms)).collect();
+        story.durable("b", chains.iter().map(|chain| chain.clone().fact()).collect()).wait(10_000);
+        (story, chains)
+    }
+
+    /// Makes an attempt of some of the chains durable.
+    fn begin(story: &mut Story, chains: &[ChainFact], which: &[usize]) {
+        let due_ms = story.now_ms + 20_000;
+        let begun = |at: &usize| chains[*at].clone().attempt(chains[*at].attempt + 1).open(due_ms).fact();
+        story.durable("b", which.iter().map(begun).collect());
+    }
+
+    fn is_blamed(story: &mut Story, words: &str) -> bool {
+        story.judge().violations.iter().any(|it| it.promise == "P4" && it.detail.contains(words))
+    }
+
+    #[test]
+    fn one_read_serves_several_chains_and_stands_for_its_ends() {
+        for (begun, blamed) in [(vec![0, 1, 2], false), (vec![0, 2], false), (vec![0, 1], true), (vec![1, 2], true)] {
+            let (mut story, chains) = three_due();
+            begin(&mut story, &chains, &begun);
+            story.read_span(0, 3);
+            assert_eq!(is_blamed(&mut story, "0 attempts are durable"), blamed, "{begun:?}");
+        }
+    }
+
+    #[test]
+    fn each_of_several_messages_is_read_again_only_after_its_wait() {
+        let (mut story, chains) = three_due();
+        begin(&mut story, &chains, &[0, 1, 2]);
+        story.read_span(0, 3);
+        let failed: Vec<_> = chains.into_iter().map(|it| it.attempt(1).failed("timeout")).collect();
+        let due_ms = story.wait(10).now_ms + 1000;
+        story.durable("b", failed.iter().map(|it| it.clone().open(due_ms).fact()).collect()).wait(500);
+        begin(&mut story, &failed, &[1]);
+        story.read_span(1, 1);
+        assert!(is_blamed(&mut story, "b reads again after 510 ms"));
+    }
+
+    #[test]
+    fn what_a_cut_answer_did_not_reach_is_asked_for_again_at_once() {
+        for (brought, blamed) in [(vec![0], false), (vec![0, 1, 2], true)] {
+            let (mut story, chains) = three_due();
+            begin(&mut story, &chains, &[0, 1, 2]);
+            let opaque = story.read_span(0, 3);
+            let bodies: Vec<u8> = brought
+                .iter()
+                .flat_map(|offset| crate::oracles::fixture::encode(&story.stored_message(*offset)))
+                .collect();
+            story.response(("a", "b", opaque), (crate::evidence::frame::code::PULL, 0), &[], &bodies);
+            story.read_span(1, 2);
+            assert_eq!(is_blamed(&mut story, "1 attempts are durable"), blamed, "{brought:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_read_brings_comes_without_an_attempt() {
+        let (mut story, chain) = due();
+        let copy = crate::oracles::fixture::message("%RETRY%g_t", 0, 1, 1);
+        story.durable("b", vec![crate::evidence::Fact::Message(copy), chain.revived("%RETRY%g_t", 0).fact()]);
+        story.breaks("P4", "without any attempt");
     }
 
     #[test]

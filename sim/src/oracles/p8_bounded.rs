@@ -1,15 +1,20 @@
 //! P8, bounded: nothing spins, a dead remote costs a bounded number of requests, the disk grows with the work.
 //!
 //! Rule, counted at the wire and at the disk: requests of one kind between two nodes in any second, syncs of one disk in
-//! any second, reads of one message over all rounds of its chains, log entries by the requests a node got and the chains
-//! it holds, and bytes synced by entries, all stay under the limits below. A broker that spins breaks them within a
+//! any second, reads of one message over all rounds of its chains, reads and checkpoints sent to a broker that does not
+//! answer, log entries by the requests a node got and the chains it holds, and bytes synced by entries, all stay under
+//! the limits below. However many chains wait for a dead remote, it is asked only to see whether it is back. A broker that spins breaks them within a
 //! second; one that works stays far below.
 
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Findings, Reads};
-use crate::{history::EventKind, ledger::Ledger, plan::SimMs};
+use super::{Findings, Reads, silence::silences};
+use crate::{
+    history::EventKind,
+    ledger::{Ledger, wire::Send},
+    plan::SimMs,
+};
 
 /// Requests of one code from one broker or name server to one node in any second: far above the paced drains and the
 /// job limits, far below a loop that does not wait for a simulated disk or wire.
@@ -38,6 +43,19 @@ pub const BYTES_AT_START: u64 = 64 << 20;
 
 /// Bytes per entry besides messages: a commit rewrites the path to a leaf in each of a dozen tables, 4 KiB a page.
 pub const BYTES_PER_ENTRY: u64 = 512 << 10;
+
+/// Reads that may be on their way when a broker falls silent (so many at once, and those before the third failure), and
+/// after which nobody can have learned of it yet.
+pub const READS_INTO_SILENCE: u64 = 16;
+
+/// Then one read each such span, to see whether it is back.
+pub const PROBE_EVERY_MS: SimMs = 5_000;
+
+/// Checkpoints that may be on their way: those of the pops under way too, each of which may have some per queue.
+pub const CHECKPOINTS_INTO_SILENCE: u64 = 64;
+
+/// Then one each such span: a pop that goes to see whether the target is back brings the checkpoints of its queues.
+pub const CHECKPOINT_EVERY_MS: SimMs = 1_000;
 
 const WINDOW_MS: SimMs = 1000;
 
@@ -96,7 +114,26 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
         }
     }
     reads_of_a_message(ledger, reads, found);
+    dead_peers(ledger, found);
     disks(ledger, &bytes, &served, found);
+}
+
+fn dead_peers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    let reads = silences(ledger, ledger.wire.pulls.iter().map(|pull| pull.call));
+    let is_checkpoint =
+        |send: &&Send<'_>| send.topic.starts_with("rmq_sys_REVIVE_LOG_") && send.property("TAGS") == Some("ck");
+    let checkpoints = silences(ledger, ledger.wire.sends.iter().filter(is_checkpoint).map(|send| send.call));
+    let reads = reads.iter().map(|silence| (silence, "reads", READS_INTO_SILENCE, PROBE_EVERY_MS));
+    let checkpoints = checkpoints.iter().map(|it| (it, "checkpoints", CHECKPOINTS_INTO_SILENCE, CHECKPOINT_EVERY_MS));
+    for (silence, what, first, every_ms) in reads.chain(checkpoints) {
+        if let Some((count, at_ms)) = silence.excess(first, every_ms) {
+            let to = silence.to;
+            let detail = format!(
+                "{count} {what} to {to}, which does not answer: {first} and one each {every_ms} ms are allowed"
+            );
+            found.other(at_ms, silence.from, detail);
+        }
+    }
 }
 
 fn reads_of_a_message(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings<'_>) {
@@ -143,7 +180,7 @@ fn disks(ledger: &Ledger<'_>, bytes: &FxHashMap<&str, u64>, served: &FxHashMap<&
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{BROKER_REQUESTS_PER_SECOND, BYTES_AT_START, ENTRIES_AT_START, SYNCS_PER_SECOND};
+    use super::{BROKER_REQUESTS_PER_SECOND, BYTES_AT_START, ENTRIES_AT_START, PROBE_EVERY_MS, SYNCS_PER_SECOND};
     use crate::{
         evidence::{Outcome, frame::code},
         history::{EventKind, Seen},
@@ -190,6 +227,43 @@ mod tests {
             story.durable("a", vec![]);
         }
         story.breaks("P8", "log entries, its work allows");
+    }
+
+    /// `b` reads other messages again and again, each one once; every `answer_each`-th read is answered.
+    fn reads(count: i64, every_ms: u64, answer_each: i64) -> Story {
+        let mut story = Story::new();
+        for offset in 0..count {
+            let opaque = story.read(offset);
+            if offset % answer_each == answer_each - 1 {
+                story.response(("a", "b", opaque), (code::PULL, 19), &[], b"");
+            }
+            story.wait(every_ms);
+        }
+        story
+    }
+
+    #[test]
+    fn a_dead_remote_costs_a_trickle() {
+        let is_noticed = |mut story: Story| {
+            let judged = story.judge();
+            judged.violations.iter().any(|it| it.promise == "P8" && it.detail.contains("which does not answer"))
+        };
+        assert!(is_noticed(reads(40, 1_000, i64::MAX)), "a read a second");
+        assert!(is_noticed(reads(17, 1, i64::MAX)), "more than can be on their way");
+        assert!(!is_noticed(reads(16, 1, i64::MAX)));
+        assert!(!is_noticed(reads(400, PROBE_EVERY_MS, i64::MAX)), "one each interval");
+        assert!(!is_noticed(reads(400, 10, 10)), "it answers now and then");
+        let mut story = Story::new();
+        for _ in 0..300 {
+            story.wait(500).request(
+                "a",
+                "b",
+                code::SEND_V2,
+                &[("b", "rmq_sys_REVIVE_LOG_c"), ("i", "TAGS\u{1}ck\u{2}")],
+                b"{}",
+            );
+        }
+        assert!(is_noticed(story), "checkpoints");
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 
-use super::Reads;
+use super::{Reads, p8_bounded::PROBE_EVERY_MS, silence::silences};
 use crate::{
     evidence::{ChainFact, ChainState, Outcome},
     history::{AckVerdict, EventKind, Seen},
-    ledger::{ChainLife, Ledger},
+    ledger::{ChainLife, Ledger, wire::Pull},
 };
 
 pub(super) fn reached(ledger: &Ledger<'_>, reads: &Reads<'_>) -> BTreeSet<&'static str> {
@@ -25,14 +25,36 @@ pub(super) fn reached(ledger: &Ledger<'_>, reads: &Reads<'_>) -> BTreeSet<&'stat
             _ => Some("remote-read-error-answer"),
         }));
     }
+    dead_peers(ledger, &mut reached);
     let conditions = [
         ("remote-read", any_read),
+        ("coalesced-read", brought(ledger, |pull| pull.brought.0 > 1)),
+        ("coalesced-read-cut", brought(ledger, |pull| pull.offsets().any(|offset| pull.ended_before(offset)))),
         ("timer-delivered", !ledger.fired.is_empty()),
         ("set-aside", !ledger.set_aside.is_empty()),
         ("filtered", is_filtered(ledger)),
     ];
     reached.extend(conditions.iter().filter(|(_, held)| *held).map(|(name, _)| *name));
     reached
+}
+
+/// Whether a broker's read brought what is asked for here.
+fn brought(ledger: &Ledger<'_>, what: impl Fn(&Pull<'_>) -> bool) -> bool {
+    let is_broker = |name: &str| ledger.obligations.brokers.iter().any(|broker| broker == name);
+    ledger.wire.pulls.iter().any(|pull| is_broker(pull.call.from) && what(pull))
+}
+
+/// A peer was spared for a whole probe interval although chains were due, and what was asked after that.
+fn dead_peers(ledger: &Ledger<'_>, reached: &mut BTreeSet<&'static str>) {
+    for silence in silences(ledger, ledger.wire.pulls.iter().map(|pull| pull.call)) {
+        let Some(probe) = silence.after_restraint(ledger, PROBE_EVERY_MS) else { continue };
+        reached.insert("breaker-open");
+        let is_single = |pull: &Pull<'_>| pull.call.event == probe.event && pull.count == 1;
+        if ledger.wire.pulls.iter().any(is_single) {
+            reached.insert("probe");
+        }
+        return;
+    }
 }
 
 fn chain(ledger: &Ledger<'_>, life: &ChainLife<'_>, reached: &mut BTreeSet<&'static str>) {

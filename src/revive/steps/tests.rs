@@ -5,10 +5,7 @@ mod handles;
 mod races;
 mod reads;
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use super::{
     ack::{Ack, Acked},
@@ -120,14 +117,17 @@ impl World {
         }
     }
 
-    async fn tick_but(&self, busy: &[&ChainId]) -> Ticked {
-        let busy: BTreeSet<String> = busy.iter().map(ToString::to_string).collect();
-        self.do_step(Tick { home: home(), busy, job_limit: 9, chain_limit: 9 }).await
-    }
-
+    /// Takes up whatever the table says is due.
     async fn tick_at(&self, now_ms: i64) -> Ticked {
         self.clock.set(now_ms);
-        self.tick_but(&[]).await
+        let due = self.store.view().unwrap().due_keys(9).unwrap().into_iter();
+        let keys = due.filter(|(due_ms, _)| *due_ms <= now_ms).map(|(_, key)| key).collect();
+        self.do_step(Tick { home: home(), keys }).await
+    }
+
+    /// When the next chain is due.
+    fn next_due_ms(&self) -> Option<i64> {
+        self.store.view().unwrap().due_keys(1).unwrap().first().map(|(due_ms, _)| *due_ms)
     }
 
     fn copy_in(&self, topic: &str) -> Option<Message> {

@@ -7,11 +7,9 @@ use super::*;
 #[tokio::test]
 async fn a_local_revival_copies_and_ends_in_one_entry() {
     let world = World::with(chain(OWN)).await;
-    let ticked = world.tick_at(DUE_MS - 1).await;
-    assert_eq!((ticked.jobs.len(), ticked.next_due_ms), (0, Some(DUE_MS)));
     let entries = world.entries();
     let ticked = world.tick_at(DUE_MS).await;
-    assert_eq!((ticked.jobs.len(), ticked.next_due_ms), (0, None));
+    assert_eq!((ticked.jobs.len(), world.next_due_ms()), (0, None));
     assert_eq!(world.entries(), entries + 1);
     let kinds: Vec<_> = world.last_entry().records.iter().map(std::mem::discriminant).collect();
     assert_eq!(kinds.len(), 3, "topic, message, chain: {:?}", world.last_entry());
@@ -58,14 +56,14 @@ async fn a_local_message_that_cannot_be_read_ends_by_the_policy() {
     let world = World::with(at_offset(OWN, 1)).await;
     let damaged = Record::Message { topic: "t".into(), queue: 0, offset: 1, stored: b"no message".as_slice().into() };
     world.do_step(Facts(vec![damaged])).await;
-    let mut next_due_ms = world.tick_at(DUE_MS).await.next_due_ms;
+    world.tick_at(DUE_MS).await;
     let mut waits = Vec::new();
     let mut now_ms = DUE_MS;
-    while let Some(due_ms) = next_due_ms {
+    while let Some(due_ms) = world.next_due_ms() {
         waits.push(due_ms - now_ms);
         assert!(waits.len() < 9, "it never ends");
         now_ms = due_ms;
-        next_due_ms = world.tick_at(now_ms).await.next_due_ms;
+        world.tick_at(now_ms).await;
     }
     assert_eq!(waits, [1_000, 2_000, 4_000]);
     let parked = world.chain(&at_offset(OWN, 1).id);
@@ -108,31 +106,23 @@ async fn a_remote_read_is_durable_before_it_starts() {
     assert_eq!((begun.attempt, begun.round_began_ms), (1, Some(DUE_MS)));
     // Its next attempt is planned for the case that this one is never heard of again.
     assert_eq!(begun.state, ChainState::Open { due_ms: DUE_MS + 10_000 + 1_000 });
-    assert_eq!(ticked.next_due_ms, None, "chains with a job do not wake the service");
 }
 
 #[tokio::test]
-async fn a_busy_chain_is_skipped() {
+async fn what_is_not_due_any_more_is_left_alone() {
     let world = World::with(chain(OTHER)).await;
     world.do_step(Facts(vec![Record::Chain(Box::new(at_offset(OTHER, 1)))])).await;
+    let tick = || Tick { home: home(), keys: vec![chain(OTHER).id.to_string(), at_offset(OTHER, 1).id.to_string()] };
+    world.clock.set(DUE_MS - 1);
+    let ticked = world.do_step(tick()).await;
+    assert_eq!((ticked.jobs.len(), ticked.not_yet_ms), (0, Some(DUE_MS)), "the clock was set back");
+    world.ack(&chain(OTHER).id).await;
     world.clock.set(DUE_MS);
-    let ticked = world.tick_but(&[&chain(OTHER).id]).await;
+    let ticked = world.do_step(tick()).await;
     let taken: Vec<_> = ticked.jobs.iter().map(|job| job.chain().id.offset).collect();
-    assert_eq!((taken, ticked.next_due_ms), (vec![1], None));
-    assert_eq!(world.chain(&chain(OTHER).id).attempt, 0);
-}
-
-#[tokio::test]
-async fn a_tick_stays_within_its_limits_and_says_that_there_is_more() {
-    let world = World::with(chain(OTHER)).await;
-    let more = (1..5).map(|offset| Record::Chain(Box::new(at_offset(OTHER, offset)))).collect();
-    world.do_step(Facts(more)).await;
-    world.clock.set(DUE_MS);
-    let tick = |job_limit, chain_limit| Tick { home: home(), busy: BTreeSet::new(), job_limit, chain_limit };
-    for (jobs, chains, begun) in [(0, 9, 0), (2, 9, 2), (9, 1, 1)] {
-        let ticked = world.do_step(tick(jobs, chains)).await;
-        assert_eq!((ticked.jobs.len(), ticked.next_due_ms), (begun, Some(DUE_MS)));
-    }
+    assert_eq!((taken, ticked.not_yet_ms), (vec![1], None));
+    let ticked = world.do_step(tick()).await;
+    assert_eq!(ticked.jobs.len(), 0, "its attempt is under way, and the next one is planned");
 }
 
 // Conclude

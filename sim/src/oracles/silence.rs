@@ -1,0 +1,80 @@
+//! Peers that do not answer, as the wire shows them, and what is asked of them meanwhile.
+//!
+//! A silence begins with a call that is not answered before the next one leaves, and ends with the next answer that
+//! leaves the peer. An answer that is lost on its way ends it here too, though the caller does not know.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    evidence::ChainState,
+    ledger::{ChainLife, Ledger, wire::Call},
+    plan::SimMs,
+};
+
+/// What one broker asked of another in one silence.
+pub(super) struct Silence<'l> {
+    pub(super) from: &'l str,
+    pub(super) to: &'l str,
+    /// The calls, in order.
+    pub(super) calls: Vec<Call<'l>>,
+}
+
+/// The silences among these calls between brokers, which are in order for each pair.
+pub(super) fn silences<'l>(ledger: &Ledger<'_>, calls: impl Iterator<Item = Call<'l>>) -> Vec<Silence<'l>> {
+    let is_broker = |name: &str| ledger.obligations.brokers.iter().any(|broker| broker == name);
+    let mut pairs: BTreeMap<(&str, &str), Vec<Call<'_>>> = BTreeMap::new();
+    for call in calls.filter(|call| is_broker(call.from) && is_broker(call.to)) {
+        pairs.entry((call.from, call.to)).or_default().push(call);
+    }
+    let mut silences = Vec::new();
+    for ((from, to), calls) in pairs {
+        let mut answers: Vec<usize> = calls.iter().filter_map(|call| Some(call.answer?.0)).collect();
+        answers.sort_unstable();
+        let mut run: Vec<Call<'_>> = Vec::new();
+        for call in calls {
+            let heard = |since: usize| {
+                let next = answers.partition_point(|answer| *answer < since);
+                answers.get(next).is_some_and(|answer| *answer < call.event)
+            };
+            if run.last().is_some_and(|last| heard(last.event)) {
+                silences.push(Silence { from, to, calls: std::mem::take(&mut run) });
+            }
+            run.push(call);
+        }
+        silences.push(Silence { from, to, calls: run });
+    }
+    silences
+}
+
+impl Silence<'_> {
+    /// The first call that is one too many, with its number, if `first` are allowed at once and then one for each
+    /// `every_ms`.
+    pub(super) fn excess(&self, first: u64, every_ms: SimMs) -> Option<(u64, SimMs)> {
+        let begun_ms = self.calls.first()?.at_ms;
+        let is_over = |count: u64, at_ms: SimMs| count > first + at_ms.saturating_sub(begun_ms) / every_ms;
+        (1..).zip(&self.calls).map(|(count, call)| (count, call.at_ms)).find(|(count, at_ms)| is_over(*count, *at_ms))
+    }
+
+    /// The calls before which nothing was asked for `span_ms`, although chains were due all the while that need it.
+    pub(super) fn after_restraint(&self, ledger: &Ledger<'_>, span_ms: SimMs) -> Option<Call<'_>> {
+        let pairs = self.calls.windows(2).map(|pair| (pair[0], pair[1]));
+        pairs
+            .filter(|(first, next)| next.at_ms - first.at_ms >= span_ms)
+            .map(|(first, next)| (first.at_ms, next))
+            .find_map(|(since_ms, next)| {
+                let waits = |life: &&ChainLife<'_>| {
+                    life.node == self.from && life.id.broker == self.to && was_due(life, since_ms, next.event)
+                };
+                (ledger.chains.iter().filter(waits).take(2).count() == 2).then_some(next)
+            })
+    }
+}
+
+/// Whether right before `event` the chain was open and had been due since `since_ms`.
+fn was_due(life: &ChainLife<'_>, since_ms: SimMs, event: usize) -> bool {
+    let known = life.steps.partition_point(|step| step.event < event);
+    let Some(step) = known.checked_sub(1).map(|at| &life.steps[at]) else { return false };
+    let ChainState::Open { due_ms } = step.chain.state else { return false };
+    let waited_from = i64::try_from(step.at_ms).unwrap_or(i64::MAX).saturating_add(due_ms - step.entry.at_ms);
+    waited_from <= i64::try_from(since_ms).unwrap_or(i64::MAX)
+}

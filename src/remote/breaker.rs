@@ -1,0 +1,212 @@
+//! Whether another group may be called now: a breaker per peer, so that a dead one costs a trickle of calls, however
+//! many chains wait for it.
+//!
+//! A pure state machine; time is handed in, in ms on a clock that never goes back.
+//!
+//! - *Closed*: calls go, so many at once, and paced: each takes a token from a bucket that fills at a fixed rate. So
+//!   chains that have piled up are drained at a bounded rate.
+//! - *Open*, after a row of failures: nothing goes until a probe is due.
+//! - *Half-open*: one call, the probe, is under way. It closes the breaker, or opens it for another while.
+//!
+//! A refusal costs the refused time, never an attempt. Any answer closes the breaker, whoever's call it was.
+
+use crate::{revive::Admission, sabotage};
+
+/// How a breaker behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// So many failures in a row open it.
+    pub failures: u32,
+    /// An open breaker lets one probe through this often, ms; counted from the end of the last one.
+    pub probe_every_ms: u64,
+    /// How many calls of the reviver may be under way at once.
+    pub at_once: usize,
+    /// How many calls of the reviver may begin in a second.
+    pub per_second: u64,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self { failures: 3, probe_every_ms: 5_000, at_once: 8, per_second: 100 }
+    }
+}
+
+/// Where a breaker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Calls go.
+    Closed,
+    /// Nothing goes.
+    Open,
+    /// A probe is under way.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// Its name, for logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+        }
+    }
+}
+
+/// How a call ended, as far as the peer's health goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The peer answered.
+    Answered,
+    /// It did not, or it does not serve.
+    Failed,
+    /// It says nothing about the peer: given up, or refused on our side.
+    Unknown,
+}
+
+/// The breaker of one peer.
+#[derive(Debug, Clone)]
+pub struct Breaker {
+    config: BreakerConfig,
+    state: BreakerState,
+    since_ms: u64,
+    /// Failures in a row.
+    failures: u32,
+    /// When an open breaker lets the next probe through.
+    probe_at_ms: u64,
+    under_way: usize,
+    /// Thousandths of calls that may begin.
+    tokens: u64,
+    filled_ms: u64,
+}
+
+/// One call, in thousandths of a token.
+const CALL: u64 = 1_000;
+
+impl Breaker {
+    /// A closed breaker with a full bucket.
+    #[must_use]
+    pub const fn new(config: BreakerConfig, now_ms: u64) -> Self {
+        Self {
+            config,
+            state: BreakerState::Closed,
+            since_ms: now_ms,
+            failures: 0,
+            probe_at_ms: 0,
+            under_way: 0,
+            tokens: config.at_once as u64 * CALL,
+            filled_ms: now_ms,
+        }
+    }
+
+    /// Where it stands, and since when, ms.
+    #[must_use]
+    pub const fn state(&self) -> (BreakerState, u64) {
+        (self.state, self.since_ms)
+    }
+
+    /// What may be started now; reserves nothing.
+    pub fn admission(&mut self, now_ms: u64) -> Admission {
+        if sabotage!("no-breaker") {
+            return Admission::Calls(self.config.at_once);
+        }
+        match self.state {
+            BreakerState::HalfOpen => Admission::Later { wait_ms: None },
+            BreakerState::Open => match self.probe_at_ms.saturating_sub(now_ms) {
+                0 => Admission::Probe,
+                wait_ms => Admission::Later { wait_ms: Some(wait_ms) },
+            },
+            BreakerState::Closed => self.paced(now_ms),
+        }
+    }
+
+    /// Whether a caller that waits for the answer should try at all.
+    pub fn is_worth_a_try(&mut self, now_ms: u64) -> bool {
+        match self.state {
+            BreakerState::Closed => true,
+            BreakerState::Open | BreakerState::HalfOpen => !matches!(self.admission(now_ms), Admission::Later { .. }),
+        }
+    }
+
+    /// A call begins.
+    pub fn begin(&mut self, now_ms: u64) {
+        self.fill(now_ms);
+        self.tokens = self.tokens.saturating_sub(CALL);
+        self.under_way += 1;
+        if self.state == BreakerState::Open && now_ms >= self.probe_at_ms {
+            self.turn(BreakerState::HalfOpen, now_ms);
+        }
+    }
+
+    /// A call ends; tells whether the breaker turned.
+    pub fn end(&mut self, ended: Ended, now_ms: u64) -> bool {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.heard(ended, now_ms)
+    }
+
+    /// A call that nobody admitted and that counts for nothing ended so; tells whether the breaker turned.
+    pub fn heard(&mut self, ended: Ended, now_ms: u64) -> bool {
+        let before = self.state;
+        match ended {
+            Ended::Answered => {
+                self.failures = 0;
+                if self.state != BreakerState::Closed {
+                    // Whatever has piled up begins with one call, not with a full bucket.
+                    (self.tokens, self.filled_ms) = (CALL, now_ms);
+                    self.turn(BreakerState::Closed, now_ms);
+                }
+            }
+            Ended::Failed => {
+                self.failures = self.failures.saturating_add(1);
+                let opens = match self.state {
+                    BreakerState::Closed => self.failures >= self.config.failures,
+                    // Calls that began before it opened may end now; the probe is the last one under way.
+                    BreakerState::HalfOpen => self.under_way == 0,
+                    BreakerState::Open => false,
+                };
+                if opens {
+                    self.probe_at_ms = now_ms.saturating_add(self.config.probe_every_ms);
+                    self.turn(BreakerState::Open, now_ms);
+                }
+            }
+            Ended::Unknown => {
+                if self.state == BreakerState::HalfOpen && self.under_way == 0 {
+                    // The probe came to nothing: the next one need not wait.
+                    self.turn(BreakerState::Open, now_ms);
+                }
+            }
+        }
+        before != self.state
+    }
+
+    fn paced(&mut self, now_ms: u64) -> Admission {
+        self.fill(now_ms);
+        let free = self.config.at_once.saturating_sub(self.under_way);
+        if free == 0 {
+            return Admission::Later { wait_ms: None };
+        }
+        let paid = usize::try_from(self.tokens / CALL).unwrap_or(usize::MAX);
+        if paid == 0 {
+            let missing = CALL - self.tokens;
+            return Admission::Later { wait_ms: Some(missing.div_ceil(self.config.per_second.max(1))) };
+        }
+        Admission::Calls(free.min(paid))
+    }
+
+    /// A second brings `per_second` calls, so a millisecond brings as many thousandths.
+    fn fill(&mut self, now_ms: u64) {
+        let passed = now_ms.saturating_sub(self.filled_ms);
+        let most = self.config.at_once as u64 * CALL;
+        self.tokens = self.tokens.saturating_add(passed.saturating_mul(self.config.per_second)).min(most);
+        self.filled_ms = self.filled_ms.max(now_ms);
+    }
+
+    fn turn(&mut self, state: BreakerState, now_ms: u64) {
+        (self.state, self.since_ms) = (state, now_ms);
+    }
+}
+
+#[cfg(test)]
+#[path = "breaker_tests.rs"]
+mod tests;
