@@ -24,15 +24,22 @@ use crate::{
     crash_points::{Base, Judged, Numbers, Points, STEP_MS, Tally, Trial, table},
     ledger::biography::SimTime,
     plan::SimMs,
-    report::{FailureReport, failure::Origin, faults::fates, record::ViolationRecord},
-    run::{Outcome, RunError, run_seed, sweep::sweep},
+    report::{
+        FailureReport,
+        failure::Origin,
+        faults::{fates, span},
+        record::ViolationRecord,
+    },
+    run::{Outcome, RunError, SeedRun, run_seed, sweep::sweep},
     scenario::{CrashPoints, Phase},
 };
 
 /// Second crashes per point unless told otherwise: a sweep of one scenario stays within a few minutes.
-const PAIRS: usize = 4;
+const PAIRS: usize = 16;
 /// Failures that are told in full lines; of more the number is told.
 const TOLD: usize = 10;
+/// The engine there is.
+const ENGINE: &str = "ours";
 
 /// Where to crash and how to tell it.
 #[derive(Debug, Args)]
@@ -87,7 +94,7 @@ pub fn crash_points(options: &CrashPointsOptions) -> Result<Verdict, Unusable> {
     let base = Base::new(section, options.seed, options.sabotage);
     let run = base.reference();
     let result = run_seed(run.clone());
-    let origin = selected.origin("ours", options.sabotage);
+    let origin = selected.origin(ENGINE, options.sabotage);
     let report = FailureReport::of(&run, &origin, &result);
     let reference = result?;
     let (numbers, singles) = base.singles(&reference);
@@ -172,7 +179,7 @@ impl Sweep<'_> {
     fn tell(
         &self,
         trial: &Trial,
-        run: &crate::run::SeedRun,
+        run: &SeedRun,
         judged: &Judged,
         result: &Result<Outcome, RunError>,
     ) -> Result<(), Unusable> {
@@ -241,7 +248,7 @@ impl Sweep<'_> {
         let (name, seed, length) = (&self.selected.scenario.name, self.base.seed(), SimTime(reference.sim_ms));
         let Numbers { planned, healed, .. } = numbers;
         let limit = self.options.pairs;
-        let step = super::super::report::faults::span(STEP_MS);
+        let step = span(STEP_MS);
         let mut text = format!("{name}, seed {seed}: {points} points in a run of {length}\n");
         let _ = writeln!(
             text,
@@ -373,7 +380,7 @@ impl<'l> Line<'l> {
         };
         Self {
             scenario: &selected.scenario.name,
-            engine: "ours",
+            engine: ENGINE,
             seed,
             point: trial.points(),
             phase: trial.phase(),

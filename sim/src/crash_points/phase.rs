@@ -68,7 +68,8 @@ impl<'h> Phases<'h> {
             request::LIST_PARKED | request::RESUME_PARKED => Phase::Resume,
             request::UPDATE_AND_CREATE_TOPIC | request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => Phase::SetUp,
             request::HEART_BEAT | request::UNREGISTER_CLIENT => Phase::Idle,
-            request::REGISTER_BROKER | request::UNREGISTER_BROKER | request::GET_ROUTEINFO_BY_TOPIC => Phase::Routes,
+            request::REGISTER_BROKER | request::UNREGISTER_BROKER => Phase::Routes,
+            request::GET_ROUTEINFO_BY_TOPIC | request::GET_BROKER_CLUSTER_INFO => Phase::Routes,
             _ => Phase::Other,
         };
         self.asked.insert((frame.connection, &frame.from, frame.opaque), phase);
