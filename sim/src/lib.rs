@@ -7,6 +7,7 @@ compile_error!(
 );
 
 pub mod command_line;
+pub mod crash_points;
 pub mod evidence;
 pub mod faults;
 pub mod history;

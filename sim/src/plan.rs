@@ -128,6 +128,18 @@ pub enum Moment {
         /// Counted from 1 per matching request.
         nth: u64,
     },
+    /// When the n-th (from 1) matching answer is about to leave its server. A node that dies at its own answer has done
+    /// what was asked, and nobody is told.
+    OnAnswer {
+        /// Who answers; `None` is every node.
+        from: Option<NodeName>,
+        /// Who asked; `None` is every node.
+        to: Option<NodeName>,
+        /// Code of the request that is answered; `None` is every code.
+        code: Option<i32>,
+        /// Counted from 1 per matching answer.
+        nth: u64,
+    },
 }
 
 /// A span of simulated time, `from_ms <= t < to_ms`.

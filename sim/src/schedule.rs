@@ -55,6 +55,7 @@ fn moment(spec: MomentSpec, rng: &mut impl Rng) -> Moment {
         MomentSpec::BeforeSync(nth) => Moment::BeforeSync(draw(nth, rng)),
         MomentSpec::AfterSync(nth) => Moment::AfterSync(draw(nth, rng)),
         MomentSpec::OnRequest { from, to, code, nth } => Moment::OnRequest { from, to, code, nth: draw(nth, rng) },
+        MomentSpec::OnAnswer { from, to, code, nth } => Moment::OnAnswer { from, to, code, nth: draw(nth, rng) },
     }
 }
 

@@ -227,6 +227,8 @@ fn wrong_process_faults() {
             "kind = 'crash'\nnode = 'broker-a'\nbefore_sync = { from = 5, to = 3 }\ndown = '2m'",
             "kind = 'crash'\nnode = 'broker-a'\nafter_sync = 0\ndown = '2m'",
             "kind = 'crash'\nnode = 'broker-a'\non = { rpc = 'PULL', to = 'broker-x' }\ndown = '2m'",
+            "kind = 'crash'\nnode = 'broker-a'\non_answer = { rpc = 'PULL_MESSAGE', from = 'broker-z' }\ndown = '2m'",
+            "kind = 'crash'\nnode = 'broker-a'\non_answer = { nth = 1 }\nbefore_sync = 1\ndown = '2m'",
             "kind = 'stop'\nnode = 'broker-a'\nat = '5m'\ndown = '0s'",
             "kind = 'pause'\nnode = 'broker-a'\nat = '5m'\ndown = '5s'",
             "kind = 'stop'\nname = '1st'\nnode = 'broker-a'\nat = '5m'\ndown = '1s'\nrepeat = 'often'",
@@ -266,6 +268,48 @@ fn wrong_network_faults() {
             "kind = 'latency'\nat = '5m'\nfor = '1m'\nmin = '5ms'\nmax = '1ms'",
         ],
     );
+}
+
+#[test]
+fn wrong_crash_points() {
+    let small = "[[crash_points.producer]]\nname = 'producer-1'\ntopic = 'orders'\nmessages = 3\nover = '10s'\n";
+    let sections = [
+        "[crash_points]\nseed = 1\n".to_owned(),
+        "[crash_points]\nproducer = []\n".to_owned(),
+        format!("[crash_points]\nfaults = 3\n{small}"),
+        format!("[crash_points]\nphases = ['revival', 'pop', 'pop']\nseed = -1\ndown = '0s'\n{small}"),
+        format!("[crash_points]\n{}", small.replace("messages = 3", "messages = 6")),
+        format!("[crash_points]\n{small}{}", small.replace("producer-1", "producer-2")),
+        format!("[crash_points]\n{}", small.replace("orders", "refunds")),
+        // What the section leaves as it is has to fit what it changes.
+        format!(
+            "[[fault]]\nkind = 'stop'\nnode = 'broker-a'\nat = '5m'\ndown = '1s'\n[crash_points]\nduration = '1m'\n{small}"
+        ),
+        format!(
+            "[[fault]]\nkind = 'lost-answer'\nfrom = 'producer-1'\nnth = 1\n[crash_points]\n{}",
+            small.replace("producer-1", "p")
+        ),
+    ];
+    let mut all = String::new();
+    for section in sections {
+        writeln!(all, "{}\n", message(&format!("{SOUND}\n{section}"))).unwrap();
+    }
+    snapshot("scenario-errors-crash-points", &all);
+}
+
+#[test]
+fn a_section_replaces_what_it_names_and_nothing_else() {
+    let section = "[crash_points]\nseed = 7\nduration = '2m'\n[[crash_points.producer]]\nname = 'p'\ntopic = 'orders'\nmessages = 5\nover = '10s'\n";
+    let whole = Scenario::parse("x", "x.toml", SOUND).unwrap();
+    let with_section = Scenario::parse("x", "x.toml", &format!("{SOUND}\n{section}")).unwrap();
+    assert_ne!(with_section.digest(), whole.digest());
+    let points = with_section.crash_points.clone().unwrap();
+    assert_eq!(Scenario { crash_points: None, ..with_section }, whole, "a sweep over seeds is what it was");
+    assert_eq!((points.seed, points.down_ms, points.scenario.duration_ms), (7, 1_000, 120_000));
+    let producers: Vec<&str> = points.scenario.producers.iter().map(|producer| producer.name.as_str()).collect();
+    assert_eq!(producers, ["p"]);
+    let Scenario { duration_ms, producers, .. } = whole.clone();
+    assert_eq!(Scenario { duration_ms, producers, ..*points.scenario }, whole);
 }
 
 #[test]
@@ -313,9 +357,19 @@ fn the_scenarios_of_this_repository_load() {
 fn the_schema_names_every_table_and_describes_it() {
     let schema = scenario::schema();
     let properties = schema["properties"].as_object().unwrap();
-    for table in
-        ["broker", "topic", "group", "producer", "consumer", "policy", "network", "fault", "operator", "expect"]
-    {
+    for table in [
+        "broker",
+        "topic",
+        "group",
+        "producer",
+        "consumer",
+        "policy",
+        "network",
+        "fault",
+        "operator",
+        "expect",
+        "crash_points",
+    ] {
         assert!(properties[table]["description"].is_string(), "{table}");
     }
     assert_eq!(schema["additionalProperties"], false);

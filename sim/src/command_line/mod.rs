@@ -1,6 +1,7 @@
 //! `cargo sim`: sweeps, replays, and what one asks before either.
 
 pub mod check;
+pub mod crash_points;
 pub mod determinism;
 pub mod event_log;
 pub mod list;
@@ -35,6 +36,8 @@ enum Command {
     Run(run::RunOptions),
     /// Run one seed in this fresh process, with everything visible
     Replay(replay::ReplayOptions),
+    /// Lose power at every numbered point of a small run in turn
+    CrashPoints(crash_points::CrashPointsOptions),
     /// Show the scenarios there are
     List,
     /// Check scenario files
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         None => run::run(&run::RunOptions::default()),
         Some(Command::Run(options)) => run::run(&options),
         Some(Command::Replay(options)) => replay::replay(&options),
+        Some(Command::CrashPoints(options)) => crash_points::crash_points(&options),
         Some(Command::List) => list::list(),
         Some(Command::Check(options)) => check::check(&options),
         Some(Command::Schema) => schema::schema(),

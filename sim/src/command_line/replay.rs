@@ -102,7 +102,8 @@ fn reproduced(text: &mut String, options: &ReplayOptions, fingerprint: &str) -> 
     reproduced
 }
 
-fn plan(outcome: &Outcome) -> String {
+/// The plan, and what became of each fault.
+pub(super) fn plan(outcome: &Outcome) -> String {
     let mut text = String::from("plan\n");
     for (number, fate) in fates(outcome).iter().enumerate() {
         let _ = writeln!(text, "  {number}. {}: {}", fate.planned, fate.times);

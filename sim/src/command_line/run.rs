@@ -106,7 +106,7 @@ impl<'o> Sweep<'o> {
             origins: selected.iter().map(origin).collect(),
             tallies: selected.iter().map(|selected| Tally::new(&selected.scenario.name)).collect(),
             output,
-            bar: bar(),
+            bar: bar("seeds"),
             // A time too long for the clock is no limit.
             deadline: options.lasts.and_then(|lasts| Instant::now().checked_add(lasts)),
             considered: 0,
@@ -168,15 +168,17 @@ impl<'o> Sweep<'o> {
     }
 }
 
-/// A bar on a terminal; it moves when a seed is done, never by itself.
-fn bar() -> ProgressBar {
+/// A bar on a terminal that counts `what`; it moves when one is done, never by itself.
+pub(super) fn bar(what: &str) -> ProgressBar {
     let shown = std::io::stderr().is_terminal();
     let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} seeds, {elapsed}, {eta} left {msg}");
+    let style = ProgressStyle::with_template(&format!(
+        "{{wide_bar}} {{pos}}/{{len}} {what}, {{elapsed}}, {{eta}} left {{msg}}"
+    ));
     ProgressBar::with_draw_target(Some(0), target).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 #[allow(clippy::disallowed_methods, reason = "the sweep lives outside the simulation")]
-fn processors() -> NonZero<usize> {
+pub(super) fn processors() -> NonZero<usize> {
     std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
 }

@@ -42,6 +42,7 @@ pub(crate) struct Armed {
     healed: bool,
     rpcs: Vec<(Matcher, Hits, Verdict)>,
     on_request: Vec<(Matcher, u64, Strike)>,
+    on_answer: Vec<(Matcher, u64, Strike)>,
     on_sync: Vec<OnSync>,
     partitions: Vec<Partition>,
     latencies: Vec<Latency>,
@@ -118,6 +119,10 @@ impl Armed {
                 let matcher = matcher(from.as_deref(), to.as_deref(), *code, index);
                 self.on_request.push((matcher, *nth, strike));
             }
+            Moment::OnAnswer { from, to, code, nth } => {
+                let matcher = matcher(from.as_deref(), to.as_deref(), *code, index);
+                self.on_answer.push((matcher, *nth, strike));
+            }
         }
     }
 
@@ -148,13 +153,12 @@ impl Armed {
                 verdict = verdict.or(Some(*hit));
             }
         }
-        let mut strikes = Vec::new();
-        for (matcher, wanted, strike) in &mut self.on_request {
-            if matcher.count(from, to, code) == Some(*wanted) {
-                strikes.push(strike.clone());
-            }
-        }
-        (verdict, strikes)
+        (verdict, due(&mut self.on_request, from, to, code))
+    }
+
+    /// Counts an answer that is about to leave `from`. Gives what strikes before it does.
+    pub(crate) fn answers(&mut self, from: NodeIndex, to: NodeIndex, code: i32) -> Vec<Strike> {
+        if self.healed { Vec::new() } else { due(&mut self.on_answer, from, to, code) }
     }
 
     pub(super) fn is_healed(&self) -> bool {
@@ -238,6 +242,17 @@ impl Armed {
     pub(crate) fn fired(&self, fault: usize) -> u64 {
         self.strikes.get(fault).copied().unwrap_or(0)
     }
+}
+
+/// Counts a frame; gives what waits for it.
+fn due(waiting: &mut [(Matcher, u64, Strike)], from: NodeIndex, to: NodeIndex, code: i32) -> Vec<Strike> {
+    let mut strikes = Vec::new();
+    for (matcher, wanted, strike) in waiting {
+        if matcher.count(from, to, code) == Some(*wanted) {
+            strikes.push(strike.clone());
+        }
+    }
+    strikes
 }
 
 fn matcher(

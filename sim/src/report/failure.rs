@@ -7,6 +7,7 @@ use super::{
     timeline::{View, lines},
 };
 use crate::{
+    crash_points::Points,
     ledger::{Ledger, biography::SimTime},
     oracles::Violation,
     run::{Outcome, RunError, SeedRun},
@@ -51,6 +52,20 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The command that crashes at these points again; `seed` if it was not the scenario's own.
+    #[must_use]
+    pub fn crash_point_command(&self, seed: Option<u64>, points: &Points) -> String {
+        let mut command = format!("cargo sim crash-points {}", quoted(&self.scenario));
+        if let Some(seed) = seed {
+            command.push_str(&format!(" --seed {seed}"));
+        }
+        command.push_str(&format!(" --only {points}"));
+        if let Some(name) = self.sabotage {
+            command.push_str(&format!(" --sabotage {name}"));
+        }
+        command
+    }
+
     /// The command that runs a seed again, and says whether it is the same run.
     #[must_use]
     pub fn replay_command(&self, seed: u64, fingerprint: &str) -> String {
@@ -100,6 +115,11 @@ impl FailureReport {
         }
     }
 
+    /// The report of a run that something else than a seed identifies: `command` repeats it.
+    pub fn with_command(&self, command: &str) -> impl fmt::Display {
+        fmt::from_fn(move |f| self.write(f, command))
+    }
+
     /// The verdict in one line.
     #[must_use]
     pub fn verdict(&self) -> String {
@@ -127,9 +147,15 @@ fn tail(outcome: &Outcome) -> Vec<String> {
 
 impl fmt::Display for FailureReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, &self.origin.replay_command(self.seed, &self.fingerprint))
+    }
+}
+
+impl FailureReport {
+    fn write(&self, f: &mut fmt::Formatter<'_>, command: &str) -> fmt::Result {
         let Origin { scenario, digest, engine, revision, sabotage } = &self.origin;
         writeln!(f, "{}\n", self.verdict())?;
-        writeln!(f, "  {}", self.origin.replay_command(self.seed, &self.fingerprint))?;
+        writeln!(f, "  {command}")?;
         writeln!(f, "  scenario {scenario} (digest {digest}), engine {engine}, revision {revision}")?;
         if let Some(name) = sabotage {
             writeln!(f, "  with a planted defect: {name}")?;

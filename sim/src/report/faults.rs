@@ -90,6 +90,9 @@ pub fn kind(fault: &Fault) -> String {
                 Moment::OnRequest { from, to, code, .. } => {
                     format!("{head} when {} leaves", requests(from.as_ref(), to.as_ref(), *code))
                 }
+                Moment::OnAnswer { from, to, code, .. } => {
+                    format!("{head} when {} leaves", answers(from.as_ref(), to.as_ref(), *code))
+                }
             }
         }
         _ => head,
@@ -122,6 +125,9 @@ fn moment(moment: &Moment) -> String {
         Moment::OnRequest { from, to, code, nth } => {
             format!("when {} number {nth} leaves", requests(from.as_ref(), to.as_ref(), *code))
         }
+        Moment::OnAnswer { from, to, code, nth } => {
+            format!("when {} number {nth} leaves", answers(from.as_ref(), to.as_ref(), *code))
+        }
     }
 }
 
@@ -134,6 +140,11 @@ fn requests(from: Option<&NodeName>, to: Option<&NodeName>, code: Option<i32>) -
     format!("{code} {}→{}", node(from), node(to))
 }
 
+fn answers(from: Option<&NodeName>, to: Option<&NodeName>, code: Option<i32>) -> String {
+    let code = code.map_or(Cow::Borrowed("request"), request::name);
+    format!("the answer to {code} {}→{}", node(from), node(to))
+}
+
 fn node(node: Option<&NodeName>) -> &str {
     node.map_or("any", String::as_str)
 }
@@ -143,7 +154,7 @@ fn during(window: &Window) -> String {
 }
 
 /// A length of time as a person writes it.
-pub(super) fn span(ms: SimMs) -> String {
+pub(crate) fn span(ms: SimMs) -> String {
     humantime::format_duration(Duration::from_millis(ms)).to_string()
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::{Scenario, phase::Phase};
 use crate::plan::{NodeName, SimMs};
 
 /// The name server that every scenario has.
@@ -158,4 +159,17 @@ pub struct Settle {
     pub max_attempts_at_least: u64,
     /// Faults that fired.
     pub faults_at_least: u64,
+}
+
+/// The small run of a scenario in which every point is crashed at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CrashPoints {
+    /// Seed of the run whose points are numbered.
+    pub seed: u64,
+    /// How long a crashed node stays away.
+    pub down_ms: SimMs,
+    /// Phases that must have points.
+    pub phases: Vec<Phase>,
+    /// What is run: the scenario with the section's tables in the place of its own.
+    pub scenario: Box<Scenario>,
 }

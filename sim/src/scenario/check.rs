@@ -3,15 +3,16 @@
 use super::cast::{
     Broker, Consumer, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer, Settle, Topic,
 };
+use super::check_crash_points::crash_points;
 use super::check_faults::check_fault;
 use super::error::{Problem, ScenarioErrors};
 use super::file::{
-    ActionEntry, BrokerEntry, ConsumerEntry, ExpectEntry, GroupEntry, NetworkEntry, OperatorEntry, PolicyEntry,
-    ProducerEntry, ScenarioFile, TopicEntry,
+    ActionEntry, BrokerEntry, ConsumerEntry, ExpectEntry, FaultEntry, GroupEntry, NetworkEntry, OperatorEntry,
+    PolicyEntry, ProducerEntry, ScenarioFile, TopicEntry,
 };
 use super::findings::{Findings, Zero, spell};
 use super::reached::REACHED;
-use super::shapes::Located;
+use super::shapes::{Located, Time};
 use super::{Scenario, error::ScenarioError};
 use crate::plan::SimMs;
 
@@ -33,11 +34,38 @@ pub(super) struct Names {
     groups: Vec<String>,
 }
 
+/// The tables that make one run: those of the file, some of them replaced by a section's.
+pub(super) struct Parts<'f> {
+    pub(super) file: &'f ScenarioFile,
+    pub(super) duration: &'f Located<Time>,
+    pub(super) producer: &'f [ProducerEntry],
+    pub(super) consumer: &'f [ConsumerEntry],
+    pub(super) policy: Option<&'f PolicyEntry>,
+    pub(super) fault: &'f [Located<FaultEntry>],
+    pub(super) operator: &'f [OperatorEntry],
+}
+
+impl<'f> Parts<'f> {
+    /// Those of the file.
+    pub(super) fn of(file: &'f ScenarioFile) -> Self {
+        Self {
+            file,
+            duration: &file.duration,
+            producer: &file.producer,
+            consumer: &file.consumer,
+            policy: file.policy.as_ref(),
+            fault: &file.fault,
+            operator: &file.operator,
+        }
+    }
+}
+
 impl Names {
-    fn of(file: &ScenarioFile) -> Self {
+    fn of(parts: &Parts<'_>) -> Self {
+        let file = parts.file;
         let brokers: Vec<String> = file.broker.iter().map(|broker| broker.name.get().clone()).collect();
-        let clients = file.producer.iter().map(|producer| &producer.name);
-        let clients = clients.chain(file.consumer.iter().map(|consumer| &consumer.name));
+        let clients = parts.producer.iter().map(|producer| &producer.name);
+        let clients = clients.chain(parts.consumer.iter().map(|consumer| &consumer.name));
         let nodes = brokers.iter().cloned().chain([NAMESRV.to_owned()]);
         let nodes = nodes.chain(clients.map(|name| name.get().clone())).collect();
         let topics = file.topic.iter().map(|topic| topic.name.get().clone()).collect();
@@ -49,36 +77,44 @@ impl Names {
 /// Checks what was read from `text`.
 pub(super) fn check(name: &str, path: &str, text: &str, file: &ScenarioFile) -> Result<Scenario, ScenarioErrors> {
     let mut findings = Findings::new(path, text);
-    let f = &mut findings;
-    let names = Names::of(file);
+    let mut scenario = assemble(&mut findings, name, &Parts::of(file));
+    if let Some(section) = &file.crash_points {
+        scenario.crash_points = Some(crash_points(&mut findings, name, file, section));
+    }
+    let mut errors = empty_tables(path, file);
+    errors.extend(findings.into_errors());
+    if errors.is_empty() { Ok(scenario) } else { Err(ScenarioErrors(errors)) }
+}
+
+/// Makes a scenario of the tables; one that is worth nothing when something was reported.
+pub(super) fn assemble(f: &mut Findings, name: &str, parts: &Parts<'_>) -> Scenario {
+    let (file, names) = (parts.file, Names::of(parts));
     if file.summary.get().trim().is_empty() {
         let accepted = "one sentence that says what breaks and what must hold";
         f.report("summary", file.summary.span(), Problem::Empty { what: "the summary", accepted });
     }
     // A duration that cannot be read must not make every other time late.
     let duration_ms =
-        f.parse_time("duration", file.duration.get(), file.duration.span(), Zero::Refused).unwrap_or(SimMs::MAX);
-    check_cast(f, file);
-    let mut operators: Vec<_> = file.operator.iter().map(|entry| operator(f, entry, &names)).collect();
+        f.parse_time("duration", parts.duration.get(), parts.duration.span(), Zero::Refused).unwrap_or(SimMs::MAX);
+    check_cast(f, parts);
+    let mut operators: Vec<_> = parts.operator.iter().map(|entry| operator(f, entry, &names)).collect();
     operators.sort_by_key(|step| step.at_ms);
-    let scenario = Scenario {
+    Scenario {
         name: name.to_owned(),
         summary: file.summary.get().trim().to_owned(),
         duration_ms,
         brokers: file.broker.iter().map(|entry| broker(f, entry, &names)).collect(),
         topics: file.topic.iter().map(|entry| topic(f, entry, &names)).collect(),
         groups: file.group.iter().map(|entry| group(f, entry, &names)).collect(),
-        producers: file.producer.iter().map(|entry| producer(f, entry, &names, duration_ms)).collect(),
-        consumers: file.consumer.iter().map(|entry| consumer(f, entry, &names)).collect(),
-        policy: policy(f, file.policy.as_ref()),
+        producers: parts.producer.iter().map(|entry| producer(f, entry, &names, duration_ms)).collect(),
+        consumers: parts.consumer.iter().map(|entry| consumer(f, entry, &names)).collect(),
+        policy: policy(f, parts.policy),
         network: network(f, file.network.as_ref()),
-        faults: file.fault.iter().filter_map(|entry| check_fault(f, entry, &names, duration_ms)).collect(),
+        faults: parts.fault.iter().filter_map(|entry| check_fault(f, entry, &names, duration_ms)).collect(),
         operators,
         expect: expect(f, file.expect.as_ref()),
-    };
-    let mut errors = empty_tables(path, file);
-    errors.extend(findings.into_errors());
-    if errors.is_empty() { Ok(scenario) } else { Err(ScenarioErrors(errors)) }
+        crash_points: None,
+    }
 }
 
 /// `broker = []` reads well and means nothing.
@@ -97,14 +133,15 @@ fn empty_tables(path: &str, file: &ScenarioFile) -> Vec<ScenarioError> {
 }
 
 /// Names that are taken twice.
-fn check_cast(f: &mut Findings, file: &ScenarioFile) {
+fn check_cast(f: &mut Findings, parts: &Parts<'_>) {
+    let file = parts.file;
     let brokers = file.broker.iter().map(|entry| ("broker.name", &entry.name));
-    let producers = file.producer.iter().map(|entry| ("producer.name", &entry.name));
-    let consumers = file.consumer.iter().map(|entry| ("consumer.name", &entry.name));
+    let producers = parts.producer.iter().map(|entry| ("producer.name", &entry.name));
+    let consumers = parts.consumer.iter().map(|entry| ("consumer.name", &entry.name));
     f.distinct("node", &[NAMESRV], brokers.chain(producers).chain(consumers));
     f.distinct("topic", &[], file.topic.iter().map(|entry| ("topic.name", &entry.name)));
     f.distinct("group", &[], file.group.iter().map(|entry| ("group.name", &entry.name)));
-    let faults = file.fault.iter().filter_map(|entry| entry.get().name.as_ref());
+    let faults = parts.fault.iter().filter_map(|entry| entry.get().name.as_ref());
     f.distinct("fault", &[], faults.map(|name| ("fault.name", name)));
 }
 

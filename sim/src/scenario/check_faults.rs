@@ -59,8 +59,10 @@ impl KindEntry {
     /// The keys that an entry of this kind may have, besides `kind`, `name` and `repeat`.
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Kill | Self::Crash | Self::Stop => &["node", "at", "before_sync", "after_sync", "on", "down"],
-            Self::Pause => &["node", "at", "before_sync", "after_sync", "on", "for"],
+            Self::Kill | Self::Crash | Self::Stop => {
+                &["node", "at", "before_sync", "after_sync", "on", "on_answer", "down"]
+            }
+            Self::Pause => &["node", "at", "before_sync", "after_sync", "on", "on_answer", "for"],
             Self::Partition => &["between", "from", "to", "one_way", "at", "for"],
             Self::Reset | Self::LostRequest | Self::LostAnswer => &["from", "to", "rpc", "nth", "at", "for"],
             Self::Latency => &["from", "to", "min", "max", "at", "for"],
@@ -82,6 +84,7 @@ impl FaultEntry {
             ("before_sync", at(&self.before_sync)),
             ("after_sync", at(&self.after_sync)),
             ("on", at(&self.on)),
+            ("on_answer", at(&self.on_answer)),
             ("down", at(&self.down)),
             ("between", at(&self.between)),
             ("from", at(&self.from)),
@@ -185,9 +188,10 @@ impl Entry<'_, '_, '_> {
     }
 
     fn moment(&mut self) -> Option<MomentSpec> {
-        const CHOICE: &str = "`at`, `before_sync`, `after_sync`, `on`";
+        const CHOICE: &str = "`at`, `before_sync`, `after_sync`, `on`, `on_answer`";
         let raw = self.raw;
-        let mut given = raw.present().filter(|(key, _)| matches!(*key, "at" | "before_sync" | "after_sync" | "on"));
+        let is_moment = |key: &str| matches!(key, "at" | "before_sync" | "after_sync" | "on" | "on_answer");
+        let mut given = raw.present().filter(|(key, _)| is_moment(key));
         let Some((first, _)) = given.next() else { return self.missing(&format!("one of {CHOICE}")) };
         for (key, span) in given {
             let problem = Problem::Excluded { key, other: first, accepted: CHOICE };
@@ -204,17 +208,22 @@ impl Entry<'_, '_, '_> {
         if let Some(nth) = &raw.after_sync {
             return Some(MomentSpec::AfterSync(self.f.count_draw("fault.after_sync", nth, ORDINALS)));
         }
-        raw.on.as_ref().map(|on| self.on_request(on.get()))
+        if let Some(on) = &raw.on {
+            let (from, to, code, nth) = self.frame("fault.on", on.get());
+            return Some(MomentSpec::OnRequest { from, to, code, nth });
+        }
+        let (from, to, code, nth) = self.frame("fault.on_answer", raw.on_answer.as_ref()?.get());
+        Some(MomentSpec::OnAnswer { from, to, code, nth })
     }
 
-    fn on_request(&mut self, on: &OnEntry) -> MomentSpec {
+    /// Whose frame, to whom, of which code, and which of those.
+    fn frame(&mut self, key: &str, on: &OnEntry) -> (Option<NodeName>, Option<NodeName>, Option<i32>, Draw) {
         let nodes = &self.names.nodes;
-        MomentSpec::OnRequest {
-            from: on.from.as_ref().map(|raw| self.f.known("fault.on.from", "node", raw, nodes)),
-            to: on.to.as_ref().map(|raw| self.f.known("fault.on.to", "node", raw, nodes)),
-            code: on.rpc.as_ref().map(|raw| self.f.code("fault.on.rpc", "request code", raw, REQUESTS)),
-            nth: on.nth.as_ref().map_or(Draw::exactly(1), |nth| self.f.count_draw("fault.on.nth", nth, ORDINALS)),
-        }
+        let from = on.from.as_ref().map(|raw| self.f.known(&format!("{key}.from"), "node", raw, nodes));
+        let to = on.to.as_ref().map(|raw| self.f.known(&format!("{key}.to"), "node", raw, nodes));
+        let code = on.rpc.as_ref().map(|raw| self.f.code(&format!("{key}.rpc"), "request code", raw, REQUESTS));
+        let nth = on.nth.as_ref().map(|raw| self.f.count_draw(&format!("{key}.nth"), raw, ORDINALS));
+        (from, to, code, nth.unwrap_or(Draw::exactly(1)))
     }
 
     fn partition(&mut self) -> Option<FaultKind> {

@@ -140,6 +140,17 @@ pub enum MomentSpec {
         /// Counted from 1.
         nth: Draw,
     },
+    /// When the n-th matching answer is about to leave its server.
+    OnAnswer {
+        /// Who answers; `None` is every node.
+        from: Option<NodeName>,
+        /// Who asked; `None` is every node.
+        to: Option<NodeName>,
+        /// Code of the request that is answered; `None` is every code.
+        code: Option<i32>,
+        /// Counted from 1.
+        nth: Draw,
+    },
 }
 
 /// A span of simulated time, still open; its latest end is within the scenario.

@@ -40,6 +40,34 @@ pub(super) struct ScenarioFile {
     pub(super) operator: Vec<OperatorEntry>,
     /// What the sweep as a whole must reach.
     pub(super) expect: Option<ExpectEntry>,
+    /// The small run of this scenario in which `cargo sim crash-points` crashes everywhere.
+    pub(super) crash_points: Option<Located<CrashPointsEntry>>,
+}
+
+/// A small run of the scenario for `cargo sim crash-points`: what is written here takes the place of what the scenario
+/// says under the same key, everything else stays.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CrashPointsEntry {
+    /// Seed of the run whose points are numbered; default 1.
+    pub(super) seed: Option<Located<i64>>,
+    /// How long a crashed node stays away; default "1s".
+    pub(super) down: Option<Located<Time>>,
+    /// Phases of the recovery path that must have points, or the sweep fails.
+    #[serde(default)]
+    pub(super) phases: Vec<Located<String>>,
+    /// Workload and faults live in this time; points after it are not crashed at.
+    pub(super) duration: Option<Located<Time>>,
+    /// The producers; at most 5 messages in all.
+    pub(super) producer: Vec<ProducerEntry>,
+    /// The consumers.
+    pub(super) consumer: Option<Vec<ConsumerEntry>>,
+    /// Rewrite policy of every broker.
+    pub(super) policy: Option<PolicyEntry>,
+    /// What breaks, besides the crash at a point.
+    pub(super) fault: Option<Vec<Located<FaultEntry>>>,
+    /// What a human does.
+    pub(super) operator: Option<Vec<OperatorEntry>>,
 }
 
 /// A replica group of one member.
@@ -215,6 +243,8 @@ pub(super) struct FaultEntry {
     pub(super) after_sync: Option<Located<OneOrRange<i64>>>,
     /// Strike when a request leaves its sender.
     pub(super) on: Option<Located<OnEntry>>,
+    /// Strike when an answer is about to leave its server; a node that dies at its own answer has told nobody.
+    pub(super) on_answer: Option<Located<OnEntry>>,
     /// How long the process stays away.
     pub(super) down: Option<Located<OneOrRange<Time>>>,
     /// The two sides of a partition.
@@ -237,7 +267,7 @@ pub(super) struct FaultEntry {
     pub(super) code: Option<Located<NameOrNumber>>,
 }
 
-/// A request that leaves its sender.
+/// A frame that leaves its sender: a request, or the answer to one.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OnEntry {
@@ -247,7 +277,7 @@ pub(super) struct OnEntry {
     pub(super) from: Option<Located<String>>,
     /// Receiver; default every node.
     pub(super) to: Option<Located<String>>,
-    /// Which of the matching requests, counted from 1; default the first.
+    /// Which of the matching frames, counted from 1; default the first.
     pub(super) nth: Option<Located<OneOrRange<i64>>>,
 }
 

@@ -42,6 +42,26 @@ impl<'a> Findings<'a> {
         self.errors
     }
 
+    /// As empty as at the beginning, for the same file.
+    pub(super) fn fresh(&self) -> Self {
+        Self::new(self.path, self.text)
+    }
+
+    /// Takes in what was found in `section`, but for what is known already: a section is checked with all that it
+    /// leaves as it is.
+    pub(super) fn absorb(&mut self, section: &str, other: Self) {
+        let known = |errors: &[ScenarioError], error: &ScenarioError| {
+            let problem = error.problem.to_string();
+            errors.iter().any(|known| known.place == error.place && known.problem.to_string() == problem)
+        };
+        for mut error in other.errors {
+            if !known(&self.errors, &error) {
+                error.key = format!("{section}.{}", error.key);
+                self.errors.push(error);
+            }
+        }
+    }
+
     pub(super) fn report(&mut self, key: &str, span: Range<usize>, problem: Problem) {
         let place = Some(Place::of(&span, self.text));
         self.errors.push(ScenarioError { path: self.path.to_owned(), place, key: key.to_owned(), problem });

@@ -5,11 +5,13 @@
 
 mod cast;
 mod check;
+mod check_crash_points;
 mod check_faults;
 pub mod error;
 mod faults;
 mod file;
 mod findings;
+pub mod phase;
 pub mod reached;
 mod shapes;
 pub mod wire_names;
@@ -19,10 +21,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use cast::{
-    Broker, Consumer, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer, Settle, Topic,
+    Broker, Consumer, CrashPoints, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer,
+    Settle, Topic,
 };
 pub use error::{Place, Problem, ScenarioError, ScenarioErrors};
 pub use faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
+pub use phase::Phase;
 
 use crate::{
     ledger::{GroupSpec, Obligations, PolicySpec},
@@ -58,6 +62,9 @@ pub struct Scenario {
     pub operators: Vec<OperatorStep>,
     /// What a sweep must reach.
     pub expect: Expect,
+    /// The small run in which `cargo sim crash-points` crashes everywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crash_points: Option<CrashPoints>,
 }
 
 impl Scenario {

@@ -183,9 +183,15 @@ impl Connection {
 
     fn send_response(&self, world: &World, side: usize, header: Peek, bytes: Bytes) {
         let asked = lock(&self.state).asked[1 - side].remove(&header.opaque);
+        let code = asked.map_or(0, |asked| asked.code);
+        let moments = world.armed().answers(self.node(side), self.node(1 - side), code);
+        moments.into_iter().for_each(|strike| strike.land(world));
+        if !self.lives[side].is_alive() {
+            return; // it has not left
+        }
         let facts = self.facts(world, side, header, asked.map(|a| a.nth), asked.map(|a| a.code), bytes.clone());
         world.inner.tap.response_sent(&facts);
-        if !self.lives[side].is_alive() || self.is_swallowed(world, side) {
+        if self.is_swallowed(world, side) {
             return;
         }
         match asked.and_then(|asked| asked.mute) {

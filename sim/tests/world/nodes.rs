@@ -39,6 +39,24 @@ fn a_killed_node_resets_then_refuses_then_comes_back() {
 }
 
 #[test]
+fn a_node_that_dies_at_its_answer_has_heard_the_request_and_tells_nobody() {
+    let when = Moment::OnAnswer { from: Some("b".into()), to: None, code: Some(11), nth: 2 };
+    let crash = Fault::Crash { node: "b".into(), when, down_ms: 1_000 };
+    run(7, vec![crash], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
+        assert_eq!(call(&mut stream, 12, 2).await.unwrap(), 0, "another code is not counted");
+        assert_eq!(kind(call(&mut stream, 11, 3).await), ErrorKind::ConnectionReset);
+        assert_eq!((log.count("delivered a→b"), log.count("response b→a")), (3, 2));
+        assert_eq!((world.fired(0), log.count("node b Crashed")), (1, 1));
+        sleep(1_100).await;
+        assert_eq!(call(&mut dial(&world).await.unwrap(), 11, 4).await.unwrap(), 0);
+    });
+}
+
+#[test]
 fn a_node_killed_behind_a_partition_is_silent() {
     let window = Window { from_ms: 50, to_ms: 5_000 };
     let cut = Fault::Partition { from: vec!["a".into()], to: vec!["b".into()], one_way: false, window };
