@@ -41,6 +41,12 @@ pub struct BrokerConfig {
     /// How often to register with the name servers, ms.
     #[serde(default = "default_register_every")]
     pub register_every_ms: u64,
+    /// Where to serve metrics and health over HTTP, `host:port`; nowhere when left out.
+    #[serde(default)]
+    pub metrics_listen: Option<String>,
+    /// How long chains may be overdue without one being taken up before the broker counts as stuck, ms.
+    #[serde(default = "default_stuck_after")]
+    pub stuck_after_ms: u64,
     /// Whether a send to an unknown topic creates it.
     #[serde(default = "yes")]
     pub auto_create_topics: bool,
@@ -64,6 +70,10 @@ const fn default_hand_over_timeout() -> u64 {
 const fn default_register_every() -> u64 {
     30_000
 }
+/// Several times what the slowest attempt takes.
+const fn default_stuck_after() -> u64 {
+    60_000
+}
 const fn yes() -> bool {
     true
 }
@@ -85,6 +95,8 @@ impl BrokerConfig {
             read_timeout_ms: default_read_timeout(),
             hand_over_timeout_ms: default_hand_over_timeout(),
             register_every_ms: default_register_every(),
+            metrics_listen: None,
+            stuck_after_ms: default_stuck_after(),
             auto_create_topics: true,
             auto_create_groups: true,
         }

@@ -10,8 +10,11 @@ pub mod outcome;
 pub mod policy;
 pub mod service;
 pub mod steps;
+pub mod trace;
 mod work;
 
+#[cfg(test)]
+mod change_tests;
 #[cfg(test)]
 pub(crate) mod samples;
 

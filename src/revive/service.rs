@@ -18,6 +18,7 @@ use super::{
     engine::Event,
     outcome::ReadOutcome,
     steps::{conclude::Conclude, tick::Tick},
+    trace,
     work::Work,
 };
 use crate::{
@@ -150,11 +151,12 @@ impl ReviveService {
         let results = match work {
             Work::Read(chain) => {
                 let outcome = self.peers.read(&chain).await;
-                log_read(&chain, &outcome);
+                trace::read(&chain, &outcome);
                 vec![(chain.id, Event::Read { round: chain.round, attempt: chain.attempt, outcome })]
             }
             Work::HandOver { to, chains } => {
                 let result = self.peers.hand_over(&to, &chains).await;
+                trace::handed_over(&to, &chains, &result);
                 handed(&chains, &result)
             }
         };
@@ -170,6 +172,7 @@ impl ReviveService {
         let ids: Vec<ChainId> = chains.iter().map(|chain| chain.id.clone()).collect();
         let claim = self.claim(&ids);
         let result = self.peers.hand_over(to, &chains).await;
+        trace::handed_over(to, &chains, &result);
         let confirmed = result.is_ok();
         let results = handed(&chains, &result);
         let service = self.clone();
@@ -244,16 +247,4 @@ impl Drop for Claim {
 fn handed(chains: &[Chain], result: &Result<(), ReadFailure>) -> Vec<(ChainId, Event)> {
     let event = |chain: &Chain| Event::Handed { round: chain.round, attempt: chain.attempt, result: result.clone() };
     chains.iter().map(|chain| (chain.id.clone(), event(chain))).collect()
-}
-
-fn log_read(chain: &Chain, outcome: &ReadOutcome) {
-    let (id, attempt) = (&chain.id, chain.attempt);
-    match outcome {
-        ReadOutcome::Found(_) => tracing::debug!(chain = %id, attempt, "read from its owner"),
-        ReadOutcome::Gone(proof) => tracing::warn!(chain = %id, attempt, ?proof, "the message is gone"),
-        ReadOutcome::Retry(failure) => {
-            tracing::warn!(chain = %id, attempt, %failure, "read failed; trying again later")
-        }
-        ReadOutcome::Permanent(failure) => tracing::error!(chain = %id, attempt, %failure, "read refused; parked"),
-    }
 }

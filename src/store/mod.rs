@@ -5,6 +5,7 @@
 
 mod append;
 mod boxed_backend;
+mod counts;
 mod error;
 mod step;
 mod tables;
@@ -26,7 +27,7 @@ pub use self::{
     tables::{Bounds, Tables, TopicRow},
     view::View,
 };
-use crate::{model::record::LogEntry, seams::Host};
+use crate::{metrics::commits::Commits, model::record::LogEntry, seams::Host};
 
 /// The store's file on its disk.
 pub const FILE: &str = "store.redb";
@@ -46,6 +47,8 @@ pub struct StoreConfig {
     pub cache_bytes: usize,
     /// How long a step for which nobody waits may lie before it is committed on its own.
     pub patience: Duration,
+    /// Where commits that fail are counted.
+    pub commits: Arc<Commits>,
 }
 
 impl Default for StoreConfig {
@@ -57,6 +60,7 @@ impl Default for StoreConfig {
             batch_limit: 256,
             cache_bytes: 64 << 20,
             patience: Duration::from_secs(5),
+            commits: Arc::default(),
         }
     }
 }

@@ -271,6 +271,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(error = %Chained(&error), "commit failed");
+                self.config.commits.failed(error.is_unknown());
                 if error.is_unknown() || matches!(error, StoreError::Database(_)) {
                     self.forget();
                 }
