@@ -1,7 +1,7 @@
 //! Who waits for messages of which topic (`PopLongPollingService`, `PullRequestHoldService`).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -30,6 +30,13 @@ impl Arrivals {
             waiters.entry(topic.clone()).or_default().insert(ticket, notify.clone());
         }
         Waiting { topics, ticket, notify, waiters: self.waiters.clone() }
+    }
+
+    /// How many requests wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        waiters.values().flat_map(BTreeMap::keys).collect::<BTreeSet<_>>().len()
     }
 
     /// A message of `topic` can be read.

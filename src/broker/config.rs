@@ -48,6 +48,12 @@ pub struct BrokerConfig {
     /// 0 turns that off.
     #[serde(default = "default_send_window")]
     pub send_window_ms: u64,
+    /// Where to serve metrics and health over HTTP, `host:port`; nowhere when left out.
+    #[serde(default)]
+    pub metrics_listen: Option<String>,
+    /// How long chains may be overdue without one being taken up before the broker counts as stuck, ms.
+    #[serde(default = "default_stuck_after")]
+    pub stuck_after_ms: u64,
     /// Whether a send to an unknown topic creates it.
     #[serde(default = "yes")]
     pub auto_create_topics: bool,
@@ -81,6 +87,10 @@ const fn default_register_every() -> u64 {
 const fn default_send_window() -> u64 {
     600_000
 }
+/// Several times what the slowest attempt takes.
+const fn default_stuck_after() -> u64 {
+    60_000
+}
 const fn yes() -> bool {
     true
 }
@@ -104,6 +114,8 @@ impl BrokerConfig {
             hand_over_timeout_ms: default_hand_over_timeout(),
             register_every_ms: default_register_every(),
             send_window_ms: default_send_window(),
+            metrics_listen: None,
+            stuck_after_ms: default_stuck_after(),
             auto_create_topics: true,
             auto_create_groups: true,
         }

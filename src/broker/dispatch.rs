@@ -35,10 +35,12 @@ impl Handler for Shared {
             request::LIST_SET_ASIDE => self.list_set_aside(&request),
             other => Err(Refusal::NotSupported(format!("request code {other}"))),
         };
-        answer.unwrap_or_else(|refusal| {
+        let answer = answer.unwrap_or_else(|refusal| {
             tracing::debug!(peer = %peer.address, code, %refusal, "refused");
             refusal.into_answer()
-        })
+        });
+        self.metrics.requests.answered(code, answer.code);
+        answer
     }
 }
 

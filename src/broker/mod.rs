@@ -6,6 +6,7 @@ mod change_invisible;
 mod config;
 mod dispatch;
 mod filter;
+mod observe;
 mod offsets;
 pub mod parked;
 mod pop;
@@ -38,10 +39,11 @@ use self::{
     shared::Shared,
 };
 use crate::{
+    metrics::{Metrics, http::MetricsServer},
     model::record::{LogEntry, Record},
     remote::{Neighbours, neighbours::NeighboursConfig, routes::Routes},
     remoting::{Client, ClientConfig, Peer, Server, ServerConfig},
-    revive::{Peers, ReviveConfig, ReviveService, Reviver, apply::Home},
+    revive::{self, Peers, ReviveConfig, ReviveService, Reviver, apply::Home},
     seams::Host,
     store::{CommitListener, Store, StoreConfig, StoreError},
     wake::Wake,
@@ -79,10 +81,12 @@ pub struct Broker {
     server: Server,
     client: Arc<Client>,
     services: Vec<tokio::task::JoinHandle<()>>,
+    metrics: Option<MetricsServer>,
 }
 
-/// What a commit has to wake; filled once all of it exists.
+/// What a commit has to wake, and who counts it; filled once all of it exists.
 struct Woken {
+    metrics: Arc<Metrics>,
     arrivals: Arc<Arrivals>,
     revive: Arc<Wake>,
     timers: Arc<Wake>,
@@ -97,14 +101,20 @@ impl Broker {
     pub async fn start(host: Host, config: BrokerConfig) -> Result<Self, BrokerError> {
         config.check()?;
         let woken = Arc::new(Woken {
+            metrics: Arc::default(),
             arrivals: Arc::default(),
             revive: Arc::default(),
             timers: Arc::default(),
             registration: OnceLock::new(),
         });
-        let store_config =
-            StoreConfig { degree: config.degree, recent_rows: config.recent_rows, ..StoreConfig::default() };
+        let store_config = StoreConfig {
+            degree: config.degree,
+            recent_rows: config.recent_rows,
+            commits: woken.metrics.commits.clone(),
+            ..StoreConfig::default()
+        };
         let store = Store::open(&host, store_config, listener(woken.clone())).await?;
+        observe::began(&woken.metrics, &store, host.clock.now_ms())?;
         let listen = |cause| BrokerError::Listen { address: config.listen.clone(), cause };
         let bound = host.transport.bind(&config.listen).await.map_err(listen)?;
         let advertised = config.advertise.clone().unwrap_or_else(|| bound.local_address());
@@ -114,16 +124,23 @@ impl Broker {
         let client = Arc::new(Client::new(host.transport.clone(), ClientConfig::default()));
         let shared = Arc::new(assemble(host, config, address, store, &client, &woken));
         let _ = woken.registration.set(shared.registration.clone()); // set once, here
+        let metrics = observe::serve(&shared).await?;
         let server = Server::start(bound, shared.clone(), ServerConfig::default());
         let services = start_services(&shared, &woken);
         tracing::info!(broker = %shared.config.name, %address, "broker is up");
-        Ok(Self { shared, server, client, services })
+        Ok(Self { shared, server, client, services, metrics })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.shared.address
+    }
+
+    /// Where it serves metrics and health, if it does.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<&str> {
+        self.metrics.as_ref().map(MetricsServer::address)
     }
 
     /// Ends long polls, finishes the requests under way within `deadline`, leaves the name servers, and closes the
@@ -189,6 +206,7 @@ fn assemble(
         home,
         revive,
         neighbours,
+        metrics: woken.metrics.clone(),
         arrivals: woken.arrivals.clone(),
         registration,
         stop: CancellationToken::new(),
@@ -210,6 +228,8 @@ fn start_services(shared: &Arc<Shared>, woken: &Woken) -> Vec<tokio::task::JoinH
 /// Tells the sleepers what each commit brought.
 fn listener(woken: Arc<Woken>) -> CommitListener {
     Arc::new(move |entries: &[LogEntry]| {
+        woken.metrics.committed(entries);
+        revive::trace::committed(entries);
         for record in entries.iter().flat_map(|entry| &entry.records) {
             match record {
                 Record::Message { topic, .. } => woken.arrivals.arrived(topic),

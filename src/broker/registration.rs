@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -55,6 +55,8 @@ pub struct Registration {
     changed: AtomicU64,
     /// The count that some name server has taken.
     taken: AtomicU64,
+    /// Whether the last registration was taken.
+    registered: AtomicBool,
     wake: Notify,
     one_at_a_time: Mutex<()>,
 }
@@ -72,9 +74,16 @@ impl Registration {
             began_ms,
             changed: AtomicU64::new(1),
             taken: AtomicU64::new(0),
+            registered: AtomicBool::new(false),
             wake: Notify::new(),
             one_at_a_time: Mutex::default(),
         }
+    }
+
+    /// Whether some name server took the last registration.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        self.registered.load(Ordering::SeqCst)
     }
 
     /// The topic table has changed.
@@ -136,6 +145,7 @@ impl Registration {
                 Ok(_) | Err(_) => {}
             }
         }
+        self.registered.store(result.is_ok(), Ordering::SeqCst);
         if result.is_ok() {
             self.taken.fetch_max(version, Ordering::SeqCst);
         }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BrokerConfig, arrivals::Arrivals, pop_step::EscapePlan, refusal::Refusal, registration::Registration};
 use crate::{
+    metrics::Metrics,
     model::{group::SubscriptionGroupConfig, record::Record},
     remote::Neighbours,
     revive::{ReviveService, apply::Home},
@@ -35,6 +36,8 @@ pub struct Shared {
     pub revive: Arc<ReviveService>,
     /// The other groups.
     pub neighbours: Arc<Neighbours>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Who waits for messages.
     pub arrivals: Arc<Arrivals>,
     /// Its entry at the name servers.

@@ -71,6 +71,12 @@ struct BrokerArgs {
     /// How far a wait may be off, as a share of itself, 0 to 0.9.
     #[arg(long, default_value_t = 0.0)]
     jitter: f64,
+    /// Where to serve metrics and health over HTTP, host:port; port 0 picks one, `off` serves none.
+    #[arg(long, default_value = "127.0.0.1:5557")]
+    metrics_listen: String,
+    /// How long chains may be overdue without one being taken up before the broker counts as stuck.
+    #[arg(long, default_value = "1m", value_parser = humantime::parse_duration)]
+    stuck_after: std::time::Duration,
     /// How long a remote read may take.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     read_timeout: std::time::Duration,
@@ -84,6 +90,8 @@ impl BrokerArgs {
         config.advertise.clone_from(&self.advertise);
         config.escape_to.clone_from(&self.escape_to);
         config.read_timeout_ms = millis(&self.read_timeout);
+        config.metrics_listen = (self.metrics_listen != "off").then(|| self.metrics_listen.clone());
+        config.stuck_after_ms = millis(&self.stuck_after);
         config.policy.jitter = self.jitter;
         config.policy.total_ms = self.total.as_ref().map(millis);
         if !self.waits.is_empty() {

@@ -55,9 +55,11 @@ pub enum Cause {
     LocalStore,
 }
 
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
+impl Cause {
+    /// Its name without what it carries: one of a fixed set, fit for a label.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
             Self::Timeout => "timeout",
             Self::Refused => "refused",
             Self::Reset => "reset",
@@ -68,7 +70,7 @@ impl fmt::Display for Cause {
             Self::NotFound => "not-found",
             Self::RetryImmediately => "retry-immediately",
             Self::OffsetMoved => "offset-moved",
-            Self::WrongMessage { offset } => return write!(f, "wrong-message(offset {offset})"),
+            Self::WrongMessage { .. } => "wrong-message",
             Self::EmptyAnswer => "empty-answer",
             Self::Undecodable => "undecodable",
             Self::MalformedAnswer => "malformed-answer",
@@ -77,10 +79,20 @@ impl fmt::Display for Cause {
             Self::GroupUnknown => "group-unknown",
             Self::BadRequest => "bad-request",
             Self::BeyondEnd => "beyond-end",
-            Self::Code(code) => return write!(f, "code({code})"),
+            Self::Code(_) => "code",
             Self::LocalStore => "local-store",
-        };
-        f.write_str(text)
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::WrongMessage { offset } => write!(f, "(offset {offset})"),
+            Self::Code(code) => write!(f, "({code})"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -93,6 +105,14 @@ pub struct ReadFailure {
     pub peer: String,
     /// How long the attempt took, ms.
     pub took_ms: u64,
+}
+
+impl ReadFailure {
+    /// The broker's name alone, without its address.
+    #[must_use]
+    pub fn broker(&self) -> &str {
+        self.peer.split_once('@').map_or(self.peer.as_str(), |(broker, _)| broker)
+    }
 }
 
 impl fmt::Display for ReadFailure {

@@ -214,6 +214,18 @@ pub enum ParkReason {
     },
 }
 
+impl ParkReason {
+    /// Its name without what it carries: one of a fixed set, fit for a label.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::PolicyExhausted => "policy-exhausted",
+            Self::Permanent => "permanent",
+            Self::UnknownAt { .. } => "unknown-at",
+        }
+    }
+}
+
 /// How many failures a chain remembers one by one; older ones remain in the counts.
 pub const HISTORY_LIMIT: usize = 20;
 

@@ -8,6 +8,7 @@ pub mod batch_ack;
 pub mod body_error;
 pub mod cause;
 pub mod chain;
+pub mod change;
 pub mod checkpoint;
 mod clip;
 pub mod group;

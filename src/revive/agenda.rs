@@ -9,8 +9,6 @@ use std::{
     sync::Arc,
 };
 
-use redb::ReadableTable as _;
-
 use super::work::{CHAINS_MAX, GAP_MAX, SPAN_MAX};
 use crate::{
     model::chain::{Chain, ChainState},
@@ -65,21 +63,11 @@ impl Agenda {
     /// # Errors
     /// The store cannot be read.
     pub(super) fn look(&mut self, tables: &impl Tables, own: &str, now_ms: i64) -> Result<Looked, StoreError> {
-        let mut due = Vec::new();
-        let mut looked = Looked { next_due_ms: None, more: false };
-        for row in tables.due()?.range((self.seen_to.0, self.seen_to.1.as_str())..)? {
-            let row = row?.0;
-            let (due_ms, key) = row.value();
-            if due_ms > now_ms {
-                looked.next_due_ms = Some(due_ms);
-                break;
-            }
-            if due.len() == ROWS_MAX {
-                looked.more = true;
-                break;
-            }
-            due.push((due_ms, key.to_owned()));
-        }
+        let (due, next_ms) = tables.due_from((self.seen_to.0, &self.seen_to.1), now_ms, ROWS_MAX)?;
+        let looked = Looked {
+            next_due_ms: next_ms.filter(|next_ms| *next_ms > now_ms),
+            more: next_ms.is_some_and(|next_ms| next_ms <= now_ms),
+        };
         for (due_ms, key) in due {
             let Some(chain) = tables.chain_by_key(&key)? else {
                 return Err(StoreError::Dangling { table: "due", key, index: 0 });

@@ -14,8 +14,11 @@ pub mod policy;
 mod results;
 pub mod service;
 pub mod steps;
+pub mod trace;
 mod work;
 
+#[cfg(test)]
+mod change_tests;
 #[cfg(test)]
 pub(crate) mod samples;
 #[cfg(test)]

@@ -22,6 +22,7 @@ use super::{
     outcome::ReadOutcome,
     results::{Outcome, Results},
     steps::{conclude::Conclude, tick::Tick},
+    trace,
     work::Work,
 };
 use crate::{
@@ -261,13 +262,14 @@ impl ReviveService {
             Work::Read(chains) => {
                 let outcomes = self.peers.read(&chains).await;
                 let event = |(chain, outcome): (Chain, ReadOutcome)| {
-                    log_read(&chain, &outcome);
+                    trace::read(&chain, &outcome);
                     (chain.id, Event::Read { round: chain.round, attempt: chain.attempt, outcome })
                 };
                 chains.into_iter().zip(outcomes).map(event).collect()
             }
             Work::HandOver { to, chains } => {
                 let result = self.peers.hand_over(&to, &chains).await;
+                trace::handed_over(&to, &chains, &result);
                 handed(&chains, &result)
             }
         }
@@ -282,6 +284,7 @@ impl ReviveService {
         let ids: Vec<ChainId> = chains.iter().map(|chain| chain.id.clone()).collect();
         let claim = self.claim(&ids);
         let result = self.peers.hand_over(to, &chains).await;
+        trace::handed_over(to, &chains, &result);
         let confirmed = result.is_ok();
         let outcomes = handed(&chains, &result);
         let service = self.clone();
@@ -360,16 +363,4 @@ fn swallow(outcomes: Vec<Outcome>) -> Vec<Outcome> {
 fn handed(chains: &[Chain], result: &Result<(), ReadFailure>) -> Vec<(ChainId, Event)> {
     let event = |chain: &Chain| Event::Handed { round: chain.round, attempt: chain.attempt, result: result.clone() };
     chains.iter().map(|chain| (chain.id.clone(), event(chain))).collect()
-}
-
-fn log_read(chain: &Chain, outcome: &ReadOutcome) {
-    let (id, attempt) = (&chain.id, chain.attempt);
-    match outcome {
-        ReadOutcome::Found(_) => tracing::debug!(chain = %id, attempt, "read from its owner"),
-        ReadOutcome::Gone(proof) => tracing::warn!(chain = %id, attempt, ?proof, "the message is gone"),
-        ReadOutcome::Retry(failure) => {
-            tracing::warn!(chain = %id, attempt, %failure, "read failed; trying again later")
-        }
-        ReadOutcome::Permanent(failure) => tracing::error!(chain = %id, attempt, %failure, "read refused; parked"),
-    }
 }

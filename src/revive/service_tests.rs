@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Peers, ReadOutcome, ReviveConfig, ReviveService, Reviver, RewritePolicy,
+    Admission, Peers, ReadOutcome, ReviveConfig, ReviveService, Reviver, RewritePolicy,
     apply::Home,
     samples::{OTHER, OWN, POPPED_MS, chain, failure, home, message, store_host},
     steps::ack::{Ack, Acked},
@@ -42,6 +42,8 @@ type Reads = dyn Fn(&Chain) -> Option<(Duration, ReadOutcome)> + Send + Sync;
 /// Peers by script.
 struct Script {
     reads: Box<Reads>,
+    /// How many trips may be under way at once.
+    places: usize,
     asked: Mutex<Vec<ChainId>>,
     under_way: AtomicUsize,
     most: AtomicUsize,
@@ -49,32 +51,56 @@ struct Script {
 
 impl Script {
     fn new(reads: impl Fn(&Chain) -> Option<(Duration, ReadOutcome)> + Send + Sync + 'static) -> Arc<Self> {
-        let (under_way, most) = (AtomicUsize::default(), AtomicUsize::default());
-        Arc::new(Self { reads: Box::new(reads), asked: Mutex::default(), under_way, most })
+        Self::with_places(64, reads)
     }
 
-    /// The offsets that were asked for, in order of their size.
-    fn asked(&self) -> Vec<i64> {
-        let mut offsets: Vec<_> = self.asked.lock().unwrap().iter().map(|id| id.offset).collect();
-        offsets.sort_unstable();
-        offsets
+    fn with_places(
+        places: usize,
+        reads: impl Fn(&Chain) -> Option<(Duration, ReadOutcome)> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let (under_way, most) = (AtomicUsize::default(), AtomicUsize::default());
+        Arc::new(Self { reads: Box::new(reads), places, asked: Mutex::default(), under_way, most })
     }
+
+    /// The numbers of the chains that were asked for, in order of their size.
+    fn asked(&self) -> Vec<i64> {
+        let mut numbers: Vec<_> = self.asked.lock().unwrap().iter().map(number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+}
+
+/// Far enough from each other that no two are read on one trip.
+const APART: i64 = 100;
+
+fn number(id: &ChainId) -> i64 {
+    id.offset / APART
 }
 
 #[async_trait]
 impl Peers for Script {
-    async fn read(&self, chain: &Chain) -> ReadOutcome {
-        self.asked.lock().unwrap().push(chain.id.clone());
+    fn admission(&self, _peer: &str) -> Admission {
+        match self.places.saturating_sub(self.under_way.load(SeqCst)) {
+            0 => Admission::Later { wait_ms: None },
+            places => Admission::Calls(places),
+        }
+    }
+
+    async fn read(&self, chains: &[Chain]) -> Vec<ReadOutcome> {
+        self.asked.lock().unwrap().extend(chains.iter().map(|chain| chain.id.clone()));
         self.most.fetch_max(self.under_way.fetch_add(1, SeqCst) + 1, SeqCst);
-        let outcome = match (self.reads)(chain) {
-            Some((after, outcome)) => {
-                tokio::time::sleep(after).await;
-                outcome
+        let mut outcomes = Vec::new();
+        for chain in chains {
+            match (self.reads)(chain) {
+                Some((after, outcome)) => {
+                    tokio::time::sleep(after).await;
+                    outcomes.push(outcome);
+                }
+                None => std::future::pending().await,
             }
-            None => std::future::pending().await,
-        };
+        }
         self.under_way.fetch_sub(1, SeqCst);
-        outcome
+        outcomes
     }
 
     async fn hand_over(&self, _to: &str, _chains: &[Chain]) -> Result<(), ReadFailure> {
@@ -175,9 +201,9 @@ fn found() -> ReadOutcome {
 }
 
 /// A chain of another broker's message, due soon.
-fn remote(offset: i64) -> Chain {
+fn remote(number: i64) -> Chain {
     let mut chain = Chain { state: ChainState::Open { due_ms: SOON_MS }, ..chain(OTHER) };
-    chain.id.offset = offset;
+    chain.id.offset = number * APART;
     chain
 }
 
@@ -196,15 +222,16 @@ fn local(count: i64) -> Vec<Chain> {
 #[tokio::test]
 async fn reads_that_end_in_the_wrong_order_all_count_and_are_never_too_many() {
     let world = World::with((0..12).map(remote)).await;
-    let peers = Script::new(|chain| Some((MS(20 * (12 - chain.id.offset.unsigned_abs())), found())));
-    world.run(&peers, ReviveConfig { jobs: 3, ..ReviveConfig::default() });
+    let peers = Script::with_places(3, |chain| Some((MS(20 * (12 - number(&chain.id).unsigned_abs())), found())));
+    world.run(&peers, ReviveConfig::default());
     world.until("all are revived", || (0..12).all(|offset| world.is_revived(&remote(offset).id))).await;
     assert_eq!((peers.asked(), world.copies()), ((0..12).collect(), 12), "each asked for and copied once");
     assert_eq!(peers.most.load(SeqCst), 3, "as many at once as there are places");
 }
 
-/// Known defects A09, C10, C12: chains that agree in all but one part of their identity are different chains, and one
-/// read that never ends holds up none of them. Keyed by offset alone they would share one job.
+/// Known defects A09, C10, C12: chains of other places are other chains, whatever else they have in common, and one read
+/// that never ends holds up none of them. Keyed by offset alone they would share one job. (Chains that differ in their
+/// group, pop time or term alone are for the same message, and share its read.)
 #[tokio::test]
 async fn a_read_that_never_ends_holds_up_nobody_who_is_like_it() {
     let hung = remote(0);
@@ -214,12 +241,9 @@ async fn a_read_that_never_ends_holds_up_nobody_who_is_like_it() {
         other
     };
     let others = [
-        like(&|id| id.group = "h".into()),
         like(&|id| id.topic = "u".into()),
         like(&|id| id.queue = 1),
         like(&|id| id.broker = "broker-c".into()),
-        like(&|id| id.pop_time += 1),
-        like(&|id| id.term += 1),
         like(&|id| id.broker = OWN.into()),
     ];
     let world = World::with(others.iter().cloned().chain([hung.clone()])).await;
@@ -236,16 +260,16 @@ async fn a_read_that_never_ends_holds_up_nobody_who_is_like_it() {
 #[tokio::test]
 async fn every_outcome_gives_its_place_back() {
     let world = World::with((0..6).map(remote)).await;
-    let peers = Script::new(|chain| {
-        let outcome = match (chain.id.offset, chain.attempt) {
+    let peers = Script::with_places(1, |chain| {
+        let outcome = match (number(&chain.id), chain.attempt) {
             (1, _) => ReadOutcome::Gone(GoneProof::BelowMinimum { minimum: 2 }),
             (2, 1) => ReadOutcome::Retry(failure(Cause::Timeout)),
             (3, _) => ReadOutcome::Permanent(failure(Cause::TopicUnknown)),
             _ => found(),
         };
-        Some((MS(if chain.id.offset == 4 { 300 } else { 5 }), outcome))
+        Some((MS(if number(&chain.id) == 4 { 300 } else { 5 }), outcome))
     });
-    world.run(&peers, ReviveConfig { jobs: 1, ..ReviveConfig::default() });
+    world.run(&peers, ReviveConfig::default());
     world.until("the read of 4 is under way", || peers.asked().contains(&4)).await;
     let ack = Ack { home: home(), ids: vec![remote(4).id], keep_until_ms: None };
     assert_eq!(world.store.submit(ack).await.unwrap(), [Acked::Absorbed]);
@@ -336,8 +360,8 @@ async fn a_pop_is_handed_over_while_every_place_is_taken_by_reads_that_hang() {
     let moving = ChainState::Moving { to: OTHER.into(), due_ms: POPPED_MS + 60_000, revive_ms: POPPED_MS + 60_000 };
     let popped = Chain { state: moving, attempt: 1, ..local(1).remove(0) };
     let world = World::with([remote(0), remote(1), popped.clone()]).await;
-    let silent = Script::new(|_| None);
-    let service = world.service(&silent, ReviveConfig { jobs: 2, ..ReviveConfig::default() });
+    let silent = Script::with_places(2, |_| None);
+    let service = world.service(&silent, ReviveConfig::default());
     tokio::spawn(service.clone().run(world.stop.clone()));
     world.until("both places are taken", || silent.asked().len() == 2).await;
     let handed = tokio::time::timeout(MS(200), service.hand_over_now(OTHER, vec![popped.clone()])).await;

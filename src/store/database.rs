@@ -5,8 +5,8 @@ use std::sync::Arc;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use super::{
-    FILE, StoreConfig, StoreError, boxed_backend::BoxedBackend, draft::Draft, error::Chained, rows::Recent,
-    view::Committed,
+    FILE, StoreConfig, StoreError, boxed_backend::BoxedBackend, counts::Counts, draft::Draft, error::Chained,
+    rows::Recent, view::Committed,
 };
 use crate::{model::record::LogEntry, sabotage, seams::Disk};
 
@@ -80,8 +80,14 @@ pub(super) fn prepare(database: &Database, term: u64) -> Result<(), StoreError> 
 /// The state that the log implies: its settled rows, and over them what the entries since say.
 pub(super) fn replay(database: &Database) -> Result<Committed, StoreError> {
     let transaction = database.begin_read()?;
-    let settled = transaction.open_table(META)?.get(SETTLED_KEY)?.map_or(0, |row| row.value());
-    let base = Committed::read(database, Recent::new(), settled)?;
+    let meta = transaction.open_table(META)?;
+    let number = |name: &str| Ok::<_, StoreError>(meta.get(name)?.map_or(0, |row| row.value()));
+    let settled = number(SETTLED_KEY)?;
+    let mut counts = Counts::default();
+    for (name, count) in counts.named() {
+        *count = number(name)?;
+    }
+    let base = Committed::read(database, Recent::new(), counts, settled)?;
     let mut draft = Draft::over(&base);
     let mut last = settled;
     for row in transaction.open_table(LOG)?.range(settled + 1..)? {
@@ -91,14 +97,14 @@ pub(super) fn replay(database: &Database) -> Result<Committed, StoreError> {
             draft.apply((last, number), entry.at_ms, record)?;
         }
     }
-    let (recent, _) = draft.finish();
-    Committed::read(database, recent, last)
+    let (recent, counts, _) = draft.finish();
+    Committed::read(database, recent, counts, last)
 }
 
 /// Writes entries to the log and makes them durable; settles the rows when enough have come together.
 pub(super) fn commit(
     database: &Database,
-    recent: Recent,
+    (recent, mut counts): (Recent, Counts),
     entries: &[LogEntry],
     config: &StoreConfig,
 ) -> Result<Committed, StoreError> {
@@ -113,14 +119,20 @@ pub(super) fn commit(
             log.insert(entry.position.index, entry.encode()?.as_slice())?;
         }
     }
-    let recent = if recent.len() < config.recent_rows { recent } else { settle(&transaction, &recent, last)? };
+    let recent =
+        if recent.len() < config.recent_rows { recent } else { settle(&transaction, &recent, &mut counts, last)? };
     let unknown = |error: &dyn std::error::Error| StoreError::OutcomeUnknown { reason: Chained(error).to_string() };
     transaction.commit().map_err(|error| unknown(&error))?;
-    Committed::read(database, recent, last).map_err(|error| unknown(&error))
+    Committed::read(database, recent, counts, last).map_err(|error| unknown(&error))
 }
 
 /// Moves the recent rows into the database; nothing is recent any more.
-fn settle(transaction: &WriteTransaction, recent: &Recent, last: u64) -> Result<Recent, StoreError> {
+fn settle(
+    transaction: &WriteTransaction,
+    recent: &Recent,
+    counts: &mut Counts,
+    last: u64,
+) -> Result<Recent, StoreError> {
     let mut rows = transaction.open_table(ROWS)?;
     for (key, row) in recent {
         match row {
@@ -128,6 +140,10 @@ fn settle(transaction: &WriteTransaction, recent: &Recent, last: u64) -> Result<
             None => drop(rows.remove(&key[..])?),
         }
     }
-    transaction.open_table(META)?.insert(SETTLED_KEY, last)?;
+    let mut meta = transaction.open_table(META)?;
+    meta.insert(SETTLED_KEY, last)?;
+    for (name, count) in counts.named() {
+        meta.insert(name, *count)?;
+    }
     Ok(Recent::new())
 }

@@ -41,8 +41,9 @@ impl Direct {
         let mut txn = Txn::new(&mut draft, position, now_ms);
         let reply = step.decide(&mut txn).unwrap();
         if txn.finish() {
-            let (recent, entries) = draft.finish();
-            self.committed = Arc::new(database::commit(&self.database, recent, &entries, &self.config).unwrap());
+            let (recent, counts, entries) = draft.finish();
+            let committed = database::commit(&self.database, (recent, counts), &entries, &self.config);
+            self.committed = Arc::new(committed.unwrap());
         }
         reply
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{
     Bounds, SentAs, StoreError, TopicRow,
+    counts::{Counts, change},
     key::Key,
     row::{Row, Table},
     rows::{Recent, Rows},
@@ -25,13 +26,14 @@ const EXPIRED_TAKEN_ALONG: usize = 2;
 pub(super) struct Draft<'t> {
     base: &'t Committed,
     recent: Recent,
+    counts: Counts,
     /// Entries that are not in the log yet.
     entries: Vec<LogEntry>,
 }
 
 impl<'t> Draft<'t> {
     pub(super) fn over(base: &'t Committed) -> Self {
-        Self { base, recent: base.recent().clone(), entries: Vec::new() }
+        Self { base, recent: base.recent().clone(), counts: base.counts(), entries: Vec::new() }
     }
 
     /// Adds an entry whose records were applied.
@@ -39,8 +41,8 @@ impl<'t> Draft<'t> {
         self.entries.push(entry);
     }
 
-    pub(super) fn finish(self) -> (Recent, Vec<LogEntry>) {
-        (self.recent, self.entries)
+    pub(super) fn finish(self) -> (Recent, Counts, Vec<LogEntry>) {
+        (self.recent, self.counts, self.entries)
     }
 
     /// Lets the tables follow a record, `place` being its entry's index and its number in there, `at_ms` the entry's
@@ -84,6 +86,7 @@ impl<'t> Draft<'t> {
             Record::SetAside(item) => {
                 let key = Key::of(Table::SetAside).index(place.0).index(place.1.into());
                 self.put(key, Row::SetAside(Arc::new(item.clone())));
+                self.counts.set_aside += 1;
             }
             Record::Sent { topic, key, queue, offset, message_id, expires_ms } => {
                 let told = SentAs { queue: *queue, offset: *offset, message_id: message_id.clone() };
@@ -102,6 +105,7 @@ impl<'t> Draft<'t> {
             _ => None,
         };
         let (due_before, due) = (before.as_ref().and_then(|chain| chain.due_ms()), chain.due_ms());
+        change(&mut self.counts.waiting, due_before.is_some(), due.is_some());
         if due_before != due {
             let key = |at_ms| Key::of(Table::Due).number(at_ms).text(&id);
             if let Some(at_ms) = due_before {
@@ -112,7 +116,9 @@ impl<'t> Draft<'t> {
             }
         }
         let is_parked = |chain: &Chain| matches!(chain.state, ChainState::Parked { .. });
-        match (before.as_ref().is_some_and(|chain| is_parked(chain)), is_parked(chain)) {
+        let (was, is) = (before.as_ref().is_some_and(|chain| is_parked(chain)), is_parked(chain));
+        change(&mut self.counts.parked, was, is);
+        match (was, is) {
             (false, true) => self.put(Key::of(Table::Parked).text(&id), Row::Mark),
             (true, false) => self.remove(Key::of(Table::Parked).text(&id)),
             _ => {}

@@ -26,8 +26,7 @@ async fn more_steps_than_may_wait_are_refused_and_leave_nothing() {
     let host = host(&MemoryDisk::default(), StandingClock::at(0), &MemoryTransport::default());
     let config = StoreConfig { waiting_limit: 2, ..StoreConfig::default() };
     let store = Store::open(&host, config, Arc::new(|_| {})).await.unwrap();
-    let (first, second, third) =
-        tokio::join!(store.submit(Moves(1)), store.submit(Moves(2)), store.submit(Moves(3)));
+    let (first, second, third) = tokio::join!(store.submit(Moves(1)), store.submit(Moves(2)), store.submit(Moves(3)));
     assert!(first.is_ok() && second.is_ok());
     assert!(matches!(third, Err(StoreError::Overloaded { limit: 2 })));
     assert_eq!(store.view().unwrap().offset("g", "t", 0).unwrap(), Some(2));

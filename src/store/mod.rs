@@ -7,6 +7,7 @@
 
 mod append;
 mod boxed_backend;
+mod counts;
 mod database;
 #[cfg(test)]
 pub(crate) mod direct;
@@ -37,7 +38,7 @@ pub use self::{
     tables::Tables,
     view::View,
 };
-use crate::{model::record::LogEntry, seams::Host};
+use crate::{metrics::commits::Commits, model::record::LogEntry, seams::Host};
 
 /// The store's file on its disk.
 pub const FILE: &str = "store.redb";
@@ -60,6 +61,8 @@ pub struct StoreConfig {
     pub recent_rows: usize,
     /// How long a step for which nobody waits may lie before it is committed on its own.
     pub patience: Duration,
+    /// Where commits that fail are counted.
+    pub commits: Arc<Commits>,
 }
 
 impl Default for StoreConfig {
@@ -72,6 +75,7 @@ impl Default for StoreConfig {
             cache_bytes: 64 << 20,
             recent_rows: 4096,
             patience: Duration::from_secs(5),
+            commits: Arc::default(),
         }
     }
 }

@@ -163,6 +163,32 @@ pub trait Tables: Source {
         times_and_ids(self.rows(), Table::Due, limit)
     }
 
+    /// Keys of the chains that are due by `until_ms`, from this row on, at most `limit`; and the time of the row after
+    /// them, whether it is due or not.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn due_from(
+        &self,
+        (from_ms, from_key): (i64, &str),
+        until_ms: i64,
+        limit: usize,
+    ) -> Result<(Vec<(i64, String)>, Option<i64>), StoreError> {
+        let table = Key::of(Table::Due);
+        let from = Bound::Included(table.clone().number(from_ms).text(from_key));
+        let mut due = Vec::new();
+        for row in self.rows().scan(Table::Due, from, &table)? {
+            let (key, _) = row?;
+            let mut parts = Parts::of(&key);
+            let due_ms = parts.number();
+            if due_ms > until_ms || due.len() == limit {
+                return Ok((due, Some(due_ms)));
+            }
+            due.push((due_ms, parts.text()));
+        }
+        Ok((due, None))
+    }
+
     /// Parked chains after `after` in key order, at most `limit`.
     ///
     /// # Errors

@@ -371,7 +371,7 @@ fn told(view: &View) -> String {
     let chains: Vec<_> = (0..5).map(|offset| view.chain(&id(offset))).collect();
     let messages: Vec<_> = (0..3).map(|queue| view.messages("t", queue, 0, 99)).collect();
     let lists = (view.due_keys(99), view.parked("", 99), view.first_early_acks(99), view.all_topics());
-    format!("{queues:?} {chains:?} {messages:?} {lists:?} {:?}", view.last_index())
+    format!("{queues:?} {chains:?} {messages:?} {lists:?} {:?} {:?}", view.last_index(), view.readings(4))
 }
 
 /// Runs the facts, and a message where there are none, through a store that settles at `recent_rows` and is reopened

@@ -6,6 +6,7 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase};
 
 use super::{
     StoreError,
+    counts::Counts,
     database::{LOG, ROWS},
     rows::{Recent, Rows, Settled},
     tables::{Source, Tables},
@@ -17,15 +18,21 @@ pub(super) struct Committed {
     log: ReadOnlyTable<u64, &'static [u8]>,
     settled: Settled,
     recent: Recent,
+    counts: Counts,
     last_index: u64,
 }
 
 impl Committed {
-    /// The state after the database's last commit, whose log ends at `last_index` and implies `recent`.
-    pub(super) fn read(database: &Database, recent: Recent, last_index: u64) -> Result<Self, StoreError> {
+    /// The state after the database's last commit, whose log ends at `last_index` and implies `recent` and `counts`.
+    pub(super) fn read(
+        database: &Database,
+        recent: Recent,
+        counts: Counts,
+        last_index: u64,
+    ) -> Result<Self, StoreError> {
         let transaction = database.begin_read()?;
         let (log, settled) = (transaction.open_table(LOG)?, transaction.open_table(ROWS)?);
-        Ok(Self { log, settled, recent, last_index })
+        Ok(Self { log, settled, recent, counts, last_index })
     }
 
     pub(super) const fn settled(&self) -> &Settled {
@@ -34,6 +41,10 @@ impl Committed {
 
     pub(super) const fn recent(&self) -> &Recent {
         &self.recent
+    }
+
+    pub(super) const fn counts(&self) -> Counts {
+        self.counts
     }
 
     pub(super) const fn last_index(&self) -> u64 {
@@ -54,6 +65,10 @@ pub struct View {
 impl View {
     pub(super) const fn new(committed: Arc<Committed>) -> Self {
         Self { committed }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.committed.counts()
     }
 }
 

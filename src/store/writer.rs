@@ -194,6 +194,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(error = %Chained(&error), "commit failed");
+                self.config.commits.failed(error.is_unknown());
                 if error.is_unknown() || matches!(error, StoreError::Database(_)) {
                     self.forget();
                 }
@@ -266,10 +267,10 @@ fn run_steps(
             position.index += 1;
         }
     }
-    let (recent, entries) = draft.finish();
+    let (recent, counts, entries) = draft.finish();
     if entries.is_empty() {
         return Ok((entries, None));
     }
-    let committed = database::commit(database, recent, &entries, config)?;
+    let committed = database::commit(database, (recent, counts), &entries, config)?;
     Ok((entries, Some(committed)))
 }

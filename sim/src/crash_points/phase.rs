@@ -45,7 +45,7 @@ impl<'h> Phases<'h> {
     fn fact(&mut self, node: &'h str, fact: &'h Fact) -> Phase {
         match fact {
             Fact::Topic { .. } | Fact::Group { .. } => Phase::SetUp,
-            Fact::Message(_) => Phase::Send,
+            Fact::Message(_) | Fact::Sent { .. } => Phase::Send,
             Fact::Timer { .. } | Fact::TimerFired { .. } => Phase::Timer,
             Fact::Offset { .. } => Phase::Pop,
             Fact::EarlyAck { .. } | Fact::EarlyAckDropped { .. } => Phase::Ack,

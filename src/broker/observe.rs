@@ -1,0 +1,66 @@
+//! Shows the broker to its operator: what a scrape reads, and the server that answers it.
+
+use std::sync::Arc;
+
+use super::{BrokerError, shared::Shared};
+use crate::{
+    metrics::{
+        Labels, Metrics, Readings,
+        http::{MetricsServer, Observed},
+    },
+    store::{Store, StoreError, Tables},
+};
+
+/// Takes in what an earlier process left: the chains that were failing. From now on a stall is this process's.
+///
+/// # Errors
+/// The store cannot be read.
+pub(super) fn began(metrics: &Metrics, store: &Store, now_ms: i64) -> Result<(), StoreError> {
+    metrics.recovery.began(now_ms);
+    let view = store.view()?;
+    for (_, key) in view.due_keys(usize::MAX)? {
+        if let Some(chain) = view.chain_by_key(&key)? {
+            metrics.recovery.failing.update(&chain);
+        }
+    }
+    Ok(())
+}
+
+/// Serves metrics and health, if the configuration says where.
+///
+/// # Errors
+/// The address is unusable.
+pub(super) async fn serve(shared: &Arc<Shared>) -> Result<Option<MetricsServer>, BrokerError> {
+    let Some(listen) = &shared.config.metrics_listen else { return Ok(None) };
+    let observed = Observed {
+        metrics: shared.metrics.clone(),
+        labels: Labels { cluster: shared.config.cluster.clone(), node_id: shared.config.name.clone() },
+        read: Box::new({
+            let shared = shared.clone();
+            move || shared.readings()
+        }),
+        stuck_after_ms: i64::try_from(shared.config.stuck_after_ms).unwrap_or(i64::MAX),
+    };
+    let server = MetricsServer::start(&*shared.host.transport, listen, observed)
+        .await
+        .map_err(|cause| BrokerError::Listen { address: listen.clone(), cause })?;
+    tracing::info!(broker = %shared.config.name, address = server.address(), "metrics and health are served");
+    Ok(Some(server))
+}
+
+impl Shared {
+    /// What a scrape reads instead of counting it.
+    pub(super) fn readings(&self) -> Readings {
+        let now_ms = self.host.clock.now_ms();
+        let tables = self.store.view().and_then(|view| view.readings(now_ms));
+        if let Err(error) = &tables {
+            tracing::warn!(%error, "the tables cannot be read for a scrape");
+        }
+        Readings {
+            now_ms,
+            tables: tables.ok(),
+            registered: self.registration.is_registered(),
+            long_polls: self.arrivals.waiting(),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Whether a broker is alive, and whether it serves.
+
+use serde::Serialize;
+
+use super::Readings;
+
+/// What `/health` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// The driver of chains moves. When it does not, restarting the process is the remedy.
+    pub live: bool,
+    /// Live, and everything below holds: the broker can keep its promises.
+    pub ready: bool,
+    /// The store can be read.
+    pub store_open: bool,
+    /// A name server took the last registration.
+    pub registered: bool,
+    /// How long chains have been overdue while none was taken up, ms.
+    pub stalled_ms: i64,
+    /// From how much on that counts as stuck, ms.
+    pub stuck_after_ms: i64,
+}
+
+impl Health {
+    /// Judges the readings.
+    #[must_use]
+    pub fn of(readings: &Readings, progress_ms: i64, stuck_after_ms: i64) -> Self {
+        let stalled_ms = readings.stalled_ms(progress_ms);
+        let live = stalled_ms <= stuck_after_ms;
+        let (store_open, registered) = (readings.tables.is_some(), readings.registered);
+        Self { live, ready: live && store_open && registered, store_open, registered, stalled_ms, stuck_after_ms }
+    }
+}

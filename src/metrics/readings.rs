@@ -1,0 +1,47 @@
+//! What is read at the scrape instead of being counted.
+
+/// What is read at the scrape.
+#[derive(Debug, Clone, Default)]
+pub struct Readings {
+    /// The broker's clock, Unix ms.
+    pub now_ms: i64,
+    /// The tables; `None` while the store is closed.
+    pub tables: Option<TableReadings>,
+    /// Whether a name server took the last registration.
+    pub registered: bool,
+    /// Requests that wait for a message.
+    pub long_polls: usize,
+}
+
+/// What the tables say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableReadings {
+    /// Chains with a next step.
+    pub waiting: u64,
+    /// Parked chains.
+    pub parked: u64,
+    /// Messages set aside.
+    pub set_aside: u64,
+    /// Chains whose next step is overdue, counted up to [`OVERDUE_MAX`].
+    pub overdue: usize,
+    /// When the first of them was due, Unix ms.
+    pub overdue_since_ms: Option<i64>,
+}
+
+/// How many overdue chains are counted at the most: a scrape must stay cheap.
+pub const OVERDUE_MAX: usize = 10_000;
+
+impl Readings {
+    /// How long the first due chain has been overdue, ms.
+    #[must_use]
+    pub fn latency_ms(&self) -> i64 {
+        let since = self.tables.and_then(|tables| tables.overdue_since_ms);
+        since.map_or(0, |since_ms| self.now_ms.saturating_sub(since_ms).max(0))
+    }
+
+    /// How long chains have been overdue while none was taken up, ms; `progress_ms` is when one was.
+    #[must_use]
+    pub fn stalled_ms(&self, progress_ms: i64) -> i64 {
+        self.latency_ms().min(self.now_ms.saturating_sub(progress_ms).max(0))
+    }
+}
