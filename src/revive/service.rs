@@ -373,3 +373,7 @@ fn log_read(chain: &Chain, outcome: &ReadOutcome) {
         ReadOutcome::Permanent(failure) => tracing::error!(chain = %id, attempt, %failure, "read refused; parked"),
     }
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;
