@@ -1,5 +1,7 @@
 //! Request code → processor.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{refusal::Refusal, shared::Shared};
@@ -8,6 +10,11 @@ use crate::remoting::{
     code::{request, response},
 };
 
+/// How long a pop waits for the group that is to keep its chains: as long as it took to find that group silent.
+const AWAY_WAIT: Duration = Duration::from_secs(3);
+/// How often it looks whether that group is back.
+const AWAY_LOOK: Duration = Duration::from_millis(500);
+
 #[async_trait]
 impl Handler for Shared {
     async fn handle(&self, peer: &Peer, request: Command) -> Command {
@@ -15,7 +22,7 @@ impl Handler for Shared {
         let answer = match code {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 => self.send(peer, &request).await,
             request::PULL_MESSAGE => self.pull(&request).await,
-            request::POP_MESSAGE => match self.home_is_away() {
+            request::POP_MESSAGE => match self.home_is_away().await {
                 Some(refusal) => Err(refusal),
                 None => self.pop(&request).await,
             },
@@ -46,9 +53,20 @@ impl Handler for Shared {
 
 impl Shared {
     /// Why a pop could not be confirmed now: the group that is to keep its chains is away. Told before anything is
-    /// popped, so that no attempt is counted that is not made.
-    fn home_is_away(&self) -> Option<Refusal> {
+    /// popped, so that no attempt is counted that is not made, and not at once, so that no client asks in a loop.
+    async fn home_is_away(&self) -> Option<Refusal> {
         let to = self.config.escape_to.as_deref()?;
-        self.neighbours.refusal(to).map(Refusal::NotConfirmed)
+        let until = tokio::time::Instant::now() + AWAY_WAIT;
+        loop {
+            let failure = self.neighbours.refusal(to)?;
+            if tokio::time::Instant::now() >= until {
+                return Some(Refusal::NotConfirmed(failure));
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Some(Refusal::Stopping),
+                () = tokio::time::sleep(AWAY_LOOK) => {}
+            }
+        }
     }
 }

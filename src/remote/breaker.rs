@@ -157,8 +157,8 @@ impl Breaker {
                     self.turn(BreakerState::Closed, now_ms);
                 }
             }
-            Ended::Failed => {
-                self.failures = self.failures.saturating_add(1);
+            Ended::Failed | Ended::Unknown => {
+                self.failures = self.failures.saturating_add(u32::from(ended == Ended::Failed));
                 let opens = match self.state {
                     BreakerState::Closed => self.failures >= self.config.failures,
                     // Calls that began before it opened may end now; the probe is the last one under way.
@@ -167,12 +167,6 @@ impl Breaker {
                 };
                 if opens {
                     self.probe_at_ms = now_ms.saturating_add(self.config.probe_every_ms);
-                    self.turn(BreakerState::Open, now_ms);
-                }
-            }
-            Ended::Unknown => {
-                if self.state == BreakerState::HalfOpen && self.under_way == 0 {
-                    // The probe came to nothing: the next one need not wait.
                     self.turn(BreakerState::Open, now_ms);
                 }
             }

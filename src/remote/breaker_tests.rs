@@ -46,7 +46,8 @@ fn an_open_breaker_lets_one_probe_through_per_interval() {
     assert_eq!(breaker.admission(15_030), later(5_000));
     breaker.begin(20_030);
     assert!(breaker.end(Ended::Unknown, 20_040));
-    assert_eq!(breaker.admission(20_040), Admission::Probe, "a probe that told nothing is repeated");
+    assert_eq!(breaker.admission(20_040), later(5_000), "a probe that told nothing closes nothing");
+    assert_eq!(breaker.admission(25_040), Admission::Probe);
 }
 
 #[test]

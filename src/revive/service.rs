@@ -364,3 +364,7 @@ fn handed(chains: &[Chain], result: &Result<(), ReadFailure>) -> Vec<(ChainId, E
     let event = |chain: &Chain| Event::Handed { round: chain.round, attempt: chain.attempt, result: result.clone() };
     chains.iter().map(|chain| (chain.id.clone(), event(chain))).collect()
 }
+
+#[cfg(test)]
+#[path = "service_pace_tests.rs"]
+mod pace_tests;

@@ -248,7 +248,9 @@ mod tests {
     fn three_due() -> (Story, Vec<ChainFact>) {
         let mut story = Story::new();
         story.obligations.escapes.insert("a".into(), "b".into());
-        (0..3_u32).for_each(|number| drop(story.send(number, number.into())));
+        for number in 0..3_u32 {
+            story.send(number, number.into());
+        }
         let chains: Vec<_> = (0..3).map(|offset| chain("t", offset, story.now_ms)).collect();
         story.durable("b", chains.iter().map(|chain| chain.clone().fact()).collect()).wait(10_000);
         (story, chains)

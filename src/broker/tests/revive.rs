@@ -158,3 +158,26 @@ async fn parked_chains_are_listed_with_their_history_and_resumed() {
     let all = world.ask(MASTER, Command::request(request::RESUME_PARKED)).await;
     assert_eq!(all.ext[parked::COUNT], "2");
 }
+
+#[tokio::test]
+async fn a_pull_ends_at_the_bytes_that_were_asked_for_but_brings_the_first_message() {
+    let (world, _broker) = World::with_broker().await;
+    for _ in 0..4 {
+        world.send("t", &"x".repeat(1_000)).await;
+    }
+    let pulled = async |max_msg_bytes| {
+        let header = PullMessageHeader {
+            consumer_group: "operator".into(),
+            topic: "t".into(),
+            max_msg_nums: 32,
+            max_msg_bytes,
+            ..PullMessageHeader::default()
+        };
+        let answer = world.ask(MASTER, Command::request(request::PULL_MESSAGE).with_header(&header)).await;
+        assert_eq!(answer.code, response::SUCCESS, "{answer:?}");
+        Message::decode_all(answer.body.clone()).unwrap().len()
+    };
+    assert_eq!(pulled(Some(10)).await, 1);
+    assert_eq!(pulled(Some(2_500)).await, 2);
+    assert_eq!((pulled(None).await, pulled(Some(0)).await), (4, 4));
+}
