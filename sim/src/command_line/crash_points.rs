@@ -252,7 +252,7 @@ impl Sweep<'_> {
         let mut text = format!("{name}, seed {seed}: {points} points in a run of {length}\n");
         let _ = writeln!(
             text,
-            "not crashed at: {planned} points at which the plan itself does, {healed} after all faults had ended"
+            "not crashed at: {planned} points where the plan takes the node down itself, {healed} after all faults had ended"
         );
         let _ = writeln!(
             text,

@@ -106,7 +106,25 @@ impl<'h> Numbering<'h> {
                 let point = Point { node: frame.from.to_string(), kind: Kind::Answer, nth: known.answers };
                 vec![(Numbered { point, phase, at_ms: event.at_ms, prefix: at }, false)]
             }
+            EventKind::Fault { index: Some(index), .. } => {
+                // The answer at which its server died never left; it was counted.
+                if let Some(known) = self.silenced(*index).and_then(|node| self.nodes.get_mut(node)) {
+                    known.answers += 1;
+                }
+                Vec::new()
+            }
             _ => Vec::new(),
+        }
+    }
+
+    /// The node that a fault of the plan took down at an answer of its own.
+    fn silenced(&self, index: usize) -> Option<&'h str> {
+        match self.plan.faults.get(index)? {
+            Fault::Kill { node, when: Moment::OnAnswer { from, .. }, .. }
+            | Fault::Crash { node, when: Moment::OnAnswer { from, .. }, .. } => {
+                from.as_ref().is_none_or(|from| from == node).then_some(node.as_str())
+            }
+            _ => None,
         }
     }
 

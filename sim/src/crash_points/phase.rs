@@ -127,3 +127,46 @@ fn chain_phase(node: &str, before: Option<&ChainFact>, now: &ChainFact) -> Phase
         (Some(_), ChainState::Open { .. }) => Phase::Attempt,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{evidence::ParkReason, oracles::fixture::Story};
+
+    fn with(chain: &ChainFact, state: ChainState) -> ChainFact {
+        ChainFact { state, ..chain.clone() }
+    }
+
+    #[test]
+    fn a_chains_step_is_told_by_what_changed() {
+        let popped = Story::new().send(1, 0).pop("t", 0, 1, 0);
+        let begun = popped.clone().attempt(1);
+        let failed = begun.clone().failed("timeout").open(60_000);
+        let parked = with(&failed, ChainState::Parked { reason: ParkReason::PolicyExhausted, at_ms: 0 });
+        let moving = with(&popped, ChainState::Moving { to: "b".into(), due_ms: 0, revive_ms: 0 });
+        let moved = with(&popped, ChainState::Moved { to: "b".into() });
+        let owner = popped.id.broker.clone();
+        for (node, before, now, phase) in [
+            (owner.as_str(), None, &popped, Phase::Pop),
+            ("elsewhere", None, &popped, Phase::Adopt),
+            (owner.as_str(), None, &moving, Phase::Pop),
+            (owner.as_str(), Some(&moving), &moved, Phase::HandOver),
+            (owner.as_str(), Some(&popped), &begun, Phase::Attempt),
+            (owner.as_str(), Some(&begun), &failed, Phase::Rewrite),
+            (owner.as_str(), Some(&failed), &parked, Phase::Park),
+            (owner.as_str(), Some(&parked), &failed, Phase::Resume),
+            (owner.as_str(), Some(&failed), &failed.clone().revived("r", 0), Phase::Revive),
+            (owner.as_str(), Some(&popped), &popped.clone().ended(Outcome::Acked), Phase::Ack),
+        ] {
+            assert_eq!(chain_phase(node, before, now), phase, "{node}: {before:?} to {now:?}");
+        }
+    }
+
+    #[test]
+    fn what_moves_a_chain_on_names_the_commit() {
+        assert_eq!(heavier(Some(Phase::Pop), Some(Phase::Revive)), Some(Phase::Revive));
+        assert_eq!(heavier(Some(Phase::Ack), Some(Phase::Send)), Some(Phase::Ack));
+        assert_eq!(heavier(None, Some(Phase::Other)), Some(Phase::Other));
+        assert_eq!(heavier(None, None), None);
+    }
+}

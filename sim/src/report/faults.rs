@@ -91,7 +91,7 @@ pub fn kind(fault: &Fault) -> String {
                     format!("{head} when {} leaves", requests(from.as_ref(), to.as_ref(), *code))
                 }
                 Moment::OnAnswer { from, to, code, .. } => {
-                    format!("{head} when {} leaves", answers(from.as_ref(), to.as_ref(), *code))
+                    format!("{head} when {} is about to leave", answers(from.as_ref(), to.as_ref(), *code))
                 }
             }
         }
@@ -126,7 +126,7 @@ fn moment(moment: &Moment) -> String {
             format!("when {} number {nth} leaves", requests(from.as_ref(), to.as_ref(), *code))
         }
         Moment::OnAnswer { from, to, code, nth } => {
-            format!("when {} number {nth} leaves", answers(from.as_ref(), to.as_ref(), *code))
+            format!("when {} number {nth} is about to leave", answers(from.as_ref(), to.as_ref(), *code))
         }
     }
 }
