@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    CommitListener, FILE, Step, StoreConfig, StoreError, Txn,
+    CommitListener, FILE, Step, StoreConfig, StoreError, Txn, View,
     boxed_backend::BoxedBackend,
     step::WriteTables,
     tables::Tables as _,
@@ -99,7 +99,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
 }
 
 fn read_last_index(database: &Database) -> Result<u64, StoreError> {
-    super::View::new(database.begin_read()?).last_index()
+    View::new(database.begin_read()?).last_index()
 }
 
 /// A step in the queue, whatever its type.
@@ -186,6 +186,8 @@ pub(super) struct Writer {
     opened: Option<Opened>,
     shared: Arc<Mutex<Option<Arc<Database>>>>,
     listener: CommitListener,
+    /// Index of the last entry that the listener heard of, or that was there before anybody listened.
+    told: u64,
 }
 
 impl Writer {
@@ -196,7 +198,8 @@ impl Writer {
         shared: Arc<Mutex<Option<Arc<Database>>>>,
         listener: CommitListener,
     ) -> Self {
-        Self { host, config, opened: Some(opened), shared, listener }
+        let told = opened.last_index;
+        Self { host, config, opened: Some(opened), shared, listener, told }
     }
 
     /// Serves steps until one asks to close or every handle is gone.
@@ -265,6 +268,7 @@ impl Writer {
             Ok(entries) => {
                 if let (Some(last), Some(opened)) = (entries.last(), self.opened.as_mut()) {
                     opened.last_index = last.position.index;
+                    self.told = last.position.index;
                 }
                 (self.listener)(&entries);
                 batch.into_iter().for_each(|step| step.finish(Ok(())));
@@ -302,11 +306,29 @@ impl Writer {
         match opened {
             Some(Ok(opened)) => {
                 *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened.database.clone());
+                if let Err(error) = self.tell_survivors(&opened) {
+                    tracing::error!(error = %Chained(&error), "what survived a failed sync cannot be read");
+                }
                 self.opened = Some(opened);
             }
             Some(Err(error)) => tracing::error!(error = %Chained(&error), "the store cannot be reopened"),
             None => {}
         }
+    }
+
+    /// A commit of unknown outcome may be on the disk after all: then it is like any other, and whoever sleeps until
+    /// something falls due has to hear of it.
+    fn tell_survivors(&mut self, opened: &Opened) -> Result<(), StoreError> {
+        let view = View::new(opened.database.begin_read()?);
+        let mut survivors = Vec::new();
+        for row in view.log()?.range(self.told + 1..)? {
+            survivors.push(LogEntry::decode(row?.1.value())?);
+        }
+        if let Some(last) = survivors.last() {
+            self.told = last.position.index;
+            (self.listener)(&survivors);
+        }
+        Ok(())
     }
 
     async fn close(&mut self) {
