@@ -1,8 +1,12 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod away_from_home;
 mod escape;
+mod foreign;
+mod one_transaction;
 mod pop;
 mod refusals;
+mod refusing_disk;
 mod revive;
 mod world;
 

@@ -285,7 +285,22 @@ impl Chain {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Known defects A09, A41, A51, A68: two chains share a key only if they agree in every part of the identity,
+        /// whatever the size of its numbers.
+        #[test]
+        fn a_key_tells_every_part_of_the_identity(
+            (broker, topic, group) in ("[^/]{0,8}", "[^/]{0,8}", "[^/]{0,8}"),
+            (queue, offset, pop_time, term) in any::<(i32, i64, i64, u64)>(),
+        ) {
+            let id = ChainId { broker, topic, queue, offset, group, pop_time, term };
+            prop_assert_eq!(id.to_string().parse::<ChainId>(), Ok(id));
+        }
+    }
 
     #[test]
     fn chain_id_reads_what_it_writes() {

@@ -249,6 +249,7 @@ mod tests {
         assert_eq!(acked.unacked_offsets(), [102]);
     }
 
+    /// Known defect C08.
     #[test]
     fn old_and_foreign_bodies_are_read() {
         let old =

@@ -192,3 +192,7 @@ fn beyond_end(chain: &Chain, answer: &Answered) -> Option<Cause> {
 #[cfg(test)]
 #[path = "classify_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "classify_any_tests.rs"]
+mod any_tests;

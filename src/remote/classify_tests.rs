@@ -92,6 +92,7 @@ fn intended(code: i32) -> Cause {
     }
 }
 
+/// Known defects A01, C06.
 #[test]
 fn every_response_code_means_what_is_written_down() {
     for (name, code) in code::response::ALL {
@@ -100,6 +101,7 @@ fn every_response_code_means_what_is_written_down() {
     assert_eq!(classified(&of_code(4711)), failed(Cause::Code(4711)), "a code that nobody knows");
 }
 
+/// Known defects A01, A18.
 #[test]
 fn no_code_is_final_without_the_holders_term() {
     let everything = |code| Answered {
@@ -137,6 +139,7 @@ fn the_holder_proves_that_the_offset_is_below_the_minimum() {
     assert_eq!(classified(&answer(response::PULL_OFFSET_MOVED, 15, 4)), gone(15), "the holder of a later term");
 }
 
+/// Known defect A14.
 #[test]
 fn the_holder_proves_that_the_topic_was_recreated() {
     let of_epoch = |term, index| Answered {
@@ -154,6 +157,7 @@ fn the_holder_proves_that_the_topic_was_recreated() {
     assert!(matches!(alone(&unknown, &of_epoch(9, 9)), Meaning::Found(_)), "a checkpoint that names no epoch");
 }
 
+/// Known defect A18.
 #[test]
 fn only_the_holder_of_the_same_term_proves_that_it_never_was() {
     let answer = |code, maximum, holder_term| Answered { minimum: Some(0), maximum, holder_term, ..of_code(code) };
@@ -166,6 +170,7 @@ fn only_the_holder_of_the_same_term_proves_that_it_never_was() {
     assert_eq!(classified(&answer(response::PULL_NOT_FOUND, Some(OFFSET), Some(3))), failed(Cause::NotFound));
 }
 
+/// Known defect A13.
 #[test]
 fn only_the_message_that_was_asked_for_is_found() {
     let success = |body| Answered { body, ..of_code(response::SUCCESS) };

@@ -83,6 +83,7 @@ mod tests {
         assert_eq!(dead.message.properties.get(names::DLQ_ORIGIN_MESSAGE_ID), Some(origin.as_str()));
     }
 
+    /// Known defect A24.
     #[test]
     fn a_retry_of_a_retry_stays_in_its_topic_in_either_spelling() {
         for topic in ["%RETRY%g_t", "%RETRY%g+t"] {

@@ -243,6 +243,7 @@ fn check_ends(before: &Chain, transition: &Transition) -> Result<(), TestCaseErr
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
+    /// Known defects A01, A08, A31, B01.
     #[test]
     fn every_order_of_events_keeps_the_rules(engine in engines(), start in starts(), happenings in happenings()) {
         let mut play = Play { engine, chain: start, now_ms: POPPED_MS, acked: false };
@@ -253,6 +254,7 @@ proptest! {
         }
     }
 
+    /// Known defect A20.
     #[test]
     fn a_chain_that_always_fails_is_parked_after_the_last_rewrite(
         mut engine in engines(), start in starts(), late_ms in 0i64..5_000,
@@ -284,6 +286,7 @@ proptest! {
     }
 }
 
+/// Known defect A08.
 #[test]
 fn a_late_confirmation_counts_whatever_attempt_it_answers() {
     let state = ChainState::Moving { to: OTHER.into(), due_ms: 0, revive_ms: DUE_MS };

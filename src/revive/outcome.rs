@@ -89,6 +89,7 @@ mod tests {
         }
     }
 
+    /// Known defects A01, A20.
     #[test]
     fn every_cause_has_the_intended_class() {
         let causes = [

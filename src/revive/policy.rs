@@ -137,6 +137,7 @@ mod tests {
         RewritePolicy { waits_ms, rewrites, ..RewritePolicy::default() }
     }
 
+    /// Known defects B08, B13.
     #[test]
     fn the_kth_attempt_waits_the_kth_wait_and_the_last_repeats() {
         let chain = chain(OWN);

@@ -154,8 +154,9 @@ impl Clock for RunningClock {
     }
 
     async fn sleep_until_ms(&self, deadline_ms: i64) {
-        while let left @ 1.. = deadline_ms - self.now_ms() {
-            tokio::time::sleep(Duration::from_millis(left.unsigned_abs())).await;
+        while let left @ 1.. = deadline_ms.saturating_sub(self.now_ms()) {
+            // No timer takes the end of time.
+            tokio::time::sleep(Duration::from_millis(left.min(86_400_000).unsigned_abs())).await;
         }
     }
 }

@@ -108,6 +108,8 @@ pub(super) struct Writer {
     /// What views show.
     shared: Arc<Mutex<Option<Arc<Committed>>>>,
     listener: CommitListener,
+    /// Index of the last entry that the listener heard of, or that was there before anybody listened.
+    told: u64,
 }
 
 impl Writer {
@@ -118,7 +120,8 @@ impl Writer {
         shared: Arc<Mutex<Option<Arc<Committed>>>>,
         listener: CommitListener,
     ) -> Self {
-        Self { host, config, opened: Some(opened), shared, listener }
+        let told = opened.committed.last_index();
+        Self { host, config, opened: Some(opened), shared, listener, told }
     }
 
     /// Serves steps until one asks to close or every handle is gone.
@@ -188,6 +191,7 @@ impl Writer {
                 if let (Some(committed), Some(opened)) = (committed, self.opened.as_mut()) {
                     opened.committed = Arc::new(committed);
                     self.publish();
+                    self.told = entries.last().map_or(self.told, |last| last.position.index);
                 }
                 (self.listener)(&entries);
                 batch.into_iter().for_each(|step| step.finish(Ok(())));
@@ -231,12 +235,30 @@ impl Writer {
         let opened = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         match opened {
             Some(Ok(opened)) => {
+                let committed = opened.committed.clone();
                 self.opened = Some(opened);
                 self.publish();
+                if let Err(error) = self.tell_survivors(&committed) {
+                    tracing::error!(error = %Chained(&error), "what survived a failed sync cannot be read");
+                }
             }
             Some(Err(error)) => tracing::error!(error = %Chained(&error), "the store cannot be reopened"),
             None => {}
         }
+    }
+
+    /// A commit of unknown outcome may be on the disk after all: then it is like any other, and whoever sleeps until
+    /// something falls due has to hear of it.
+    fn tell_survivors(&mut self, committed: &Committed) -> Result<(), StoreError> {
+        let mut survivors = Vec::new();
+        for index in self.told + 1..=committed.last_index() {
+            survivors.extend(committed.entry(index)?);
+        }
+        if let Some(last) = survivors.last() {
+            self.told = last.position.index;
+            (self.listener)(&survivors);
+        }
+        Ok(())
     }
 
     async fn close(&mut self) {

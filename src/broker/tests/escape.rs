@@ -2,19 +2,19 @@
 
 use super::*;
 
-struct Pair {
-    world: World,
-    disk: MemoryDisk,
-    a: Broker,
-    b: Broker,
+pub(super) struct Pair {
+    pub(super) world: World,
+    pub(super) disk: MemoryDisk,
+    pub(super) a: Broker,
+    pub(super) b: Broker,
 }
 
-fn escaping() -> BrokerConfig {
+pub(super) fn escaping() -> BrokerConfig {
     BrokerConfig { escape_to: Some("broker-b".into()), ..config("broker-a", MASTER) }
 }
 
 impl Pair {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let world = World::new().await;
         let disk = MemoryDisk::default();
         let b = world.start(&MemoryDisk::default(), config("broker-b", NEIGHBOUR)).await;
@@ -67,6 +67,7 @@ async fn a_message_is_revived_once_its_owner_is_back() {
     pair.b.shutdown(LIMIT).await;
 }
 
+/// Known defect A23.
 #[tokio::test]
 async fn a_pop_whose_chains_have_no_home_is_no_success_but_loses_nothing() {
     let world = World::new().await;

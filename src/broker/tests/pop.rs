@@ -22,6 +22,7 @@ async fn what_is_sent_is_popped_once_and_over_once_acked() {
     assert_eq!(world.pop_now(&other).await.len(), 3, "another group has not consumed them");
 }
 
+/// Known defect A79.
 #[tokio::test]
 async fn an_unacked_message_comes_back_with_a_handle_of_its_own() {
     let (world, _broker) = World::with_broker().await;
@@ -44,6 +45,7 @@ async fn an_unacked_message_comes_back_with_a_handle_of_its_own() {
     assert!(world.pop(&wait).await.is_empty());
 }
 
+/// Known defect A79.
 #[tokio::test]
 async fn a_waiting_pop_wakes_when_a_message_arrives() {
     let (world, _broker) = World::with_broker().await;
@@ -74,6 +76,7 @@ async fn a_pop_that_finds_nothing_waits_for_its_poll_time_and_no_longer() {
     assert!((690..1_500).contains(&(world.now_ms() - began)));
 }
 
+/// Known defect A77.
 #[tokio::test]
 async fn a_filter_skips_what_it_does_not_want_for_good() {
     let (world, _broker) = World::with_broker().await;
@@ -86,6 +89,7 @@ async fn a_filter_skips_what_it_does_not_want_for_good() {
     assert!(world.pop_now(&popping("t")).await.is_empty(), "2 was passed over");
 }
 
+/// Known defect A77.
 #[tokio::test]
 async fn a_wanted_message_behind_many_unwanted_ones_does_not_wait_for_the_next_arrival() {
     let (world, _broker) = World::with_broker().await;
@@ -115,6 +119,7 @@ async fn a_group_that_begins_at_the_end_gets_what_arrives_while_it_waits() {
     }
 }
 
+/// Known defect A50.
 #[tokio::test]
 async fn a_batch_ack_tells_what_became_of_each_message() {
     let (world, _broker) = World::with_broker().await;
@@ -145,6 +150,7 @@ async fn a_batch_ack_tells_what_became_of_each_message() {
     assert_eq!(world.ask(MASTER, empty).await.code, response::NO_MESSAGE);
 }
 
+/// Known defects A32, A33, A60.
 #[tokio::test]
 async fn offsets_never_go_back() {
     let (world, broker) = World::with_broker().await;

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// Known defect A96.
 #[tokio::test]
 async fn a_popped_message_is_revived_by_the_broker_that_comes_back() {
     let world = World::new().await;
@@ -38,6 +39,7 @@ async fn a_message_redelivered_to_its_limit_is_a_dead_letter() {
     assert_eq!(dead.properties.get(names::DLQ_ORIGIN_TOPIC), Some("%RETRY%g_t"));
 }
 
+/// Known defect A35.
 #[tokio::test]
 async fn a_checkpoint_from_apache_is_revived_by_the_wall_clock() {
     let (world, _broker) = World::with_broker().await;
@@ -89,6 +91,7 @@ async fn an_ack_from_apache_may_come_before_its_checkpoint() {
     assert_eq!(world.ask_code(request::PULL_MESSAGE, &retry).await, response::PULL_NOT_FOUND);
 }
 
+/// Known defect B07.
 #[tokio::test]
 async fn what_is_not_understood_is_set_aside_and_listed() {
     let (world, _broker) = World::with_broker().await;

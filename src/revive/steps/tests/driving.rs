@@ -30,6 +30,7 @@ async fn a_message_at_its_limit_becomes_a_dead_letter() {
     assert_eq!(world.copy_in("%RETRY%g_t"), None);
 }
 
+/// Known defect B07.
 #[tokio::test]
 async fn a_copy_that_the_store_refuses_parks_its_chain_and_holds_up_nobody() {
     let world = World::new().await;
@@ -51,6 +52,7 @@ async fn a_copy_that_the_store_refuses_parks_its_chain_and_holds_up_nobody() {
     assert!(matches!(next.state, ChainState::Ended { outcome: Outcome::Revived(_), .. }));
 }
 
+/// Known defects A19, B13.
 #[tokio::test]
 async fn a_local_message_that_cannot_be_read_ends_by_the_policy() {
     let world = World::with(at_offset(OWN, 1)).await;
@@ -72,6 +74,7 @@ async fn a_local_message_that_cannot_be_read_ends_by_the_policy() {
     assert_eq!(parked.history.last().unwrap().failure.cause, Cause::Undecodable);
 }
 
+/// Known defect A20.
 #[tokio::test]
 async fn a_chain_whose_message_or_topic_never_was_is_parked() {
     for (id, cause) in [
@@ -86,6 +89,7 @@ async fn a_chain_whose_message_or_topic_never_was_is_parked() {
     }
 }
 
+/// Known defect A14.
 #[tokio::test]
 async fn a_message_of_a_recreated_topic_is_gone() {
     let epoch = crate::model::chain::LogPosition { term: 0, index: 1 };
@@ -97,6 +101,7 @@ async fn a_message_of_a_recreated_topic_is_gone() {
     assert_eq!((epoch.term, epoch.index), (1, 1));
 }
 
+/// Known defect A03.
 #[tokio::test]
 async fn a_remote_read_is_durable_before_it_starts() {
     let world = World::with(chain(OTHER)).await;
@@ -127,6 +132,7 @@ async fn what_is_not_due_any_more_is_left_alone() {
 
 // Conclude
 
+/// Known defect A02.
 #[tokio::test]
 async fn a_result_counts_once_and_only_for_its_own_attempt() {
     let world = World::with(chain(OTHER)).await;
@@ -152,6 +158,7 @@ async fn a_result_counts_once_and_only_for_its_own_attempt() {
     assert_eq!(world.chain(&id).history.failures, 1);
 }
 
+/// Known defect B04.
 #[tokio::test]
 async fn an_ack_during_the_read_wins_over_what_was_read() {
     let world = World::with(chain(OTHER)).await;

@@ -25,6 +25,7 @@ async fn an_ack_after_the_revival_is_too_late_however_often_it_comes() {
     }
 }
 
+/// Known defect A71.
 #[tokio::test]
 async fn an_ack_with_an_old_handle_follows_the_renewals() {
     let world = World::with(chain(OWN)).await;
@@ -35,6 +36,7 @@ async fn an_ack_with_an_old_handle_follows_the_renewals() {
     assert_eq!(world.ack(&second.id).await, Acked::Absorbed);
 }
 
+/// Known defect A50.
 #[tokio::test]
 async fn the_acks_of_one_request_are_one_entry() {
     let world = World::with(chain(OWN)).await;
@@ -55,6 +57,7 @@ async fn an_ack_of_a_chain_that_lives_elsewhere_names_its_home() {
 
 // Adopt
 
+/// Known defects A08, A23, B04.
 #[tokio::test]
 async fn adopting_twice_is_adopting_once() {
     let world = World::new().await;
@@ -74,6 +77,7 @@ async fn adopting_twice_is_adopting_once() {
     assert!(matches!(world.chain(&chain(OTHER).id).state, ChainState::Ended { outcome: Outcome::Acked, .. }));
 }
 
+/// Known defect A38.
 #[tokio::test]
 async fn a_chain_adopted_after_its_early_ack_is_acked() {
     let world = World::new().await;
@@ -89,6 +93,7 @@ async fn a_chain_adopted_after_its_early_ack_is_acked() {
     assert_eq!(world.do_step(early()).await, [Acked::Absorbed]);
 }
 
+/// Known defect A37.
 #[tokio::test]
 async fn early_acks_that_waited_in_vain_do_not_pile_up() {
     let world = World::new().await;
@@ -103,6 +108,7 @@ async fn early_acks_that_waited_in_vain_do_not_pile_up() {
 
 // Renew
 
+/// Known defects A67, C03.
 #[tokio::test]
 async fn renewing_is_one_entry_and_repeating_it_tells_the_same_handle() {
     let world = World::with(chain(OWN)).await;
