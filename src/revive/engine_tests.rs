@@ -167,7 +167,9 @@ impl Play {
             return Ok(());
         }
         let began = after.round_began_ms.unwrap();
-        prop_assert!(before.round_began_ms.is_none_or(|was| was == began));
+        // It moves on by the time in which the chain was due and nobody tried.
+        let late_ms = (self.now_ms - before.due_ms().unwrap()).max(0);
+        prop_assert_eq!(began, before.round_began_ms.map_or(self.now_ms, |was| was + late_ms));
         if let Some(total) = self.engine.policy.total_ms {
             prop_assert!(self.now_ms - began <= total as i64, "an attempt after the total time");
         }
@@ -238,6 +240,19 @@ fn check_ends(before: &Chain, transition: &Transition) -> Result<(), TestCaseErr
         prop_assert_eq!((&transition.next, &transition.effect), (&None, &Effect::None));
     }
     Ok(())
+}
+
+#[test]
+fn time_in_which_nobody_tried_does_not_use_up_the_total() {
+    let mut engine = reviver();
+    engine.policy.total_ms = Some(5_000);
+    let chain = Chain { attempt: 1, round_began_ms: Some(DUE_MS - 4_000), ..chain(OTHER) };
+    let an_hour_late = DUE_MS + 3_600_000;
+    let next = engine.step(&chain, Event::Due, an_hour_late).next.unwrap();
+    assert_eq!((next.attempt, next.round_began_ms), (2, Some(an_hour_late - 4_000)));
+    let used_up = Chain { round_began_ms: Some(DUE_MS - 5_001), ..chain };
+    let next = engine.step(&used_up, Event::Due, an_hour_late).next.unwrap();
+    assert!(matches!(next.state, ChainState::Parked { reason: ParkReason::PolicyExhausted, .. }), "{:?}", next.state);
 }
 
 proptest! {

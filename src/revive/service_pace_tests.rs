@@ -41,8 +41,10 @@ impl Peers for Fake {
             tokio::time::sleep(Duration::from_secs(10)).await;
             return chains.iter().map(|_| ReadOutcome::failed(failure(Cause::Timeout))).collect();
         }
-        // Whoever is asked is back.
-        *self.admission.lock().unwrap() = Admission::Calls(8);
+        if peer == OTHER {
+            // Whoever answers is back.
+            *self.admission.lock().unwrap() = Admission::Calls(8);
+        }
         chains.iter().map(|_| ReadOutcome::Found(Box::new(message()))).collect()
     }
 

@@ -42,7 +42,7 @@ async fn unacked_messages_come_back_at_the_chains_home_and_acked_ones_do_not() {
     assert_eq!(world.ack(&popped[1]).await.code, response::SUCCESS);
     assert_eq!(world.ack(&popped[1]).await.code, response::SUCCESS);
     let renewed = world.renew(&popped[2], 3_000).await.unwrap();
-    assert_eq!(bodies(&pair.pop_b(2_000).await), ["a"]);
+    assert_eq!(bodies(&pair.pop_b(3_000).await), ["a"]);
     assert_eq!(world.ack(&popped[0]).await.ext.get("ackOutcome").map(String::as_str), Some("too-late"));
     assert_eq!(world.ack(&renewed).await.code, response::SUCCESS, "the new handle still goes through the owner");
     assert!(pair.pop_b(3_500).await.is_empty());
