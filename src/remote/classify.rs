@@ -148,8 +148,10 @@ fn found(chain: &Chain, from: i64, pieces: &[Piece]) -> Option<Meaning> {
     if pieces.contains(&Piece::Damaged { offset: Some(offset) }) {
         return Some(Meaning::Failed(Cause::Undecodable));
     }
-    let of_the_queue = |message: &&Box<Message>| message.queue_id == chain.id.queue && message.topic == chain.id.topic;
-    let skipped_to = sound.clone().filter(of_the_queue).map(|message| message.queue_offset).find(|it| *it > offset);
+    let is_later = |message: &Message| {
+        message.queue_id == chain.id.queue && message.topic == chain.id.topic && message.queue_offset > offset
+    };
+    let skipped_to = sound.clone().find(|message| is_later(message)).map(|message| message.queue_offset);
     match (skipped_to, pieces.first()) {
         (Some(later), _) => Some(Meaning::Failed(Cause::WrongMessage { offset: later })),
         // The answer ends before it: it was cut, or what follows a damaged message is lost.
