@@ -151,7 +151,8 @@ impl Trial {
                 return Judged { verdict, struck: true, same: true };
             }
         };
-        let missed = self.steps().find(|(fault, _)| outcome.unfired.contains(fault));
+        let has_struck = |fault| fault < outcome.plan.faults.len() && !outcome.unfired.contains(&fault);
+        let missed = self.steps().find(|(fault, _)| !has_struck(*fault));
         let strayed = self.steps().find(|(_, step)| !step.is_where_it_was(&outcome.history));
         let at = |step: &Step| step.numbered.point.to_string();
         let verdict = match (missed, strayed, outcome.verdict.violations.first()) {
