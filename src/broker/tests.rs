@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod escape;
+mod observe;
 mod pop;
 mod refusals;
 mod revive;
