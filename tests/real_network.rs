@@ -5,7 +5,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command as Process, ExitStatus, Stdio},
     sync::Arc,
@@ -72,7 +73,37 @@ impl Node {
         let data = folder.join(name);
         let data = data.to_str().unwrap();
         let given = ["broker", "--name", name, "--listen", listen, "--namesrv", &name_server.address, "--data", data];
+        let given = [&given[..], &["--metrics-listen", "127.0.0.1:0"]].concat();
         Self::start(folder, name, &[&given, more].concat())
+    }
+
+    /// Where the broker serves metrics and health: its log says so before it says that it listens.
+    fn metrics_address(&self) -> String {
+        let log = self.log_text();
+        let line = log.lines().rev().find(|line| line.contains("metrics and health are served")).unwrap();
+        let line: String = line.split("\u{1b}[").enumerate().fold(String::new(), |mut plain, (at, part)| {
+            plain.push_str(if at == 0 { part } else { part.split_once('m').map_or("", |(_, rest)| rest) });
+            plain
+        });
+        line.split("address=").nth(1).unwrap().trim().trim_matches('"').to_owned()
+    }
+
+    /// A page's status and body.
+    fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.metrics_address()).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// The sum of the samples that begin with `name` and hold `label`.
+    fn metric(&self, name: &str, label: &str) -> f64 {
+        let (status, text) = self.get("/metrics");
+        assert_eq!(status, 200);
+        let samples = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(label));
+        samples.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
     }
 
     fn log_text(&self) -> String {
@@ -142,8 +173,12 @@ impl Consumer {
     }
 
     async fn create_topic(&self, address: &str) {
+        self.create_topic_named(address, TOPIC).await;
+    }
+
+    async fn create_topic_named(&self, address: &str, topic: &str) {
         let header = CreateTopicHeader {
-            topic: TOPIC.into(),
+            topic: topic.into(),
             default_topic: "TBW102".into(),
             read_queue_nums: 2,
             write_queue_nums: 2,
@@ -303,6 +338,30 @@ async fn unacked_messages_of_a_killed_broker_are_revived_elsewhere_exactly_once(
     expected.sort();
     assert_eq!(revived, expected, "broker-b's log:\n{}", b.log_text());
     assert_eq!(consumer.parked(&b.address).await, "[]");
+}
+
+#[tokio::test]
+async fn an_operator_sees_a_revive_and_an_outage() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut name_server = Node::name_server(folder.path());
+    let a = Node::broker(folder.path(), "broker-a", "127.0.0.1:0", &name_server, &[]);
+    let consumer = Consumer::new();
+    consumer.create_topic(&a.address).await;
+    consumer.send(&a.address, "order").await;
+    until("the broker is ready", async || (a.get("/health").0 == 200).then_some(())).await;
+    let revived = || a.metric("pop_revive_chains_ended_total", "outcome=\"revived\"");
+    assert_eq!((revived(), a.metric("pop_revive_chains_waiting", "")), (0.0, 0.0));
+    assert_eq!(consumer.pop(&a.address, "broker-a", 1_000, 5_000).await.len(), 1);
+    assert_eq!(a.metric("pop_revive_chains_waiting", ""), 1.0);
+    until("the message is revived", async || (revived() > 0.0).then_some(())).await;
+    assert_eq!(a.metric("rocketmq_pop_revive_retry_messages_total", "put_status=\"PUT_OK\""), 1.0);
+    assert_eq!(a.metric("pop_revive_requests_total", "request_code=\"POP_MESSAGE\""), 1.0);
+    assert_eq!(a.metric("pop_revive_chains_waiting", ""), 0.0);
+    assert_eq!(consumer.pop(&a.address, "broker-a", 60_000, 5_000).await.len(), 1);
+    name_server.kill();
+    consumer.create_topic_named(&a.address, "more").await;
+    until("it is not registered any more", async || (a.get("/health").0 == 503).then_some(())).await;
+    assert_eq!((a.get("/health/live").0, a.metric("pop_revive_registered", "")), (200, 0.0));
 }
 
 #[tokio::test]

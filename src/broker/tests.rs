@@ -4,6 +4,7 @@ mod away_from_home;
 mod escape;
 mod foreign;
 mod one_transaction;
+mod observe;
 mod pop;
 mod refusals;
 mod refusing_disk;
