@@ -21,7 +21,7 @@ impl World {
 #[tokio::test]
 async fn a_hole_in_the_queue_is_not_filled_by_a_later_message() {
     let hole = at_offset(OWN, 2);
-    let world = World::with_chains(&[hole.clone()]).await;
+    let world = World::with_chains(std::slice::from_ref(&hole)).await;
     let later = Message { queue_offset: 3, ..message() };
     let stored = later.encode().unwrap();
     world.do_step(Facts(vec![Record::Message { topic: "t".into(), queue: 0, offset: 3, stored }])).await;
