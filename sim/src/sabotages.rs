@@ -25,7 +25,7 @@ pub const SABOTAGES: &[Sabotage] = &[
         name: "dedupe-without-group",
         breaks: "a checkpoint counts as known when another consumer group's is",
         promise: "P1",
-        scenario: "flaky-link",
+        scenario: "shared-topic",
     },
     Sabotage {
         name: "rewrite-forgets-broker",

@@ -212,7 +212,7 @@ fn commits_take_simulated_time_one_after_the_other() {
         let began = world.now_ms();
         tokio::join!(sync(), sync(), sync());
         let took = world.now_ms() - began;
-        assert!((3..=12).contains(&took), "three syncs took {took} ms");
+        assert!((6..=31).contains(&took), "three syncs took {took} ms");
         host.blocking.run(Box::new(|| {})).await;
         assert_eq!(world.now_ms() - began, took);
     });

@@ -130,7 +130,7 @@ async fn a_checkpoint_and_its_ack_meet_whatever_their_queues_and_delivery_times(
         Vec::<String>::new(),
         "the delivery times are not when it is due"
     );
-    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    tokio::time::sleep(Duration::from_millis(2_000)).await;
     assert_eq!(world.in_queue_of("%RETRY%g_t").await, ["c"]);
 }
 
@@ -164,7 +164,7 @@ async fn numbers_at_the_ends_of_their_ranges_fail_no_task() {
     let renew = |pop_time: i64| Delivered { handle: format!("0 {pop_time} 1 1005 0 broker-a 0 0"), ..popped.clone() };
     assert_eq!(world.renew(&renew(last), 1_000).await.unwrap_err().code, response::NO_MESSAGE);
     let renewed = world.renew(&renew(now_ms), 300).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(800)).await;
+    tokio::time::sleep(Duration::from_millis(1_800)).await;
     assert_eq!(world.in_queue_of("%RETRY%g_t").await, ["m"], "revived when its renewal was over");
     assert_eq!(world.ack(&renewed).await.code, response::NO_MESSAGE, "too late");
     assert_eq!(world.ack(&renew(last)).await.code, response::SUCCESS, "the other is open until the end of time");

@@ -76,7 +76,7 @@ async fn failing_and_parked_chains_are_seen_also_after_a_restart() {
     let body = format!(r#"{{"c":"g","d":[0],"it":1,"n":1,"pt":{popped_ms},"q":0,"so":7,"t":"t"}}"#);
     assert_eq!(world.revive_message("ck", &body).await.code, response::SUCCESS);
     assert_eq!(world.revive_message("ck", "nonsense").await.code, response::SUCCESS);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(sum(&world.net, "pop_revive_read_failures_total", "cause=\"no-route\",peer=\"nobody\"").await, 1.0);
     assert_eq!(sum(&world.net, "pop_revive_rewrites_total", "attempt=\"1\"").await, 1.0);
     assert_eq!(sum(&world.net, "pop_revive_parked_total", "\"permanent\"").await, 1.0);
