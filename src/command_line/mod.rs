@@ -25,7 +25,7 @@ enum Command {
         listen: String,
     },
     /// Runs a broker until it is told to stop.
-    Broker(BrokerArgs),
+    Broker(Box<BrokerArgs>),
     /// Asks a running broker.
     Admin {
         /// The broker's address, host:port.

@@ -54,8 +54,7 @@ impl Visit for Fields {
 fn told(tell: impl FnOnce()) -> Vec<Told> {
     let capture = Capture::default();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(capture.clone()), tell);
-    let told = capture.0.lock().unwrap().clone();
-    told
+    capture.0.lock().unwrap().clone()
 }
 
 /// The one event that `tell` tells: its level and these of its fields.

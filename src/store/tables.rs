@@ -27,6 +27,9 @@ pub(super) trait Source {
     fn last(&self) -> u64;
 }
 
+/// When a chain is due, Unix ms, and its key.
+pub type DueKey = (i64, String);
+
 /// Reading the tables, in a view or in a step.
 ///
 /// A row's variant follows from its table, so that the reading functions name the one they expect and have no other
@@ -173,7 +176,7 @@ pub trait Tables: Source {
         (from_ms, from_key): (i64, &str),
         until_ms: i64,
         limit: usize,
-    ) -> Result<(Vec<(i64, String)>, Option<i64>), StoreError> {
+    ) -> Result<(Vec<DueKey>, Option<i64>), StoreError> {
         let table = Key::of(Table::Due);
         let from = Bound::Included(table.clone().number(from_ms).text(from_key));
         let mut due = Vec::new();

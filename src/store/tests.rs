@@ -385,7 +385,7 @@ fn told_by(steps: &[Option<Vec<Record>>], recent_rows: usize, reopen: usize) -> 
             Some(records) => drop(store.run(POPPED_MS, Facts(records.clone()))),
             None => drop(store.run(POPPED_MS, Put(Message { queue_id: number % 3, ..message() }))),
         }
-        if number as usize % reopen == 0 {
+        if (number as usize).is_multiple_of(reopen) {
             store.reopen();
         }
     }

@@ -262,7 +262,7 @@ impl Sweep<'_> {
             self.left,
             self.without
         );
-        let _ = write!(text, "{}\n", plan(reference));
+        let _ = writeln!(text, "{}", plan(reference));
         text
     }
 
