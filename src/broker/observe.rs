@@ -6,8 +6,10 @@ use super::{BrokerError, shared::Shared};
 use crate::{
     metrics::{
         Labels, Metrics, Readings,
+        breakers::BreakerState,
         http::{MetricsServer, Observed},
     },
+    remote::{self, PeerState},
     store::{Store, StoreError, Tables},
 };
 
@@ -48,10 +50,22 @@ pub(super) async fn serve(shared: &Arc<Shared>) -> Result<Option<MetricsServer>,
     Ok(Some(server))
 }
 
+/// A breaker's state as the metrics have it.
+const fn shown(state: remote::BreakerState) -> BreakerState {
+    match state {
+        remote::BreakerState::Closed => BreakerState::Closed,
+        remote::BreakerState::HalfOpen => BreakerState::HalfOpen,
+        remote::BreakerState::Open => BreakerState::Open,
+    }
+}
+
 impl Shared {
     /// What a scrape reads instead of counting it.
     pub(super) fn readings(&self) -> Readings {
         let now_ms = self.host.clock.now_ms();
+        for PeerState { peer, state, .. } in self.neighbours.peers() {
+            self.metrics.breakers.set(&peer, shown(state));
+        }
         let tables = self.store.view().and_then(|view| view.readings(now_ms));
         if let Err(error) = &tables {
             tracing::warn!(%error, "the tables cannot be read for a scrape");

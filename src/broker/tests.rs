@@ -3,8 +3,8 @@
 mod away_from_home;
 mod escape;
 mod foreign;
-mod one_transaction;
 mod observe;
+mod one_transaction;
 mod pop;
 mod refusals;
 mod refusing_disk;

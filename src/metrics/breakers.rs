@@ -1,4 +1,4 @@
-//! The circuit breakers towards other brokers: whoever drives them tells their state here.
+//! The circuit breakers towards other brokers, as a scrape found them.
 
 use std::{
     collections::BTreeMap,

@@ -8,4 +8,6 @@ pub mod neighbours;
 pub mod read;
 pub mod routes;
 
+pub use breaker::BreakerState;
+pub use breakers::PeerState;
 pub use neighbours::Neighbours;
