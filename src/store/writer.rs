@@ -1,4 +1,4 @@
-//! The writer: gathers the steps that wait, runs them in one transaction each, and commits them together.
+//! The writer: gathers the steps that wait, runs one after the other on a draft, and commits their entries together.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

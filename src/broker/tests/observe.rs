@@ -114,3 +114,19 @@ async fn nothing_is_served_unless_it_is_configured() {
     assert_eq!(broker.metrics_address(), None);
     assert!(world.net.connect(METRICS).await.is_err());
 }
+
+#[tokio::test]
+async fn the_breaker_towards_a_peer_that_nobody_knows_is_seen_open() {
+    let world = World::new().await;
+    let _broker = world.start(&MemoryDisk::default(), observed()).await;
+    assert_eq!(sum(&world.net, "pop_revive_breaker_state", "peer=\"nobody\"").await, 0.0);
+    let popped_ms = world.now_ms() - 10;
+    // So far apart that each is read on a trip of its own: three failures open the breaker.
+    for offset in [0, 100, 200] {
+        let body =
+            format!(r#"{{"bn":"nobody","c":"g","d":[0],"it":1,"n":1,"pt":{popped_ms},"q":0,"so":{offset},"t":"t"}}"#);
+        assert_eq!(world.revive_message("ck", &body).await.code, response::SUCCESS);
+    }
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(sum(&world.net, "pop_revive_breaker_state", "peer=\"nobody\"").await, 2.0, "open");
+}
