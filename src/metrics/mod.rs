@@ -46,7 +46,7 @@ pub struct Metrics {
 impl Metrics {
     /// Counts what was committed: one call per batch, with the entries of its steps. A batch that recorded nothing was
     /// no commit.
-    pub fn committed(&self, entries: &[LogEntry]) {
+    pub fn committed(&self, entries: &[Arc<LogEntry>]) {
         self.commits.committed(entries.len());
         entries.iter().for_each(|entry| self.recovery.committed(entry));
     }

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::{
     model::{
-        cause::Cause,
-        chain::{ChainState, Outcome as Ended},
+        chain::{ChainState, Outcome as Ended, ParkReason},
         message::Message,
         record::{LogEntry, Record},
     },
@@ -21,9 +20,13 @@ use crate::{
 /// A peer whose reads take ten seconds and fail.
 const SLOW: &str = "broker-slow";
 
+/// How long a chain may wait for an absent peer.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// The peers: all but one find every message at once.
 struct Fake {
     admission: Mutex<Admission>,
+    away_since: Mutex<Option<tokio::time::Instant>>,
     /// Peer and offsets of each read.
     reads: Mutex<Vec<(String, Vec<i64>)>>,
 }
@@ -32,6 +35,11 @@ struct Fake {
 impl Peers for Fake {
     fn admission(&self, peer: &str) -> Admission {
         if peer == OTHER { *self.admission.lock().unwrap() } else { Admission::Calls(8) }
+    }
+
+    fn away_for(&self, peer: &str) -> Option<Duration> {
+        let since = *self.away_since.lock().unwrap();
+        since.filter(|_| peer == OTHER).map(|since| since.elapsed())
     }
 
     async fn read(&self, chains: &[Chain]) -> Vec<ReadOutcome> {
@@ -81,7 +89,7 @@ impl World {
         let (clock, wake) = (RunningClock::from(POPPED_MS), Arc::<Wake>::default());
         let entries = Arc::<AtomicUsize>::default();
         let (count, waker) = (entries.clone(), wake.clone());
-        let listener = Arc::new(move |new: &[LogEntry]| {
+        let listener = Arc::new(move |new: &[Arc<LogEntry>]| {
             count.fetch_add(new.len(), Ordering::SeqCst);
             for record in new.iter().flat_map(|entry| &entry.records) {
                 if let Record::Chain(chain) = record {
@@ -91,8 +99,9 @@ impl World {
         });
         let machine = host(&MemoryDisk::default(), clock.clone(), &MemoryTransport::default());
         let store = Store::open(&machine, StoreConfig::default(), listener).await.unwrap();
-        let peers = Arc::new(Fake { admission: Mutex::new(admission), reads: Mutex::default() });
-        let config = ReviveConfig::default();
+        let peers =
+            Arc::new(Fake { admission: Mutex::new(admission), away_since: Mutex::default(), reads: Mutex::default() });
+        let config = ReviveConfig { longest_wait: LONGEST, ..ReviveConfig::default() };
         let service = ReviveService::new(home(), store.clone(), clock, peers.clone(), wake, config);
         store.submit(Fill { message: message(), chains }).await.unwrap();
         entries.store(0, Ordering::SeqCst);
@@ -175,6 +184,30 @@ async fn a_refusal_costs_neither_an_attempt_nor_a_commit_and_the_wait_ends_with_
     assert_eq!(sizes.iter().sum::<usize>(), 40);
     assert!(sizes.len() <= 4, "{sizes:?}");
     assert!(chains.iter().all(|chain| world.is_revived(chain) && world.chain(chain).attempt == 1));
+}
+
+#[tokio::test]
+async fn what_has_waited_for_an_absent_peer_as_long_as_the_policy_lasts_is_parked_with_the_reason() {
+    let early: Vec<Chain> = (0..300).map(|offset| due(OTHER, offset, 0)).collect();
+    let late = due(OTHER, 900, 50_000);
+    let chains = early.iter().chain([&late]).cloned().collect();
+    let world = World::with(chains, Admission::Later { wait_ms: None }).await;
+    pass(30_000).await;
+    *world.peers.away_since.lock().unwrap() = Some(tokio::time::Instant::now());
+    world.store.submit(Fill { message: message(), chains: vec![due(OTHER, 950, 30_000)] }).await.unwrap();
+    pass(58_000).await;
+    assert!(early.iter().all(|chain| world.chain(chain) == *chain), "the peer is not away for long enough");
+    pass(7_000).await;
+    for chain in &early {
+        let parked = world.chain(chain);
+        assert!(matches!(parked.state, ChainState::Parked { reason: ParkReason::PolicyExhausted, .. }), "{parked:?}");
+        let last = parked.history.last().unwrap();
+        assert_eq!((&last.failure.cause, last.failure.peer.as_str(), parked.attempt), (&Cause::Away, OTHER, 0));
+    }
+    assert_eq!(world.chain(&late), late, "it has not waited for long enough");
+    assert!(world.reads().is_empty());
+    pass(20_000).await;
+    assert!(matches!(world.chain(&late).state, ChainState::Parked { .. }));
 }
 
 #[tokio::test]

@@ -86,6 +86,10 @@ impl Peers for Script {
         }
     }
 
+    fn away_for(&self, _: &str) -> Option<Duration> {
+        None
+    }
+
     async fn read(&self, chains: &[Chain]) -> Vec<ReadOutcome> {
         self.asked.lock().unwrap().extend(chains.iter().map(|chain| chain.id.clone()));
         self.most.fetch_max(self.under_way.fetch_add(1, SeqCst) + 1, SeqCst);
@@ -143,7 +147,7 @@ impl World {
         let (wake, stop) = (Arc::<Wake>::default(), CancellationToken::new());
         let stop_after = Arc::new(AtomicUsize::new(usize::MAX));
         let (woken, stopped, left) = (wake.clone(), stop.clone(), stop_after.clone());
-        let listener = Arc::new(move |entries: &[LogEntry]| {
+        let listener = Arc::new(move |entries: &[Arc<LogEntry>]| {
             for record in entries.iter().flat_map(|entry| &entry.records) {
                 if let Record::Chain(chain) = record
                     && let Some(due_ms) = chain.due_ms()

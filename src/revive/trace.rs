@@ -4,6 +4,8 @@
 //! What fails and is repeated is a warning; what waits for an operator is an error. Attempts are told when they end,
 //! what becomes of a chain once it is committed.
 
+use std::sync::Arc;
+
 use super::outcome::ReadOutcome;
 use crate::model::{
     cause::ReadFailure,
@@ -43,7 +45,7 @@ pub(super) fn handed_over(to: &str, chains: &[Chain], result: &Result<(), ReadFa
 }
 
 /// Entries were committed: tells of chains that were put back, parked or resumed.
-pub fn committed(entries: &[LogEntry]) {
+pub fn committed(entries: &[Arc<LogEntry>]) {
     for entry in entries {
         for record in &entry.records {
             if let Record::Chain(chain) = record {

@@ -1,10 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, fmt, sync::Mutex};
 
 use tracing::{
     Event, Level, Subscriber,
@@ -68,8 +64,8 @@ fn texts<const N: usize>(texts: [&str; N]) -> [Option<String>; N] {
     texts.map(|text| Some(text.to_owned()))
 }
 
-fn entry(chain: Chain, at_ms: i64) -> LogEntry {
-    LogEntry { position: LogPosition::default(), at_ms, records: vec![Record::Chain(Box::new(chain))] }
+fn entry(chain: Chain, at_ms: i64) -> Arc<LogEntry> {
+    Arc::new(LogEntry { position: LogPosition::default(), at_ms, records: vec![Record::Chain(Box::new(chain))] })
 }
 
 fn step(chain: &Chain, event: engine::Event, now_ms: i64) -> Chain {

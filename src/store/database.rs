@@ -5,8 +5,8 @@ use std::sync::Arc;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use super::{
-    FILE, StoreConfig, StoreError, boxed_backend::BoxedBackend, counts::Counts, draft::Draft, error::Chained,
-    rows::Recent, view::Committed,
+    FILE, StoreConfig, StoreError, boxed_backend::BoxedBackend, counts::Counts, decoded::Decoded, draft::Draft,
+    error::Chained, rows::Recent, view::Committed,
 };
 use crate::{model::record::LogEntry, sabotage, seams::Disk};
 
@@ -87,7 +87,8 @@ pub(super) fn replay(database: &Database) -> Result<Committed, StoreError> {
     for (name, count) in counts.named() {
         *count = number(name)?;
     }
-    let base = Committed::read(database, Recent::new(), counts, settled)?;
+    let decoded = Arc::new(Decoded::new());
+    let base = Committed::read(database, decoded.clone(), Recent::new(), counts, settled)?;
     let mut draft = Draft::over(&base);
     let mut last = settled;
     for row in transaction.open_table(LOG)?.range(settled + 1..)? {
@@ -98,14 +99,15 @@ pub(super) fn replay(database: &Database) -> Result<Committed, StoreError> {
         }
     }
     let (recent, counts, _) = draft.finish();
-    Committed::read(database, recent, counts, last)
+    Committed::read(database, decoded, recent, counts, last)
 }
 
 /// Writes entries to the log and makes them durable; settles the rows when enough have come together.
 pub(super) fn commit(
     database: &Database,
+    base: &Committed,
     (recent, mut counts): (Recent, Counts),
-    entries: &[LogEntry],
+    entries: &[Arc<LogEntry>],
     config: &StoreConfig,
 ) -> Result<Committed, StoreError> {
     let last = entries.last().map_or(0, |entry| entry.position.index);
@@ -113,17 +115,27 @@ pub(super) fn commit(
     if sabotage!("success-before-commit") {
         transaction.set_durability(Durability::None).map_err(|error| StoreError::not_committed(&error))?;
     }
-    {
-        let mut log = transaction.open_table(LOG)?;
-        for entry in entries {
-            log.insert(entry.position.index, entry.encode()?.as_slice())?;
-        }
-    }
+    let lengths = append(&transaction, entries)?;
     let recent =
         if recent.len() < config.recent_rows { recent } else { settle(&transaction, &recent, &mut counts, last)? };
     let unknown = |error: &dyn std::error::Error| StoreError::OutcomeUnknown { reason: Chained(error).to_string() };
     transaction.commit().map_err(|error| unknown(&error))?;
-    Committed::read(database, recent, counts, last).map_err(|error| unknown(&error))
+    for (entry, bytes) in entries.iter().zip(lengths) {
+        base.decoded().keep(entry.clone(), bytes);
+    }
+    Committed::read(database, base.decoded().clone(), recent, counts, last).map_err(|error| unknown(&error))
+}
+
+/// Writes the entries; tells how many bytes each has.
+fn append(transaction: &WriteTransaction, entries: &[Arc<LogEntry>]) -> Result<Vec<usize>, StoreError> {
+    let mut log = transaction.open_table(LOG)?;
+    let mut lengths = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let bytes = entry.encode()?;
+        log.insert(entry.position.index, bytes.as_slice())?;
+        lengths.push(bytes.len());
+    }
+    Ok(lengths)
 }
 
 /// Moves the recent rows into the database; nothing is recent any more.

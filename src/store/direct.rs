@@ -42,7 +42,7 @@ impl Direct {
         let reply = step.decide(&mut txn).unwrap();
         if txn.finish() {
             let (recent, counts, entries) = draft.finish();
-            let committed = database::commit(&self.database, (recent, counts), &entries, &self.config);
+            let committed = database::commit(&self.database, &base, (recent, counts), &entries, &self.config);
             self.committed = Arc::new(committed.unwrap());
         }
         reply

@@ -28,7 +28,7 @@ pub(super) struct Draft<'t> {
     recent: Recent,
     counts: Counts,
     /// Entries that are not in the log yet.
-    entries: Vec<LogEntry>,
+    entries: Vec<Arc<LogEntry>>,
 }
 
 impl<'t> Draft<'t> {
@@ -37,11 +37,11 @@ impl<'t> Draft<'t> {
     }
 
     /// Adds an entry whose records were applied.
-    pub(super) fn push(&mut self, entry: LogEntry) {
+    pub(super) fn push(&mut self, entry: Arc<LogEntry>) {
         self.entries.push(entry);
     }
 
-    pub(super) fn finish(self) -> (Recent, Counts, Vec<LogEntry>) {
+    pub(super) fn finish(self) -> (Recent, Counts, Vec<Arc<LogEntry>>) {
         (self.recent, self.counts, self.entries)
     }
 
@@ -156,10 +156,10 @@ impl Source for Draft<'_> {
         Rows { recent: &self.recent, settled: self.base.settled() }
     }
 
-    fn entry(&self, index: u64) -> Result<Option<LogEntry>, StoreError> {
-        match self.entries.iter().find(|entry| entry.position.index == index) {
-            Some(entry) => Ok(Some(entry.clone())),
-            None => self.base.entry(index),
+    fn entry(&self, index: u64) -> Result<Option<Arc<LogEntry>>, StoreError> {
+        match self.entries.binary_search_by_key(&index, |entry| entry.position.index) {
+            Ok(at) => Ok(Some(self.entries[at].clone())),
+            Err(_) => self.base.entry(index),
         }
     }
 

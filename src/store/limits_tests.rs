@@ -43,7 +43,7 @@ async fn what_survived_a_failed_sync_is_told_in_its_place() {
         let host = host(&disk, StandingClock::at(0), &MemoryTransport::default());
         let heard: Arc<Mutex<Vec<u64>>> = Arc::default();
         let hears = heard.clone();
-        let listener = Arc::new(move |entries: &[LogEntry]| {
+        let listener = Arc::new(move |entries: &[Arc<LogEntry>]| {
             hears.lock().unwrap().extend(entries.iter().map(|entry| entry.position.index));
         });
         let store = Store::open(&host, StoreConfig::default(), listener).await.unwrap();

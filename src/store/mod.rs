@@ -9,6 +9,7 @@ mod append;
 mod boxed_backend;
 mod counts;
 mod database;
+mod decoded;
 #[cfg(test)]
 pub(crate) mod direct;
 mod draft;
@@ -81,7 +82,7 @@ impl Default for StoreConfig {
 }
 
 /// Hears of every entry after its commit, in log order. Must not block.
-pub type CommitListener = Arc<dyn Fn(&[LogEntry]) + Send + Sync>;
+pub type CommitListener = Arc<dyn Fn(&[Arc<LogEntry>]) + Send + Sync>;
 
 /// A handle to the store; clones share it.
 #[derive(Clone)]

@@ -1,5 +1,7 @@
 //! A step: everything that must become true together, decided and recorded in one transaction.
 
+use std::sync::Arc;
+
 use super::{
     StoreError,
     draft::Draft,
@@ -84,7 +86,8 @@ impl Txn<'_, '_> {
     pub(super) fn finish(self) -> bool {
         let is_any = !self.records.is_empty();
         if is_any {
-            self.draft.push(LogEntry { position: self.position, at_ms: self.now_ms, records: self.records });
+            let entry = LogEntry { position: self.position, at_ms: self.now_ms, records: self.records };
+            self.draft.push(Arc::new(entry));
         }
         is_any
     }
@@ -95,7 +98,7 @@ impl Source for Txn<'_, '_> {
         self.draft.rows()
     }
 
-    fn entry(&self, index: u64) -> Result<Option<LogEntry>, StoreError> {
+    fn entry(&self, index: u64) -> Result<Option<Arc<LogEntry>>, StoreError> {
         self.draft.entry(index)
     }
 

@@ -3,7 +3,7 @@
 //! Every table is derived from the log. [`Tables`] gives the same reading functions to a read-only view and to a step
 //! under way, so that a rule reads the same whoever asks.
 
-use std::ops::Bound;
+use std::{ops::Bound, sync::Arc};
 
 use super::{
     Bounds, StoreError, TopicRow,
@@ -22,7 +22,7 @@ pub(super) trait Source {
     /// The derived rows.
     fn rows(&self) -> Rows<'_>;
     /// An entry of the log.
-    fn entry(&self, index: u64) -> Result<Option<LogEntry>, StoreError>;
+    fn entry(&self, index: u64) -> Result<Option<Arc<LogEntry>>, StoreError>;
     /// Index of the log's last entry.
     fn last(&self) -> u64;
 }
@@ -122,14 +122,20 @@ pub trait Tables: Source {
         Ok(self.last())
     }
 
+    /// When the log's last entry was decided, Unix ms on the holder's clock; 0 for an empty log.
+    ///
+    /// # Errors
+    /// The store cannot be read, or the entry is damaged.
+    fn last_at_ms(&self) -> Result<i64, StoreError> {
+        Ok(self.entry(self.last())?.map_or(0, |entry| entry.at_ms))
+    }
+
     /// One record of the log.
     ///
     /// # Errors
     /// The store cannot be read, or the entry is damaged.
     fn record_at(&self, index: u64, record: u32) -> Result<Option<Record>, StoreError> {
-        let Some(mut entry) = self.entry(index)? else { return Ok(None) };
-        let at = record as usize;
-        Ok((at < entry.records.len()).then(|| entry.records.swap_remove(at)))
+        Ok(self.entry(index)?.and_then(|entry| entry.records.get(record as usize).cloned()))
     }
 
     /// A group's next offset in a queue, if it ever had one.

@@ -68,7 +68,7 @@ struct Heard(Arc<Mutex<Vec<LogEntry>>>);
 impl Heard {
     fn listener(&self) -> CommitListener {
         let heard = self.0.clone();
-        Arc::new(move |entries| heard.lock().unwrap().extend_from_slice(entries))
+        Arc::new(move |entries| heard.lock().unwrap().extend(entries.iter().map(|entry| LogEntry::clone(entry))))
     }
 
     fn indexes(&self) -> Vec<u64> {

@@ -8,6 +8,7 @@ use super::{
     StoreError,
     counts::Counts,
     database::{LOG, ROWS},
+    decoded::Decoded,
     rows::{Recent, Rows, Settled},
     tables::{Source, Tables},
 };
@@ -16,6 +17,7 @@ use crate::model::record::LogEntry;
 /// What one commit has left: the log, and the rows that follow from it.
 pub(super) struct Committed {
     log: ReadOnlyTable<u64, &'static [u8]>,
+    decoded: Arc<Decoded>,
     settled: Settled,
     recent: Recent,
     counts: Counts,
@@ -26,13 +28,14 @@ impl Committed {
     /// The state after the database's last commit, whose log ends at `last_index` and implies `recent` and `counts`.
     pub(super) fn read(
         database: &Database,
+        decoded: Arc<Decoded>,
         recent: Recent,
         counts: Counts,
         last_index: u64,
     ) -> Result<Self, StoreError> {
         let transaction = database.begin_read()?;
         let (log, settled) = (transaction.open_table(LOG)?, transaction.open_table(ROWS)?);
-        Ok(Self { log, settled, recent, counts, last_index })
+        Ok(Self { log, decoded, settled, recent, counts, last_index })
     }
 
     pub(super) const fn settled(&self) -> &Settled {
@@ -51,9 +54,18 @@ impl Committed {
         self.last_index
     }
 
-    pub(super) fn entry(&self, index: u64) -> Result<Option<LogEntry>, StoreError> {
+    pub(super) const fn decoded(&self) -> &Arc<Decoded> {
+        &self.decoded
+    }
+
+    pub(super) fn entry(&self, index: u64) -> Result<Option<Arc<LogEntry>>, StoreError> {
+        if let Some(entry) = self.decoded.get(index) {
+            return Ok(Some(entry));
+        }
         let Some(bytes) = self.log.get(index)? else { return Ok(None) };
-        Ok(Some(LogEntry::decode(bytes.value())?))
+        let entry = Arc::new(LogEntry::decode(bytes.value())?);
+        self.decoded.keep(entry.clone(), bytes.value().len());
+        Ok(Some(entry))
     }
 }
 
@@ -77,7 +89,7 @@ impl Source for View {
         Rows { recent: self.committed.recent(), settled: self.committed.settled() }
     }
 
-    fn entry(&self, index: u64) -> Result<Option<LogEntry>, StoreError> {
+    fn entry(&self, index: u64) -> Result<Option<Arc<LogEntry>>, StoreError> {
         self.committed.entry(index)
     }
 

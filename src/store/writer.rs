@@ -98,7 +98,7 @@ type Batch = Vec<Box<dyn WaitingStep>>;
 struct Ran {
     batch: Batch,
     /// The entries, and the state they lead to unless there are none.
-    result: Result<(Vec<LogEntry>, Option<Committed>), StoreError>,
+    result: Result<(Vec<Arc<LogEntry>>, Option<Committed>), StoreError>,
 }
 
 pub(super) struct Writer {
@@ -279,7 +279,7 @@ fn run_steps(
     config: &StoreConfig,
     now_ms: i64,
     batch: &mut Batch,
-) -> Result<(Vec<LogEntry>, Option<Committed>), StoreError> {
+) -> Result<(Vec<Arc<LogEntry>>, Option<Committed>), StoreError> {
     let mut draft = Draft::over(base);
     let mut position = LogPosition { term: config.term, index: base.last_index() + 1 };
     for step in batch.iter_mut() {
@@ -293,6 +293,6 @@ fn run_steps(
     if entries.is_empty() {
         return Ok((entries, None));
     }
-    let committed = database::commit(database, (recent, counts), &entries, config)?;
+    let committed = database::commit(database, base, (recent, counts), &entries, config)?;
     Ok((entries, Some(committed)))
 }

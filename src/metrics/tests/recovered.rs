@@ -42,7 +42,8 @@ fn failed(state: ChainState, attempt: u32, cause: Cause, peer: &str) -> Chain {
 
 fn commit(metrics: &Metrics, chains: &[Chain]) {
     let records = chains.iter().map(|chain| Record::Chain(Box::new(chain.clone()))).collect();
-    metrics.committed(&[LogEntry { position: LogPosition::default(), at_ms: AT_MS, records }]);
+    let entry = LogEntry { position: LogPosition::default(), at_ms: AT_MS, records };
+    metrics.committed(&[Arc::new(entry)]);
 }
 
 const fn ended(outcome: Outcome) -> ChainState {

@@ -69,7 +69,9 @@ impl World {
         let clock = StandingClock::at(POPPED_MS);
         let entries: Arc<Mutex<Vec<LogEntry>>> = Arc::default();
         let heard = entries.clone();
-        let listener = Arc::new(move |new: &[LogEntry]| heard.lock().unwrap().extend_from_slice(new));
+        let listener = Arc::new(move |new: &[Arc<LogEntry>]| {
+            heard.lock().unwrap().extend(new.iter().map(|entry| LogEntry::clone(entry)))
+        });
         let host = host(&MemoryDisk::default(), clock.clone(), &MemoryTransport::default());
         Self { store: Store::open(&host, StoreConfig::default(), listener).await.unwrap(), clock, entries }
     }
@@ -122,7 +124,7 @@ impl World {
         self.clock.set(now_ms);
         let due = self.store.view().unwrap().due_keys(9).unwrap().into_iter();
         let keys = due.filter(|(due_ms, _)| *due_ms <= now_ms).map(|(_, key)| key).collect();
-        self.do_step(Tick { home: home(), keys }).await
+        self.do_step(Tick { home: home(), keys, waited: Vec::new() }).await
     }
 
     /// When the next chain is due.
