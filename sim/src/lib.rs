@@ -20,5 +20,6 @@ pub mod run;
 pub mod sabotages;
 pub mod scenario;
 pub mod schedule;
+pub mod twin;
 pub mod workload;
 pub mod world;

@@ -11,6 +11,7 @@ pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod selection;
+pub mod twin;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,8 @@ enum Command {
     Replay(replay::ReplayOptions),
     /// Lose power at every numbered point of a small run in turn
     CrashPoints(crash_points::CrashPointsOptions),
+    /// Compare seeds with the same seeds in a world without faults, or with local reads only
+    Twin(twin::TwinOptions),
     /// Show the scenarios there are
     List,
     /// Check scenario files
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(options)) => run::run(&options),
         Some(Command::Replay(options)) => replay::replay(&options),
         Some(Command::CrashPoints(options)) => crash_points::crash_points(&options),
+        Some(Command::Twin(options)) => twin::twin(&options),
         Some(Command::List) => list::list(),
         Some(Command::Check(options)) => check::check(&options),
         Some(Command::Schema) => schema::schema(),

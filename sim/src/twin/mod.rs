@@ -1,0 +1,137 @@
+//! Twins: one seed run twice, in worlds that differ in one respect, must come to the same in the end.
+//!
+//! Faults may delay a message, and a message that lies on another broker takes another way; neither may change what
+//! becomes of it. A twin needs no oracle that knows how: it compares.
+
+mod settled;
+
+use std::sync::Arc;
+
+pub use self::settled::{End, Settled, settled};
+use crate::{
+    history::LedgerId,
+    ledger::{Ledger, biography::Biography},
+    run::{Outcome, RunError, SeedRun, fingerprint::write_line, run_seed},
+    scenario::Scenario,
+};
+
+/// In what the other world differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Twin {
+    /// Nothing breaks.
+    Faultless,
+    /// Every broker keeps the chains of its own messages, so that all reads are local.
+    Local,
+}
+
+impl Twin {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Faultless, Self::Local];
+
+    /// Its name, as on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Faultless => "faultless",
+            Self::Local => "local",
+        }
+    }
+
+    /// The scenario of the other world; what is drawn for producers and consumers stays what it is.
+    #[must_use]
+    pub fn of(self, scenario: &Scenario) -> Scenario {
+        let mut other = scenario.clone();
+        match self {
+            Self::Faultless => other.faults.clear(),
+            Self::Local => other.brokers.iter_mut().for_each(|broker| broker.escapes_to = None),
+        }
+        other
+    }
+}
+
+/// A message that came to different ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parted {
+    /// Which message.
+    pub ledger: LedgerId,
+    /// For which group.
+    pub group: String,
+    /// Its ends in the world of the scenario.
+    pub here: Settled,
+    /// Its ends in the other one.
+    pub there: Settled,
+    /// Its life here and there.
+    pub lives: (Biography, Biography),
+}
+
+/// Where the two event logs part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Divergence {
+    /// Line, from 1.
+    pub line: usize,
+    /// The line here; `None` when the log has ended.
+    pub here: Option<String>,
+    /// The line there.
+    pub there: Option<String>,
+}
+
+/// What a comparison came to.
+#[derive(Debug)]
+pub struct Compared {
+    /// Messages and groups that both worlds owe.
+    pub owed: usize,
+    /// Those that came to different ends.
+    pub parted: Vec<Parted>,
+    /// The first event that is not the same; `None` if the twins are one.
+    pub divergence: Option<Divergence>,
+}
+
+/// Runs a seed in both worlds and compares what they came to.
+///
+/// # Errors
+/// A run came to nothing.
+pub fn compare(run: &SeedRun, twin: Twin) -> Result<Compared, RunError> {
+    let here = run_seed(run.clone())?;
+    let other = SeedRun { scenario: Arc::new(twin.of(&run.scenario)), ..run.clone() };
+    let there = run_seed(other.clone())?;
+    Ok(judge((run, &here), (&other, &there)))
+}
+
+fn judge((run, here): (&SeedRun, &Outcome), (other, there): (&SeedRun, &Outcome)) -> Compared {
+    let obligations = (run.scenario.obligations(), other.scenario.obligations());
+    let ledgers = (Ledger::fold(&here.history, &obligations.0), Ledger::fold(&there.history, &obligations.1));
+    let (ours, theirs) = (settled(&ledgers.0), settled(&ledgers.1));
+    let (mut owed, mut parted) = (0, Vec::new());
+    for (key, here) in ours {
+        // What a fault kept from being sent is owed in one world only.
+        let Some(there) = theirs.get(&key) else { continue };
+        owed += 1;
+        if here != *there {
+            let lives = (ledgers.0.biography(&key.0), ledgers.1.biography(&key.0));
+            parted.push(Parted { ledger: key.0, group: key.1, here, there: there.clone(), lives });
+        }
+    }
+    Compared { owed, parted, divergence: divergence(here, there) }
+}
+
+fn divergence(here: &Outcome, there: &Outcome) -> Option<Divergence> {
+    let (mut ours, mut theirs) = (here.history.events.iter(), there.history.events.iter());
+    for line in 1.. {
+        let pair = (ours.next(), theirs.next());
+        if pair == (None, None) {
+            break;
+        }
+        let written = |event: Option<&crate::history::Event>| {
+            event.map(|event| {
+                let mut text = String::new();
+                write_line(&mut text, event);
+                text.trim_end().to_owned()
+            })
+        };
+        let (here, there) = (written(pair.0), written(pair.1));
+        if here != there {
+            return Some(Divergence { line, here, there });
+        }
+    }
+    None
+}
