@@ -59,6 +59,15 @@ pub enum Fault {
         /// How long.
         for_ms: SimMs,
     },
+    /// The wall clock of a node is set; it stays so.
+    ClockStep {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        at_ms: SimMs,
+        /// By how much, ms; negative is back.
+        by_ms: i64,
+    },
     /// Nothing passes from `from` to `to` (and back, unless `one_way`): silence, not refusal.
     Partition {
         /// One side.

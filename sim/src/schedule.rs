@@ -36,6 +36,10 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
         FaultKind::Pause { node, when, lasts } => {
             Fault::Pause { node, when: moment(when, rng), for_ms: draw(lasts, rng) }
         }
+        FaultKind::ClockStep { node, at, by, back } => {
+            let (at_ms, by_ms) = (draw(at, rng), draw(by, rng).cast_signed());
+            Fault::ClockStep { node, at_ms, by_ms: if back { -by_ms } else { by_ms } }
+        }
         FaultKind::Partition { from, to, one_way, window: spec } => {
             Fault::Partition { from, to, one_way, window: window(spec, rng) }
         }

@@ -44,7 +44,7 @@ use crate::{
     remote::{Neighbours, neighbours::NeighboursConfig, routes::Routes},
     remoting::{Client, ClientConfig, Peer, Server, ServerConfig},
     revive::{self, Peers, ReviveConfig, ReviveService, Reviver, apply::Home},
-    seams::Host,
+    seams::{Host, steady_clock::SteadyClock},
     store::{CommitListener, Store, StoreConfig, StoreError},
     wake::Wake,
 };
@@ -98,8 +98,10 @@ impl Broker {
     ///
     /// # Errors
     /// The configuration, the store or the address is unusable.
-    pub async fn start(host: Host, config: BrokerConfig) -> Result<Self, BrokerError> {
+    pub async fn start(mut host: Host, config: BrokerConfig) -> Result<Self, BrokerError> {
         config.check()?;
+        let clock = Arc::new(SteadyClock::new(host.clock));
+        host.clock = clock.clone();
         let woken = Arc::new(Woken {
             metrics: Arc::default(),
             arrivals: Arc::default(),
@@ -114,6 +116,7 @@ impl Broker {
             ..StoreConfig::default()
         };
         let store = Store::open(&host, store_config, listener(woken.clone())).await?;
+        clock.not_before(store.view()?.last_at_ms()?);
         observe::began(&woken.metrics, &store, host.clock.now_ms())?;
         let listen = |cause| BrokerError::Listen { address: config.listen.clone(), cause };
         let bound = host.transport.bind(&config.listen).await.map_err(listen)?;
@@ -187,7 +190,7 @@ fn assemble(
         host.clock.clone(),
         peers,
         woken.revive.clone(),
-        ReviveConfig::default(),
+        ReviveConfig { longest_wait: Duration::from_millis(config.policy.longest_ms()), ..ReviveConfig::default() },
     );
     let identity = Identity {
         broker: config.name.clone(),
@@ -227,7 +230,7 @@ fn start_services(shared: &Arc<Shared>, woken: &Woken) -> Vec<tokio::task::JoinH
 
 /// Tells the sleepers what each commit brought.
 fn listener(woken: Arc<Woken>) -> CommitListener {
-    Arc::new(move |entries: &[LogEntry]| {
+    Arc::new(move |entries: &[Arc<LogEntry>]| {
         woken.metrics.committed(entries);
         revive::trace::committed(entries);
         for record in entries.iter().flat_map(|entry| &entry.records) {

@@ -1,7 +1,7 @@
 //! Clock seam: the wall clock of one node.
 //!
-//! Spans (timeouts, backoff in memory) use tokio's timers. Whatever is stamped, stored, or compared across nodes or
-//! restarts uses this clock, which the simulator may offset, drift, step and freeze.
+//! Spans (timeouts, backoff in memory) use tokio's timers. Whatever is stamped or stored uses this clock, which anybody
+//! may set; the broker looks at it through a [`SteadyClock`](super::steady_clock::SteadyClock).
 
 use async_trait::async_trait;
 

@@ -138,19 +138,23 @@ impl Clock for StandingClock {
 /// A wall clock that goes with tokio's.
 pub(crate) struct RunningClock {
     began: Instant,
-    began_ms: i64,
+    began_ms: AtomicI64,
 }
 
 impl RunningClock {
     pub(crate) fn from(began_ms: i64) -> Arc<Self> {
-        Arc::new(Self { began: Instant::now(), began_ms })
+        Arc::new(Self { began: Instant::now(), began_ms: AtomicI64::new(began_ms) })
+    }
+
+    pub(crate) fn step(&self, delta_ms: i64) {
+        self.began_ms.fetch_add(delta_ms, Ordering::SeqCst);
     }
 }
 
 #[async_trait]
 impl Clock for RunningClock {
     fn now_ms(&self) -> i64 {
-        self.began_ms + self.began.elapsed().as_millis() as i64
+        self.began_ms.load(Ordering::SeqCst) + self.began.elapsed().as_millis() as i64
     }
 
     async fn sleep_until_ms(&self, deadline_ms: i64) {

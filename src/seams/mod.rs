@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod disk;
 pub mod file_disk;
+pub mod steady_clock;
 pub mod system_clock;
 pub mod tcp;
 pub mod transport;

@@ -83,6 +83,10 @@ impl Armed {
                 let node = index(node);
                 self.arm_process(fault, node, when, Blow::Pause(node, *for_ms), index, schedule);
             }
+            Fault::ClockStep { node, at_ms, by_ms } => {
+                let blow = Blow::ClockStep(index(node), *by_ms);
+                schedule.push((*at_ms, Strike { fault, blow }));
+            }
             Fault::Partition { from, to, one_way, window } => {
                 let (from, to) = (from.iter().map(|n| index(n)).collect(), to.iter().map(|n| index(n)).collect());
                 self.partitions.push(Partition { fault, from, to, one_way: *one_way, window: *window });

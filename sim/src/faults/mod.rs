@@ -2,6 +2,7 @@
 
 mod answer;
 mod armed;
+mod clock_step;
 mod crash;
 mod kill;
 mod latency;
@@ -36,6 +37,7 @@ enum Blow {
     Crash(NodeIndex, SimMs),
     Stop(NodeIndex, SimMs),
     Pause(NodeIndex, SimMs),
+    ClockStep(NodeIndex, i64),
     WindowOpens(&'static str),
     WindowCloses(&'static str),
 }
@@ -51,6 +53,12 @@ impl Strike {
             Blow::Crash(node, ms) => (crash::strike(world, node, ms), "crash", node, ms),
             Blow::Stop(node, ms) => (stop::strike(world, node, ms), "stop", node, ms),
             Blow::Pause(node, ms) => (pause::strike(world, node, ms), "pause", node, ms),
+            Blow::ClockStep(node, by_ms) => {
+                clock_step::strike(world, node, by_ms);
+                world.armed().struck(self.fault);
+                let name = world.name(node);
+                return world.tap_fault(Some(self.fault), &format!("clock-step: {name} by {by_ms} ms"));
+            }
             Blow::WindowOpens(word) => return world.tap_fault(Some(self.fault), &format!("{word} begins")),
             Blow::WindowCloses(word) => {
                 world.tap_fault(Some(self.fault), &format!("{word} ends"));

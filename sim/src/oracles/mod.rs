@@ -13,12 +13,14 @@ pub mod p2_nothing_revived_twice;
 pub mod p3_ack_is_final;
 pub mod p4_every_chain_ends;
 pub mod p5_progress_is_safe;
+pub mod p6_exclusive;
 pub mod p7_identity;
 pub mod p8_bounded;
 pub mod p9_honest_answers;
 mod reached;
 mod reads;
 mod silence;
+mod waiting;
 
 use std::collections::BTreeSet;
 
@@ -105,12 +107,13 @@ impl Findings<'_> {
 type Check = fn(&Ledger<'_>, &Reads<'_>, &mut Findings<'_>);
 
 /// The promises, each with its oracle.
-const ORACLES: [(&str, Check); 8] = [
+const ORACLES: [(&str, Check); 9] = [
     ("P1", p1_nothing_lost::check),
     ("P2", p2_nothing_revived_twice::check),
     ("P3", p3_ack_is_final::check),
     ("P4", p4_every_chain_ends::check),
     ("P5", p5_progress_is_safe::check),
+    ("P6", p6_exclusive::check),
     ("P7", p7_identity::check),
     ("P8", p8_bounded::check),
     ("P9", p9_honest_answers::check),

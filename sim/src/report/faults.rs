@@ -60,6 +60,9 @@ pub fn describe(fault: &Fault) -> String {
             format!("{head} {}, down for {}", moment(when), span(*down_ms))
         }
         Fault::Pause { when, for_ms, .. } => format!("{head} {}, for {}", moment(when), span(*for_ms)),
+        Fault::ClockStep { at_ms, by_ms, .. } => {
+            format!("{head} by {} at {}", span(by_ms.unsigned_abs()), span(*at_ms))
+        }
         Fault::Partition { window, .. } => format!("{head} {}", during(window)),
         Fault::Latency { window, min_ms, max_ms, .. } => {
             format!("{head} of {} to {} {}", span(*min_ms), span(*max_ms), during(window))
@@ -105,6 +108,9 @@ fn head(fault: &Fault) -> String {
         Fault::Crash { node, .. } => format!("crash {node}"),
         Fault::Stop { node, .. } => format!("stop {node}"),
         Fault::Pause { node, .. } => format!("pause {node}"),
+        Fault::ClockStep { node, by_ms, .. } => {
+            format!("set the clock of {node} {}", if *by_ms < 0 { "back" } else { "forward" })
+        }
         Fault::Partition { from, to, one_way, .. } => {
             let arrow = if *one_way { "→" } else { "↔" };
             format!("partition {}{arrow}{}", from.join("+"), to.join("+"))

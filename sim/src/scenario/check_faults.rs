@@ -47,6 +47,7 @@ impl KindEntry {
             Self::Crash => "crash",
             Self::Stop => "stop",
             Self::Pause => "pause",
+            Self::ClockStep => "clock-step",
             Self::Partition => "partition",
             Self::Reset => "reset",
             Self::Latency => "latency",
@@ -63,6 +64,7 @@ impl KindEntry {
                 &["node", "at", "before_sync", "after_sync", "on", "on_answer", "down"]
             }
             Self::Pause => &["node", "at", "before_sync", "after_sync", "on", "on_answer", "for"],
+            Self::ClockStep => &["node", "at", "by", "back"],
             Self::Partition => &["between", "from", "to", "one_way", "at", "for"],
             Self::Reset | Self::LostRequest | Self::LostAnswer => &["from", "to", "rpc", "nth", "at", "for"],
             Self::Latency => &["from", "to", "min", "max", "at", "for"],
@@ -86,6 +88,8 @@ impl FaultEntry {
             ("on", at(&self.on)),
             ("on_answer", at(&self.on_answer)),
             ("down", at(&self.down)),
+            ("by", at(&self.by)),
+            ("back", at(&self.back)),
             ("between", at(&self.between)),
             ("from", at(&self.from)),
             ("to", at(&self.to)),
@@ -148,6 +152,7 @@ impl Entry<'_, '_, '_> {
                 let (node, when, lasts) = self.process()?;
                 FaultKind::Pause { node, when, lasts }
             }
+            KindEntry::ClockStep => self.clock_step()?,
             KindEntry::Partition => self.partition()?,
             KindEntry::Latency => self.latency()?,
             KindEntry::Reset => FaultKind::Reset { rpcs: self.rpcs()? },
@@ -224,6 +229,28 @@ impl Entry<'_, '_, '_> {
         let code = on.rpc.as_ref().map(|raw| self.f.code(&format!("{key}.rpc"), "request code", raw, REQUESTS));
         let nth = on.nth.as_ref().map(|raw| self.f.count_draw(&format!("{key}.nth"), raw, ORDINALS));
         (from, to, code, nth.unwrap_or(Draw::exactly(1)))
+    }
+
+    fn clock_step(&mut self) -> Option<FaultKind> {
+        let raw = self.raw;
+        let node = match &raw.node {
+            Some(node) => Some(self.f.known("fault.node", "node", node, &self.names.nodes)),
+            None => self.missing("`node`"),
+        };
+        let at = match &raw.at {
+            Some(at) => {
+                let draw = self.f.time_draw("fault.at", at, Zero::Accepted);
+                self.begins_in_time(at.span(), draw);
+                Some(draw)
+            }
+            None => self.missing("`at`"),
+        };
+        let by = match &raw.by {
+            Some(by) => Some(self.f.time_draw("fault.by", by, Zero::Refused)),
+            None => self.missing("`by`"),
+        };
+        let back = raw.back.as_ref().is_some_and(|back| *back.get());
+        Some(FaultKind::ClockStep { node: node?, at: at?, by: by?, back })
     }
 
     fn partition(&mut self) -> Option<FaultKind> {

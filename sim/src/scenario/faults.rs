@@ -71,6 +71,17 @@ pub enum FaultKind {
         /// How long, in ms.
         lasts: Draw,
     },
+    /// A wall clock is set.
+    ClockStep {
+        /// Whose.
+        node: NodeName,
+        /// When, in ms.
+        at: Draw,
+        /// By how much, in ms.
+        by: Draw,
+        /// Back instead of forward.
+        back: bool,
+    },
     /// Silence between two sides.
     Partition {
         /// One side.

@@ -206,6 +206,8 @@ pub(super) enum KindEntry {
     Stop,
     /// The process is frozen for a while.
     Pause,
+    /// A wall clock is set forward or back.
+    ClockStep,
     /// Silence between two sides.
     Partition,
     /// Matching requests reset their connection.
@@ -230,7 +232,7 @@ pub(super) struct FaultEntry {
     pub(super) name: Option<Located<String>>,
     /// Draw this fault so many times; default 1.
     pub(super) repeat: Option<Located<OneOrRange<i64>>>,
-    /// The process that kill, crash, stop or pause strikes.
+    /// The process that kill, crash, stop or pause strikes, or whose clock is set.
     pub(super) node: Option<Located<String>>,
     /// When it begins.
     pub(super) at: Option<Located<OneOrRange<Time>>>,
@@ -247,6 +249,10 @@ pub(super) struct FaultEntry {
     pub(super) on_answer: Option<Located<OnEntry>>,
     /// How long the process stays away.
     pub(super) down: Option<Located<OneOrRange<Time>>>,
+    /// By how much a clock is set.
+    pub(super) by: Option<Located<OneOrRange<Time>>>,
+    /// It is set back, not forward; default false.
+    pub(super) back: Option<Located<bool>>,
     /// The two sides of a partition.
     pub(super) between: Option<Located<Vec<Vec<Located<String>>>>>,
     /// Sender; default every node.

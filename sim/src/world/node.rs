@@ -239,10 +239,14 @@ impl World {
     /// # Panics
     /// `node` was not added.
     pub fn step(&self, node: &str, delta_ms: i64) {
-        let index = self.expect_node(node);
-        let offset = lock(&self.inner.nodes).nodes[index.0].offset.clone();
-        offset.step(delta_ms);
+        self.set_clock(self.expect_node(node), delta_ms);
         self.tap_fault(None, &format!("the clock of {node} steps by {delta_ms} ms"));
+    }
+
+    /// Steps a wall clock without a word.
+    pub(crate) fn set_clock(&self, node: NodeIndex, delta_ms: i64) {
+        let offset = lock(&self.inner.nodes).nodes[node.0].offset.clone();
+        offset.step(delta_ms);
     }
 
     /// Takes `node` down; false when it is down already.

@@ -1,0 +1,145 @@
+//! A clock that never jumps: it begins with the wall clock and goes on with the time that passes.
+//!
+//! Due times are stored, so they are wall-clock times; but whoever sets a clock must not make messages visible that are
+//! not yet due, nor hold back what is. Where the wall clock is ahead or behind, this one follows it a thousandth faster or
+//! slower than time passes, until they agree; a restart takes the wall clock as it is, though never back before what is in
+//! the log.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::Clock;
+use crate::sabotage;
+
+/// Of the time that passes, how much this clock may be faster or slower: one part in so many.
+const SLEW: i64 = 1_000;
+
+/// Follows the wall clock of its node without ever jumping.
+pub struct SteadyClock {
+    wall: Arc<dyn Clock>,
+    shown: Mutex<Shown>,
+}
+
+/// What the clock showed when it was last looked at, Unix µs.
+#[derive(Clone, Copy)]
+struct Shown {
+    at: Instant,
+    us: i64,
+}
+
+impl SteadyClock {
+    /// Begins with what the wall clock shows.
+    #[must_use]
+    pub fn new(wall: Arc<dyn Clock>) -> Self {
+        let us = wall.now_ms().saturating_mul(1_000);
+        Self { wall, shown: Mutex::new(Shown { at: Instant::now(), us }) }
+    }
+
+    /// From now on it shows this time or a later one: the wall clock was set back while nobody watched.
+    pub fn not_before(&self, ms: i64) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.us = shown.us.max(ms.saturating_mul(1_000));
+    }
+}
+
+impl Shown {
+    fn go_on(&mut self, now: Instant, wall_us: i64) {
+        let passed = now.saturating_duration_since(self.at);
+        let passed = i64::try_from(passed.as_micros()).unwrap_or(i64::MAX);
+        let straight = self.us.saturating_add(passed);
+        let most = passed / SLEW;
+        (self.at, self.us) = (now, straight.saturating_add(wall_us.saturating_sub(straight).clamp(-most, most)));
+    }
+}
+
+#[async_trait]
+impl Clock for SteadyClock {
+    fn now_ms(&self) -> i64 {
+        let wall_ms = self.wall.now_ms();
+        if sabotage!("clock-jumps") {
+            return wall_ms;
+        }
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.go_on(Instant::now(), wall_ms.saturating_mul(1_000));
+        shown.us / 1_000
+    }
+
+    async fn sleep_until_ms(&self, deadline_ms: i64) {
+        loop {
+            let left = deadline_ms.saturating_sub(self.now_ms());
+            let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0) else { return };
+            tokio::time::sleep(Duration::from_millis(left)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seams::memory_host::RunningClock;
+
+    const START_MS: i64 = 1_700_000_000_000;
+    const HOUR_MS: i64 = 3_600_000;
+
+    async fn pass(ms: i64) {
+        tokio::time::sleep(Duration::from_millis(ms.unsigned_abs())).await;
+    }
+
+    #[tokio::test]
+    async fn it_follows_a_wall_clock_that_is_set_without_jumping() {
+        for step_ms in [600_000, -600_000] {
+            let wall = RunningClock::from(START_MS);
+            let clock = SteadyClock::new(wall.clone());
+            pass(HOUR_MS).await;
+            assert!((clock.now_ms() - START_MS - HOUR_MS).abs() <= 1);
+            wall.step(step_ms);
+            assert!((clock.now_ms() - START_MS - HOUR_MS).abs() <= 1, "it does not jump");
+            pass(HOUR_MS).await;
+            let slewed = clock.now_ms() - START_MS - 2 * HOUR_MS;
+            assert_eq!(slewed.signum(), step_ms.signum());
+            assert!((3_590..=3_600).contains(&slewed.abs()), "{slewed}");
+            pass(200 * HOUR_MS).await;
+            assert!((clock.now_ms() - wall.now_ms()).abs() <= 1, "in the end they agree");
+        }
+    }
+
+    #[tokio::test]
+    async fn looking_at_it_often_does_not_hold_it_up() {
+        let wall = RunningClock::from(START_MS);
+        let clock = SteadyClock::new(wall.clone());
+        wall.step(1_000);
+        for _ in 0..100_000 {
+            let before = clock.now_ms();
+            pass(1).await;
+            assert!(clock.now_ms() >= before);
+        }
+        let slewed = clock.now_ms() - START_MS - 100_000;
+        assert!((95..=101).contains(&slewed), "{slewed}");
+    }
+
+    #[tokio::test]
+    async fn it_never_goes_back_before_what_is_known() {
+        let clock = SteadyClock::new(RunningClock::from(START_MS));
+        clock.not_before(START_MS + 5_000);
+        assert_eq!(clock.now_ms(), START_MS + 5_000);
+        clock.not_before(START_MS);
+        assert_eq!(clock.now_ms(), START_MS + 5_000);
+    }
+
+    #[tokio::test]
+    async fn a_sleep_ends_when_the_time_has_come() {
+        let wall = RunningClock::from(START_MS);
+        let clock = SteadyClock::new(wall.clone());
+        wall.step(-HOUR_MS);
+        clock.sleep_until_ms(START_MS + 10_000).await;
+        assert_eq!(clock.now_ms(), START_MS + 10_000);
+        let began = Instant::now();
+        clock.sleep_until_ms(START_MS).await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+}
