@@ -88,6 +88,18 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "calm",
     },
     Sabotage {
+        name: "waits-for-ever",
+        breaks: "a chain whose peer is away waits for it without end",
+        promise: "P4",
+        scenario: "long-outage-parks",
+    },
+    Sabotage {
+        name: "clock-jumps",
+        breaks: "due times follow a wall clock that somebody sets",
+        promise: "P6",
+        scenario: "clock-steps",
+    },
+    Sabotage {
         name: "no-breaker",
         breaks: "a peer that does not answer is asked for every chain that waits for it",
         promise: "P8",

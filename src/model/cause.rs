@@ -53,6 +53,8 @@ pub enum Cause {
     Code(i32),
     /// The copy was refused by this broker's own store.
     LocalStore,
+    /// The peer was not asked: for as long as the policy lasts it had answered no probe.
+    Away,
 }
 
 impl Cause {
@@ -81,6 +83,7 @@ impl Cause {
             Self::BeyondEnd => "beyond-end",
             Self::Code(_) => "code",
             Self::LocalStore => "local-store",
+            Self::Away => "away",
         }
     }
 }

@@ -17,8 +17,11 @@ use crate::{revive::Admission, sabotage};
 pub struct BreakerConfig {
     /// So many failures in a row open it.
     pub failures: u32,
-    /// An open breaker lets one probe through this often, ms; counted from the end of the last one.
-    pub probe_every_ms: u64,
+    /// An open breaker lets the first probe through after so long, ms, and each further one after twice the wait of the
+    /// one before, counted from its end.
+    pub probe_first_ms: u64,
+    /// But no wait is longer than this, ms: so much later than it could is a returned peer noticed.
+    pub probe_longest_ms: u64,
     /// How many calls of the reviver may be under way at once.
     pub at_once: usize,
     /// How many calls of the reviver may begin in a second.
@@ -27,7 +30,7 @@ pub struct BreakerConfig {
 
 impl Default for BreakerConfig {
     fn default() -> Self {
-        Self { failures: 3, probe_every_ms: 5_000, at_once: 8, per_second: 100 }
+        Self { failures: 3, probe_first_ms: 5_000, probe_longest_ms: 30_000, at_once: 8, per_second: 100 }
     }
 }
 
@@ -73,8 +76,11 @@ pub struct Breaker {
     since_ms: u64,
     /// Failures in a row.
     failures: u32,
-    /// When an open breaker lets the next probe through.
+    /// When it opened, if it has not closed since.
+    opened_ms: Option<u64>,
+    /// When an open breaker lets the next probe through, and after which wait.
     probe_at_ms: u64,
+    probe_wait_ms: u64,
     under_way: usize,
     /// Thousandths of calls that may begin.
     tokens: u64,
@@ -93,7 +99,9 @@ impl Breaker {
             state: BreakerState::Closed,
             since_ms: now_ms,
             failures: 0,
+            opened_ms: None,
             probe_at_ms: 0,
+            probe_wait_ms: 0,
             under_way: 0,
             tokens: config.at_once as u64 * CALL,
             filled_ms: now_ms,
@@ -104,6 +112,12 @@ impl Breaker {
     #[must_use]
     pub const fn state(&self) -> (BreakerState, u64) {
         (self.state, self.since_ms)
+    }
+
+    /// When it opened, ms, if it has not closed since.
+    #[must_use]
+    pub const fn opened_ms(&self) -> Option<u64> {
+        self.opened_ms
     }
 
     /// What may be started now; reserves nothing.
@@ -154,6 +168,7 @@ impl Breaker {
                 if self.state != BreakerState::Closed {
                     // Whatever has piled up begins with one call, not with a full bucket.
                     (self.tokens, self.filled_ms) = (CALL, now_ms);
+                    self.opened_ms = None;
                     self.turn(BreakerState::Closed, now_ms);
                 }
             }
@@ -166,12 +181,22 @@ impl Breaker {
                     BreakerState::Open => false,
                 };
                 if opens {
-                    self.probe_at_ms = now_ms.saturating_add(self.config.probe_every_ms);
+                    self.plan_probe(now_ms);
                     self.turn(BreakerState::Open, now_ms);
                 }
             }
         }
         before != self.state
+    }
+
+    fn plan_probe(&mut self, now_ms: u64) {
+        self.probe_wait_ms = match self.opened_ms {
+            None => self.config.probe_first_ms,
+            Some(_) => self.probe_wait_ms.saturating_mul(2),
+        };
+        self.probe_wait_ms = self.probe_wait_ms.min(self.config.probe_longest_ms);
+        self.opened_ms = self.opened_ms.or(Some(now_ms));
+        self.probe_at_ms = now_ms.saturating_add(self.probe_wait_ms);
     }
 
     fn paced(&mut self, now_ms: u64) -> Admission {

@@ -2,7 +2,8 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 
-const CONFIG: BreakerConfig = BreakerConfig { failures: 3, probe_every_ms: 5_000, at_once: 8, per_second: 100 };
+const CONFIG: BreakerConfig =
+    BreakerConfig { failures: 3, probe_first_ms: 5_000, probe_longest_ms: 30_000, at_once: 8, per_second: 100 };
 
 fn later(wait_ms: impl Into<Option<u64>>) -> Admission {
     Admission::Later { wait_ms: wait_ms.into() }
@@ -43,11 +44,35 @@ fn an_open_breaker_lets_one_probe_through_per_interval() {
     assert_eq!(breaker.state(), (BreakerState::HalfOpen, 5_030));
     assert_eq!(breaker.admission(60_000), later(None), "one at a time, however long it takes");
     assert!(breaker.end(Ended::Failed, 15_030));
-    assert_eq!(breaker.admission(15_030), later(5_000));
-    breaker.begin(20_030);
-    assert!(breaker.end(Ended::Unknown, 20_040));
-    assert_eq!(breaker.admission(20_040), later(5_000), "a probe that told nothing closes nothing");
-    assert_eq!(breaker.admission(25_040), Admission::Probe);
+    assert_eq!(breaker.admission(15_030), later(10_000));
+    breaker.begin(25_030);
+    assert!(breaker.end(Ended::Unknown, 25_040));
+    assert_eq!(breaker.admission(25_040), later(20_000), "a probe that told nothing closes nothing");
+    assert_eq!(breaker.admission(45_040), Admission::Probe);
+    assert_eq!(breaker.opened_ms(), Some(30));
+}
+
+#[test]
+fn a_day_of_silence_costs_less_than_three_thousand_probes_and_the_next_one_begins_anew() {
+    let mut breaker = opened();
+    let (mut now_ms, mut probes) = (30, 0);
+    while now_ms < 24 * 3_600_000 {
+        match breaker.admission(now_ms) {
+            Admission::Later { wait_ms: Some(wait_ms) } => now_ms += wait_ms,
+            Admission::Probe => {
+                call(&mut breaker, Ended::Failed, now_ms);
+                probes += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(probes, 2_881);
+    call(&mut breaker, Ended::Answered, now_ms);
+    assert_eq!(breaker.opened_ms(), None);
+    for _ in 0..CONFIG.failures {
+        call(&mut breaker, Ended::Failed, now_ms);
+    }
+    assert_eq!(breaker.admission(now_ms), later(CONFIG.probe_first_ms));
 }
 
 #[test]
@@ -147,7 +172,7 @@ proptest! {
         let first = begun.first().copied().unwrap_or(0);
         for (count, at_ms) in (1_u64..).zip(&begun) {
             // What was under way when it opened, what began before the third failure, and one for each interval.
-            let allowed = CONFIG.at_once as u64 + u64::from(CONFIG.failures) + (at_ms - first) / CONFIG.probe_every_ms;
+            let allowed = CONFIG.at_once as u64 + u64::from(CONFIG.failures) + (at_ms - first) / CONFIG.probe_first_ms;
             prop_assert!(count <= allowed, "{count} calls by {at_ms}, {allowed} are allowed");
         }
     }
@@ -165,7 +190,7 @@ proptest! {
         for _ in 0..begun.len() {
             breaker.end(Ended::Failed, end_ms);
         }
-        let later_ms = end_ms + CONFIG.probe_every_ms;
+        let later_ms = end_ms + CONFIG.probe_longest_ms;
         let waits = matches!(breaker.admission(later_ms), Admission::Later { .. });
         prop_assert!(!waits, "{:?}", breaker);
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -61,6 +62,14 @@ impl Breakers {
         let mut peers = self.lock();
         let known = peers.get_mut(peer)?;
         if known.breaker.is_worth_a_try(now_ms) { None } else { known.last_failure.clone() }
+    }
+
+    /// For how long this peer has been asked for nothing but whether it is back; `None` while its breaker is closed.
+    #[must_use]
+    pub fn away_for(&self, peer: &str) -> Option<Duration> {
+        let now_ms = self.now_ms();
+        let opened_ms = self.lock().get(peer)?.breaker.opened_ms()?;
+        Some(Duration::from_millis(now_ms.saturating_sub(opened_ms)))
     }
 
     /// A call to this peer begins; it ends with [`Call::ended`], or without a result when that is dropped.
@@ -148,6 +157,8 @@ const fn health(cause: &Cause) -> Ended {
         Cause::Busy | Cause::NotServing => Ended::Failed,
         // Our own limits.
         Cause::Overloaded | Cause::LocalStore => Ended::Unknown,
+        // Nobody was asked.
+        Cause::Away => Ended::Unknown,
         Cause::NotFound
         | Cause::RetryImmediately
         | Cause::OffsetMoved
@@ -185,7 +196,9 @@ mod tests {
         assert!(matches!(breakers.admission("d"), Admission::Calls(_)), "not known yet");
         assert_eq!(breakers.refusal("b").unwrap().cause, Cause::Refused);
         assert_eq!((breakers.refusal("c"), breakers.refusal("d")), (None, None));
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(breakers.away_for("b").unwrap() >= Duration::from_millis(100));
+        assert_eq!((breakers.away_for("c"), breakers.away_for("d")), (None, None));
         let states = breakers.states();
         let told: Vec<_> = states.iter().map(|it| (it.peer.as_str(), it.state.name())).collect();
         assert_eq!(told, [("b", "open"), ("c", "closed")]);

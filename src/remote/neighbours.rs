@@ -74,6 +74,10 @@ impl Peers for Neighbours {
         self.breakers.admission(peer)
     }
 
+    fn away_for(&self, peer: &str) -> Option<Duration> {
+        self.breakers.away_for(peer)
+    }
+
     async fn read(&self, chains: &[Chain]) -> Vec<ReadOutcome> {
         self.read_from_owner(chains).await
     }

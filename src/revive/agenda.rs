@@ -124,6 +124,25 @@ impl Agenda {
         self.away.iter().filter_map(first).collect()
     }
 
+    /// Since when the first chain waits for this peer.
+    pub(super) fn first_away(&self, peer: &str, busy: &BTreeSet<String>) -> Option<i64> {
+        self.away.get(peer)?.first(busy).map(|(due_ms, _)| *due_ms)
+    }
+
+    /// Takes up to `limit` chains that have waited for this peer since `due_ms` or longer.
+    pub(super) fn take_waited(
+        &mut self,
+        peer: &str,
+        due_ms: i64,
+        limit: usize,
+        busy: &BTreeSet<String>,
+    ) -> Vec<String> {
+        let Some(queue) = self.away.get_mut(peer) else { return Vec::new() };
+        let waited = queue.by_due.iter().take_while(|(since_ms, _)| *since_ms <= due_ms);
+        let taken: Vec<_> = waited.filter(|(_, errand)| !busy.contains(&errand.key)).take(limit).cloned().collect();
+        self.remove(peer, &taken)
+    }
+
     /// Takes what fits into one trip to a peer: the chain that waits longest, and unless it goes alone its neighbours.
     pub(super) fn take_trip(&mut self, peer: &str, alone: bool, busy: &BTreeSet<String>) -> Vec<String> {
         let Some(queue) = self.away.get_mut(peer) else { return Vec::new() };
@@ -132,14 +151,21 @@ impl Agenda {
         if !alone {
             taken.extend(queue.neighbours(&leader, busy));
         }
-        for (due_ms, errand) in &taken {
-            queue.by_due.remove(&(*due_ms, errand.clone()));
-            queue.by_place.remove(errand);
+        self.remove(peer, &taken)
+    }
+
+    /// Takes errands off a peer's queue; gives their keys.
+    fn remove(&mut self, peer: &str, taken: &[(i64, Arc<Errand>)]) -> Vec<String> {
+        if let Some(queue) = self.away.get_mut(peer) {
+            for (due_ms, errand) in taken {
+                queue.by_due.remove(&(*due_ms, errand.clone()));
+                queue.by_place.remove(errand);
+            }
+            if queue.by_due.is_empty() {
+                self.away.remove(peer);
+            }
         }
-        if queue.by_due.is_empty() {
-            self.away.remove(peer);
-        }
-        taken.into_iter().map(|(_, errand)| errand.key.clone()).collect()
+        taken.iter().map(|(_, errand)| errand.key.clone()).collect()
     }
 }
 
@@ -254,6 +280,17 @@ mod tests {
         assert_eq!(offsets(&agenda.take_trip(OTHER, false, &busy)), [1]);
         assert_eq!(offsets(&agenda.take_trip(OTHER, false, &idle())), [0]);
         assert_eq!(offsets(&agenda.take_here(9, &idle())), [2]);
+    }
+
+    #[test]
+    fn those_that_have_waited_long_enough_are_taken_the_longest_first() {
+        let mut agenda = noted(&[(3, due(OTHER, 0)), (5, due(OTHER, 1)), (4, due(OTHER, 2)), (6, due(OTHER, 3))]);
+        assert_eq!(agenda.first_away(OTHER, &idle()), Some(3));
+        let busy = BTreeSet::from([due(OTHER, 0).id.to_string()]);
+        assert_eq!(offsets(&agenda.take_waited(OTHER, 5, 1, &busy)), [2]);
+        assert_eq!(offsets(&agenda.take_waited(OTHER, 5, 9, &idle())), [0, 1]);
+        assert_eq!(agenda.take_waited(OTHER, 5, 9, &idle()), Vec::<String>::new());
+        assert_eq!((agenda.first_away(OTHER, &idle()), agenda.first_away(OWN, &idle())), (Some(6), None));
     }
 
     #[test]

@@ -36,6 +36,11 @@ pub enum Event {
         /// `Ok` once that group confirmed.
         result: Result<(), ReadFailure>,
     },
+    /// It has lain due for as long as the policy lasts, because its peer is away and is asked for nothing.
+    Waited {
+        /// The peer, and for how long.
+        failure: ReadFailure,
+    },
     /// The consumer acks the message.
     Acked,
     /// The consumer renews its handle; the chain goes on as `by`.
@@ -121,6 +126,7 @@ impl Engine for Reviver {
             Event::Due => self.due(chain, now_ms),
             Event::Read { round, attempt, outcome } => self.read(chain, (round, attempt), outcome, now_ms),
             Event::Handed { round, attempt, result } => self.handed(chain, (round, attempt), result, now_ms),
+            Event::Waited { failure } => waited(chain, failure, now_ms),
             Event::Acked => acked(chain, now_ms),
             Event::Renewed { by } => renewed(chain, by, now_ms),
             Event::Resumed => resumed(chain, now_ms),
@@ -232,6 +238,15 @@ fn park(mut chain: Chain, at_ms: i64, reason: ParkReason) -> Chain {
     };
     chain.state = ChainState::Parked { reason, at_ms };
     chain
+}
+
+/// Only a chain that is still due has waited: what was acked or resumed meanwhile goes its own way.
+fn waited(chain: &Chain, failure: ReadFailure, now_ms: i64) -> Transition {
+    if chain.due_ms().is_none_or(|due_ms| due_ms > now_ms) {
+        return Transition::stay(Answer::Stale);
+    }
+    let next = remember(chain.clone(), failure, now_ms);
+    Transition::to(park(next, now_ms, ParkReason::PolicyExhausted), Effect::None)
 }
 
 /// Ends a chain.

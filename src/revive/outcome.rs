@@ -61,7 +61,8 @@ pub const fn class(cause: &Cause) -> Class {
         | Cause::Undecodable
         | Cause::MalformedAnswer
         | Cause::Code(_)
-        | Cause::LocalStore => Class::Retry,
+        | Cause::LocalStore
+        | Cause::Away => Class::Retry,
     }
 }
 
@@ -73,7 +74,7 @@ mod tests {
     const fn waiting_helps(cause: &Cause) -> bool {
         match cause {
             // The network, or nobody there.
-            Cause::Timeout | Cause::Refused | Cause::Reset | Cause::NoRoute => true,
+            Cause::Timeout | Cause::Refused | Cause::Reset | Cause::NoRoute | Cause::Away => true,
             // Load, or the peer is not in service yet.
             Cause::Overloaded | Cause::Busy | Cause::NotServing => true,
             // A lagging replica says these; so does a broker that skipped over what was asked for.
@@ -114,6 +115,7 @@ mod tests {
             Cause::BeyondEnd,
             Cause::Code(1),
             Cause::LocalStore,
+            Cause::Away,
         ];
         for cause in causes {
             let failure = ReadFailure { cause: cause.clone(), peer: "b".into(), took_ms: 1 };

@@ -18,7 +18,7 @@ pub struct RewritePolicy {
     /// How many rewrites there may be in one round.
     pub rewrites: u32,
     /// Longest time from the first attempt of a round to the last, ms; without the time in which the chain was due and
-    /// nobody tried, because this broker or the peer was away.
+    /// nobody tried.
     pub total_ms: Option<u64>,
     /// How far a wait may be off, as a share of itself, either way: 0 is exact, 1 is anything from 0 to twice.
     pub jitter: f64,
@@ -91,6 +91,15 @@ impl RewritePolicy {
         i64::try_from(wait).unwrap_or(i64::MAX).saturating_add(shift)
     }
 
+    /// How long a chain may lie due while its peer is away and is asked for nothing, ms: the total, or else as long as
+    /// all rewrites would have taken. Then it is parked: that nobody asks is no reason to wait for ever.
+    #[must_use]
+    pub fn longest_ms(&self) -> u64 {
+        let last = self.waits_ms.last().copied().unwrap_or(SHORTEST_WAIT_MS);
+        let waits = self.waits_ms.iter().copied().chain(std::iter::repeat(last));
+        self.total_ms.unwrap_or_else(|| waits.take(self.rewrites as usize).fold(0, u64::saturating_add))
+    }
+
     /// Whether no further attempt may begin at `now_ms`.
     #[must_use]
     pub fn is_used_up(&self, chain: &Chain, now_ms: i64) -> bool {
@@ -135,6 +144,15 @@ mod tests {
 
     fn policy(waits_ms: Vec<u64>, rewrites: u32) -> RewritePolicy {
         RewritePolicy { waits_ms, rewrites, ..RewritePolicy::default() }
+    }
+
+    #[test]
+    fn who_is_not_asked_waits_as_long_as_the_rewrites_would_have_taken() {
+        assert_eq!(RewritePolicy::default().longest_ms(), 17_160_000);
+        assert_eq!(policy(vec![1000, 2000], 1).longest_ms(), 1000);
+        assert_eq!(policy(vec![1000, 2000], 4).longest_ms(), 7000);
+        let capped = RewritePolicy { total_ms: Some(500), ..policy(vec![1000, 2000], 4) };
+        assert_eq!(capped.longest_ms(), 500);
     }
 
     /// Known defects B08, B13.

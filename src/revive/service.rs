@@ -20,6 +20,7 @@ use super::{
     apply::Home,
     engine::Event,
     outcome::ReadOutcome,
+    policy::RewritePolicy,
     results::{Outcome, Results},
     steps::{conclude::Conclude, tick::Tick},
     trace,
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     model::{
-        cause::ReadFailure,
+        cause::{Cause, ReadFailure},
         chain::{Chain, ChainId, GoneProof},
     },
     sabotage,
@@ -41,6 +42,9 @@ use crate::{
 pub trait Peers: Send + Sync + 'static {
     /// What may be started towards a group now; reserves nothing.
     fn admission(&self, peer: &str) -> Admission;
+
+    /// For how long a group has been asked for nothing but whether it is back; `None` while it is asked for more.
+    fn away_for(&self, peer: &str) -> Option<Duration>;
 
     /// Reads the chains' messages, neighbours in one queue, from the group that owns them. Ends within the attempt
     /// limit, with one outcome for each chain, in their order.
@@ -68,6 +72,8 @@ pub struct ReviveConfig {
     pub chains_per_tick: usize,
     /// How long to wait before trying again when the store refuses a tick.
     pub store_wait: Duration,
+    /// How long a chain may lie due while its peer is away: as long as the policy lasts.
+    pub longest_wait: Duration,
 }
 
 impl Default for ReviveConfig {
@@ -78,6 +84,7 @@ impl Default for ReviveConfig {
             tick_gap: Duration::from_millis(100),
             chains_per_tick: 128,
             store_wait: Duration::from_secs(1),
+            longest_wait: Duration::from_millis(RewritePolicy::default().longest_ms()),
         }
     }
 }
@@ -182,12 +189,13 @@ impl ReviveService {
         if let Some(due_ms) = looked.next_due_ms {
             pause.until_at_most(due_ms.saturating_add(self.interval_ms()));
         }
+        let waited = self.waited(agenda, now_ms, &mut pause);
         let keys = self.ripe(agenda, now_ms, *ticked, &mut pause);
-        if keys.is_empty() {
+        if keys.is_empty() && waited.is_empty() {
             return Ok(pause);
         }
         *ticked = Some(Instant::now());
-        let done = self.store.submit(Tick { home: self.home.clone(), keys }).await?;
+        let done = self.store.submit(Tick { home: self.home.clone(), keys, waited }).await?;
         if let Some(due_ms) = done.not_yet_ms {
             agenda.look_again_from(due_ms);
         }
@@ -243,8 +251,33 @@ impl ReviveService {
         (first, trips)
     }
 
+    /// Takes off the agenda what has waited for an absent peer for as long as the policy lasts, or says when something
+    /// will have. Time in which this broker was away itself, or nobody knew that the peer is, does not count.
+    fn waited(&self, agenda: &mut Agenda, now_ms: i64, pause: &mut Pause) -> Vec<(String, ReadFailure)> {
+        if sabotage!("waits-for-ever") {
+            return Vec::new();
+        }
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let (longest_ms, mut waited) = (millis(self.config.longest_wait), Vec::new());
+        for (peer, since_ms) in agenda.peers(&busy) {
+            let Some(away_for) = self.peers.away_for(&peer) else { continue };
+            let left_ms = longest_ms.saturating_sub(millis(away_for)).max(0);
+            let give_up_ms = now_ms.saturating_sub(longest_ms);
+            if left_ms == 0 && since_ms <= give_up_ms {
+                let took_ms = longest_ms.unsigned_abs();
+                let failure = ReadFailure { cause: Cause::Away, peer: peer.clone(), took_ms };
+                let taken = agenda.take_waited(&peer, give_up_ms, self.config.chains_per_tick, &busy);
+                waited.extend(taken.into_iter().map(|key| (key, failure.clone())));
+            }
+            if let Some(since_ms) = agenda.first_away(&peer, &busy) {
+                pause.until_at_most(since_ms.saturating_add(longest_ms).max(now_ms.saturating_add(left_ms)));
+            }
+        }
+        waited
+    }
+
     fn interval_ms(&self) -> i64 {
-        i64::try_from(self.config.revive_interval.as_millis()).unwrap_or(i64::MAX)
+        millis(self.config.revive_interval)
     }
 
     fn start(self: &Arc<Self>, work: Work) {
@@ -328,6 +361,10 @@ impl ReviveService {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner).extend(keys.iter().cloned());
         Claim { service: self.clone(), keys }
     }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Keeps chains from being taken up twice while they have a job.

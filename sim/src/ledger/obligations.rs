@@ -62,6 +62,14 @@ impl PolicySpec {
         (wait as f64 * (1.0 + self.jitter)).ceil() as i64
     }
 
+    /// How long a chain may lie due while its peer is away, ms: the total, or what all rewrites would have taken.
+    #[must_use]
+    pub fn longest_ms(&self) -> i64 {
+        let last = self.waits_ms.last().copied().unwrap_or(0);
+        let waits = (0..self.rewrites as usize).map(|at| self.waits_ms.get(at).copied().unwrap_or(last));
+        i64::try_from(self.total_ms.unwrap_or_else(|| waits.sum())).unwrap_or(i64::MAX)
+    }
+
     /// Attempts that one round may have.
     #[must_use]
     pub const fn attempts(&self) -> u32 {
@@ -130,5 +138,7 @@ mod tests {
         let policy = PolicySpec { waits_ms: vec![1000, 4000], rewrites: 3, total_ms: None, jitter: 0.25 };
         assert_eq!([0, 1, 2, 9].map(|attempt| policy.shortest_wait_ms(attempt)), [750, 750, 3000, 3000]);
         assert_eq!((policy.longest_wait_ms(1), policy.attempts()), (1250, 4));
+        assert_eq!(policy.longest_ms(), 9000);
+        assert_eq!(PolicySpec { total_ms: Some(500), ..policy }.longest_ms(), 500);
     }
 }

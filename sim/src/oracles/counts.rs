@@ -16,7 +16,7 @@ pub struct Counts {
     pub sent: u64,
     /// Acks that were absorbed.
     pub acked: u64,
-    /// Sends, pops, acks and renewals that no client ever heard the outcome of.
+    /// Sends, pops, acks and renewals that may have been done, and whose client never heard the outcome.
     pub ambiguous: u64,
     /// Retry copies made.
     pub revived: u64,
@@ -40,12 +40,17 @@ pub struct Counts {
 
 fn is_ambiguous(kind: &EventKind) -> bool {
     match kind {
-        EventKind::Sent(sent) => matches!(sent.seen, Seen::Unknown { .. }),
-        EventKind::Popped(popped) => matches!(popped.seen, Seen::Unknown { .. }),
-        EventKind::Acked(acked) => matches!(acked.seen, Seen::Unknown { .. }),
-        EventKind::Renewed(renewed) => matches!(renewed.seen, Seen::Unknown { .. }),
+        EventKind::Sent(sent) => may_have_been_done(&sent.seen),
+        EventKind::Popped(popped) => may_have_been_done(&popped.seen),
+        EventKind::Acked(acked) => may_have_been_done(&acked.seen),
+        EventKind::Renewed(renewed) => may_have_been_done(&renewed.seen),
         _ => false,
     }
+}
+
+/// Without a connection, or without room for another call, nothing was sent.
+fn may_have_been_done<T>(seen: &Seen<T>) -> bool {
+    matches!(seen, Seen::Unknown { cause } if cause != "connect" && cause != "overloaded")
 }
 
 impl Counts {

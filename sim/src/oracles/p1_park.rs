@@ -1,14 +1,15 @@
 //! When a park is believed: an operator must not be told "given up" by a broker that did not try.
 //!
 //! A policy is used up when all its attempts were made durable, or its total time has run; time in which the chain was
-//! due and nobody tried, because its home or the peer was away, does not count. An attempt need not show at
+//! due and nobody tried does not count, unless it is as long as the whole policy and the peer was away all the while
+//! (see `waiting`). An attempt need not show at
 //! the wire (nobody listens, a connect hangs, the home dies), so failures are told apart: one caused by an answer needs
 //! a read that left, any other needs that something was broken at all. A permanent reason needs a read of this round
 //! that was answered so; an answer made up by the network never leaves a server, so an unanswered read in disturbed
 //! time is believed. A chain whose message lies on the same disk has no reason to be parked, except that the store
 //! refused the copy.
 
-use super::Reads;
+use super::{Reads, waiting};
 use crate::{
     evidence::{ChainState, FailedAttempt, ParkReason},
     ledger::{ChainLife, ChainStep, Ledger, wire::Pull},
@@ -18,7 +19,7 @@ use crate::{
 const PERMANENT: [i32; 5] = [16, 17, 21, 26, 29];
 
 /// Causes that come from no answer.
-const UNANSWERED: [&str; 6] = ["timeout", "refused", "reset", "no-route", "overloaded", "local-store"];
+const UNANSWERED: [&str; 7] = ["timeout", "refused", "reset", "no-route", "overloaded", "local-store", "away"];
 
 pub(super) fn check(
     ledger: &Ledger<'_>,
@@ -29,31 +30,33 @@ pub(super) fn check(
     let chain = life.last();
     let parked = life.steps[life.steps.len() - 1].event;
     let began = life.steps.iter().find(|step| step.chain.round == chain.round).map_or(0, |step| step.event);
+    let told = |why: String| format!("chain {} parked at {}: {why}", life.id, life.node);
     let failures: Vec<_> = chain.latest.iter().filter(|failed| failed.round == chain.round).collect();
-    let refused = failures.last().is_some_and(|failed| failed.failure.cause.name == "local-store");
-    if refused {
-        return Ok(());
+    match failures.last().map(|failed| failed.failure.cause.name.as_str()) {
+        Some("local-store") => return Ok(()),
+        Some("away") => return waiting::was_in_vain(ledger, life).map_err(told),
+        _ => {}
     }
     let is_local = life.node == life.id.broker && ledger.stored(&life.origin()).is_some();
     let in_round = |pull: &&&Pull<'_>| (began..=parked).contains(&pull.call.event);
     let pulls: Vec<_> = reads.of_chain(life.node, life.id).iter().filter(in_round).copied().collect();
-    let told = |why: String| Err(format!("chain {} parked at {}: {why}", life.id, life.node));
     match reason {
         ParkReason::UnknownAt { .. } if is_used_up(ledger, life) => Ok(()),
         ParkReason::PolicyExhausted | ParkReason::Permanent if is_local => {
-            told("its message lies on the same disk".into())
+            Err(told("its message lies on the same disk".into()))
         }
         ParkReason::PolicyExhausted | ParkReason::UnknownAt { .. } if !is_used_up(ledger, life) => {
-            told(format!("{} attempts of {} were made", chain.attempt, ledger.obligations.policy.attempts()))
+            Err(told(format!("{} attempts of {} were made", chain.attempt, ledger.obligations.policy.attempts())))
         }
         ParkReason::Permanent => {
             let answered = |pull: &&Pull<'_>| match pull.call.answer {
                 Some((event, code)) if event <= parked => PERMANENT.contains(&code),
                 _ => ledger.was_disturbed(pull.call.event.saturating_sub(1), parked),
             };
-            if pulls.iter().any(answered) { Ok(()) } else { told("no read was answered with a permanent error".into()) }
+            let is_answered = pulls.iter().any(answered);
+            is_answered.then_some(()).ok_or_else(|| told("no read was answered with a permanent error".into()))
         }
-        _ => exhausted(ledger, &failures, &pulls, parked).or_else(told),
+        _ => exhausted(ledger, &failures, &pulls, parked).map_err(told),
     }
 }
 

@@ -7,9 +7,9 @@
 //! clock); the plan made when an attempt begins lies later still. At the wire, two reads of one chain in one round are
 //! as far apart as the wait between them, and the k-th read of a message comes after k durable attempts. A chain whose
 //! message lies elsewhere comes to nothing that a read brings without a durable attempt. A read of several messages is
-//! one of each (see `reads`).
+//! one of each (see `reads`). What is due and not tried is parked in time (see `waiting`).
 
-use super::{Findings, Reads};
+use super::{Findings, Reads, waiting};
 use crate::{
     evidence::{ChainFact, ChainState, Outcome},
     history::EventKind,
@@ -39,6 +39,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
             let detail = format!("at {} it ends as {:?} without any attempt", life.node, step.chain.state);
             found.stamped(step.at_ms, stamp, format!("chain {}", life.id), detail);
         }
+        waiting::check(ledger, life, found);
         for pair in life.steps.windows(2) {
             for detail in wrongs(ledger, &pair[0], &pair[1]) {
                 found.stamped(pair[1].at_ms, stamp, format!("chain {}", life.id), detail);

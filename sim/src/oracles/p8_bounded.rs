@@ -51,6 +51,12 @@ pub const READS_INTO_SILENCE: u64 = 16;
 /// Then one read each such span, to see whether it is back.
 pub const PROBE_EVERY_MS: SimMs = 5_000;
 
+/// Once a silence has lasted for so long, nobody asks that often any more.
+pub const LONG_SILENCE_MS: SimMs = 300_000;
+
+/// From then on one read each such span: not quite 3,000 in a day.
+pub const LATER_PROBE_EVERY_MS: SimMs = 30_000;
+
 /// Checkpoints that may be on their way: those of the pops under way too, each of which may have some per queue.
 pub const CHECKPOINTS_INTO_SILENCE: u64 = 64;
 
@@ -123,17 +129,20 @@ fn dead_peers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     let is_checkpoint =
         |send: &&Send<'_>| send.topic.starts_with("rmq_sys_REVIVE_LOG_") && send.property("TAGS") == Some("ck");
     let checkpoints = silences(ledger, ledger.wire.sends.iter().filter(is_checkpoint).map(|send| send.call));
-    let reads = reads.iter().map(|silence| (silence, "reads", READS_INTO_SILENCE, PROBE_EVERY_MS));
-    let checkpoints = checkpoints.iter().map(|it| (it, "checkpoints", CHECKPOINTS_INTO_SILENCE, CHECKPOINT_EVERY_MS));
-    for (silence, what, first, every_ms) in reads.chain(checkpoints) {
-        if let Some((count, at_ms)) = silence.excess(first, every_ms) {
-            let to = silence.to;
-            let detail = format!(
-                "{count} {what} to {to}, which does not answer: {first} and one each {every_ms} ms are allowed"
-            );
+    let reads = reads.iter().map(|silence| (silence, "reads", silence.excess(reads_allowed)));
+    let allowed = |silent_ms: SimMs| CHECKPOINTS_INTO_SILENCE + silent_ms / CHECKPOINT_EVERY_MS;
+    let checkpoints = checkpoints.iter().map(|silence| (silence, "checkpoints", silence.excess(allowed)));
+    for (silence, what, excess) in reads.chain(checkpoints) {
+        if let Some((count, at_ms)) = excess {
+            let detail = format!("{count} {what} to {}, which does not answer, are too many", silence.to);
             found.other(at_ms, silence.from, detail);
         }
     }
+}
+
+const fn reads_allowed(silent_ms: SimMs) -> u64 {
+    let long_ms = silent_ms.saturating_sub(LONG_SILENCE_MS);
+    READS_INTO_SILENCE + (silent_ms - long_ms) / PROBE_EVERY_MS + long_ms / LATER_PROBE_EVERY_MS
 }
 
 fn reads_of_a_message(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings<'_>) {
@@ -180,7 +189,10 @@ fn disks(ledger: &Ledger<'_>, bytes: &FxHashMap<&str, u64>, served: &FxHashMap<&
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{BROKER_REQUESTS_PER_SECOND, BYTES_AT_START, ENTRIES_AT_START, PROBE_EVERY_MS, SYNCS_PER_SECOND};
+    use super::{
+        BROKER_REQUESTS_PER_SECOND, BYTES_AT_START, ENTRIES_AT_START, LATER_PROBE_EVERY_MS, PROBE_EVERY_MS,
+        SYNCS_PER_SECOND, reads_allowed,
+    };
     use crate::{
         evidence::{Outcome, frame::code},
         history::{EventKind, Seen},
@@ -251,7 +263,10 @@ mod tests {
         assert!(is_noticed(reads(40, 1_000, i64::MAX)), "a read a second");
         assert!(is_noticed(reads(17, 1, i64::MAX)), "more than can be on their way");
         assert!(!is_noticed(reads(16, 1, i64::MAX)));
-        assert!(!is_noticed(reads(400, PROBE_EVERY_MS, i64::MAX)), "one each interval");
+        assert!(is_noticed(reads(400, PROBE_EVERY_MS, i64::MAX)), "one each interval, for half an hour");
+        assert!(!is_noticed(reads(60, PROBE_EVERY_MS, i64::MAX)), "one each interval");
+        assert!(!is_noticed(reads(400, LATER_PROBE_EVERY_MS, i64::MAX)), "one each longer interval");
+        assert!(reads_allowed(24 * 3_600_000) < 3_000);
         assert!(!is_noticed(reads(400, 10, 10)), "it answers now and then");
         let mut story = Story::new();
         for _ in 0..300 {

@@ -100,6 +100,7 @@ fn failed(chain: &ChainFact, was_moving: bool, reached: &mut BTreeSet<&'static s
         "refused" => Some("remote-read-refused"),
         "reset" => Some("remote-read-reset"),
         "empty-answer" => Some("remote-read-empty"),
+        "away" => Some("waited-out"),
         "no-route" | "overloaded" | "local-store" => None,
         _ => Some("remote-read-error-answer"),
     });

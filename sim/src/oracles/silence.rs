@@ -47,11 +47,10 @@ pub(super) fn silences<'l>(ledger: &Ledger<'_>, calls: impl Iterator<Item = Call
 }
 
 impl Silence<'_> {
-    /// The first call that is one too many, with its number, if `first` are allowed at once and then one for each
-    /// `every_ms`.
-    pub(super) fn excess(&self, first: u64, every_ms: SimMs) -> Option<(u64, SimMs)> {
+    /// The first call that is one too many, with its number, if so many are `allowed` in a silence of some ms.
+    pub(super) fn excess(&self, allowed: impl Fn(SimMs) -> u64) -> Option<(u64, SimMs)> {
         let begun_ms = self.calls.first()?.at_ms;
-        let is_over = |count: u64, at_ms: SimMs| count > first + at_ms.saturating_sub(begun_ms) / every_ms;
+        let is_over = |count: u64, at_ms: SimMs| count > allowed(at_ms.saturating_sub(begun_ms));
         (1..).zip(&self.calls).map(|(count, call)| (count, call.at_ms)).find(|(count, at_ms)| is_over(*count, *at_ms))
     }
 

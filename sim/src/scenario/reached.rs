@@ -19,6 +19,7 @@ pub const REACHED: &[(&str, &str)] = &[
     ("revived-remotely", "a message read from another broker was copied to its retry topic"),
     ("dead-lettered", "a message went to its dead-letter topic"),
     ("parked", "a chain was parked"),
+    ("waited-out", "a chain was parked because its peer was away for as long as the policy lasts"),
     ("resumed", "a parked chain began another round"),
     ("delivered-after-resume", "a message was delivered that had been parked"),
     ("late-ack", "an ack came after the invisible time"),

@@ -1,6 +1,7 @@
 //! Takes up chains whose wait is over.
 
 use crate::{
+    model::cause::ReadFailure,
     revive::{
         apply::{Home, Job},
         engine::Event,
@@ -14,6 +15,8 @@ pub struct Tick {
     pub home: Home,
     /// The chains to take up, by their keys. What is not due any more is left alone.
     pub keys: Vec<String>,
+    /// Those that have waited for an absent peer for as long as the policy lasts, and for whom.
+    pub waited: Vec<(String, ReadFailure)>,
 }
 
 /// What a tick came to.
@@ -31,7 +34,9 @@ impl Step for Tick {
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Ticked, StoreError> {
         let now_ms = txn.now_ms();
         let mut ticked = Ticked::default();
-        for key in self.keys {
+        let due = self.keys.into_iter().map(|key| (key, Event::Due));
+        let waited = self.waited.into_iter().map(|(key, failure)| (key, Event::Waited { failure }));
+        for (key, event) in due.chain(waited) {
             let Some(chain) = txn.chain_by_key(&key)? else {
                 return Err(StoreError::Dangling { table: "due", key, index: 0 });
             };
@@ -39,7 +44,7 @@ impl Step for Tick {
                 ticked.not_yet_ms = Some(ticked.not_yet_ms.map_or(due_ms, |first| first.min(due_ms)));
                 continue;
             }
-            let applied = self.home.apply(txn, &chain, Event::Due)?;
+            let applied = self.home.apply(txn, &chain, event)?;
             ticked.jobs.extend(applied.job);
         }
         Ok(ticked)

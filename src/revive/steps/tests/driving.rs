@@ -117,7 +117,11 @@ async fn a_remote_read_is_durable_before_it_starts() {
 async fn what_is_not_due_any_more_is_left_alone() {
     let world = World::with(chain(OTHER)).await;
     world.do_step(Facts(vec![Record::Chain(Box::new(at_offset(OTHER, 1)))])).await;
-    let tick = || Tick { home: home(), keys: vec![chain(OTHER).id.to_string(), at_offset(OTHER, 1).id.to_string()] };
+    let tick = || Tick {
+        home: home(),
+        keys: vec![chain(OTHER).id.to_string(), at_offset(OTHER, 1).id.to_string()],
+        waited: Vec::new(),
+    };
     world.clock.set(DUE_MS - 1);
     let ticked = world.do_step(tick()).await;
     assert_eq!((ticked.jobs.len(), ticked.not_yet_ms), (0, Some(DUE_MS)), "the clock was set back");

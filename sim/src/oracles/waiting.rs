@@ -1,0 +1,151 @@
+//! How long chains lie due without being tried, because their peer is away.
+//!
+//! A home that spares an absent peer may not spare itself the end: what has lain due for as long as the policy lasts is
+//! parked, and nothing is parked for that reason that has not, or whose peer answered meanwhile.
+
+use super::Findings;
+use crate::{
+    evidence::ChainState,
+    history::EventKind,
+    ledger::{ChainLife, ChainStep, Ledger},
+    plan::SimMs,
+};
+
+/// How much longer a chain may lie due than the policy lasts: until the home knows that its peer is away, and while it
+/// drains what has piled up.
+const SLACK_MS: i64 = 600_000;
+
+/// Part of P4: what is due is tried or parked in time.
+pub(super) fn check(ledger: &Ledger<'_>, life: &ChainLife<'_>, found: &mut Findings<'_>) {
+    let longest = ledger.obligations.policy.longest_ms();
+    for pair in life.steps.windows(2) {
+        let Some(since_ms) = due_since(ledger, life, &pair[0], &pair[1]) else { continue };
+        let lain = signed(pair[1].at_ms) - since_ms;
+        if lain > longest.saturating_add(SLACK_MS) {
+            let detail = format!("at {} it lay due for {lain} ms, the policy lasts {longest} ms", life.node);
+            found.other(pair[1].at_ms, format!("chain {}", life.id), detail);
+        }
+    }
+}
+
+/// Part of P1: whether a chain that was parked because its peer was away had really waited that long in vain.
+pub(super) fn was_in_vain(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> Result<(), String> {
+    let longest = ledger.obligations.policy.longest_ms();
+    let [.., before, parked] = &life.steps[..] else { return Err("it was parked unseen".into()) };
+    let (ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. }) = before.chain.state else {
+        return Err("it was parked twice".into());
+    };
+    let lain = parked.entry.at_ms - due_ms;
+    if lain < longest {
+        return Err(format!("it lay due for {lain} ms, the policy lasts {longest} ms"));
+    }
+    let peer = match &before.chain.state {
+        ChainState::Moving { to, .. } => to.as_str(),
+        _ => life.id.broker.as_str(),
+    };
+    let since_ms = signed(parked.at_ms) - longest;
+    let calls = ledger.wire.pulls.iter().map(|pull| pull.call).chain(ledger.wire.sends.iter().map(|send| send.call));
+    let answers = calls.filter(|call| call.from == life.node && call.to == peer).filter_map(|call| {
+        let (event, _) = call.answer?;
+        // An answer that leaves while something is broken may be lost on its way.
+        let is_lost = ledger.was_disturbed(call.event, event);
+        let at_ms = signed(ledger.history.events[event].at_ms);
+        (!is_lost && event < parked.event && at_ms > since_ms).then_some(at_ms)
+    });
+    match answers.max() {
+        Some(at_ms) => Err(format!("{peer} answered {} ms before", signed(parked.at_ms) - at_ms)),
+        None => Ok(()),
+    }
+}
+
+/// Since when a chain could have been tried before `next`: it was due, and its home was up.
+fn due_since(ledger: &Ledger<'_>, life: &ChainLife<'_>, step: &ChainStep<'_>, next: &ChainStep<'_>) -> Option<i64> {
+    let (ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. }) = step.chain.state else { return None };
+    let due_ms = signed(step.at_ms) + (due_ms - step.entry.at_ms);
+    if signed(next.at_ms) - due_ms <= ledger.obligations.policy.longest_ms() {
+        return None;
+    }
+    let between = &ledger.history.events[step.event..next.event];
+    let up_ms = between.iter().rev().find_map(|event| match &event.kind {
+        EventKind::Node { node, .. } if node == life.node => Some(signed(event.at_ms)),
+        _ => None,
+    });
+    Some(up_ms.map_or(due_ms, |up_ms| up_ms.max(due_ms)))
+}
+
+fn signed(ms: SimMs) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::{
+        evidence::{ChainFact, ChainState, Fact, ParkReason, frame::code},
+        history::EventKind,
+        oracles::fixture::{Story, chain},
+    };
+
+    /// `b` is home of a chain about `a`'s message that is due; the policy lasts 3 s.
+    fn due() -> (Story, ChainFact) {
+        let mut story = Story::new();
+        story.obligations.escapes.insert("a".into(), "b".into());
+        story.obligations.policy.total_ms = Some(3_000);
+        story.send(1, 0).wait(10);
+        let chain = chain("t", 0, story.now_ms).open(story.now_ms + 10_000);
+        story.durable("b", vec![chain.clone().fact()]);
+        story.durable("a", vec![Fact::Offset { group: "g".into(), topic: "t".into(), queue: 0, offset: 1 }]);
+        story.event(EventKind::Fault { index: None, text: "a is away".into() });
+        story.wait(10_000);
+        (story, chain)
+    }
+
+    fn park(story: &mut Story, chain: ChainFact) {
+        let mut parked = chain.failed("away");
+        parked.state = ChainState::Parked { reason: ParkReason::PolicyExhausted, at_ms: 0 };
+        story.durable("b", vec![parked.fact()]);
+    }
+
+    #[test]
+    fn a_chain_that_waited_in_vain_may_be_parked() {
+        let (mut story, chain) = due();
+        story.wait(3_000);
+        park(&mut story, chain);
+        assert!(story.holds().reached.contains("waited-out"));
+    }
+
+    #[test]
+    fn one_that_did_not_wait_as_long_as_the_policy_lasts_may_not() {
+        let (mut story, chain) = due();
+        story.wait(2_000);
+        park(&mut story, chain);
+        story.breaks("P1", "it lay due for 2000 ms, the policy lasts 3000 ms");
+    }
+
+    #[test]
+    fn nor_may_one_whose_peer_answers() {
+        let (mut story, chain) = due();
+        story.wait(2_000);
+        let call = story.read(7);
+        story.wait(10).response(("a", "b", call), (code::PULL, 19), &[], b"");
+        story.wait(1_000);
+        park(&mut story, chain);
+        story.breaks("P1", "a answered 1000 ms before");
+    }
+
+    #[test]
+    fn waiting_ends() {
+        for (restarts, blamed) in [(false, true), (true, false)] {
+            let (mut story, chain) = due();
+            story.wait(500_000);
+            if restarts {
+                story.event(EventKind::Node { node: "b".into(), event: "started".into() });
+            }
+            story.wait(200_000);
+            park(&mut story, chain);
+            let found =
+                story.judge().violations.iter().any(|it| it.promise == "P4" && it.detail.contains("it lay due"));
+            assert_eq!(found, blamed, "{restarts}");
+        }
+    }
+}
