@@ -117,7 +117,7 @@ fn promises() -> Vec<Property<Exploration>> {
             let over = matches!(world.home.outcome(), Some(Outcome::Revived(_) | Outcome::Gone(_)));
             world.told != Told::TooLate || over
         }),
-        always("P3: a repeated ack hears the same", |model, world| hears_the_same(model, world)),
+        always("P3: a repeated ack hears the same", hears_the_same),
         always("P4: an attempt is counted before it begins", |_, world| {
             Side::BOTH.iter().all(|side| is_counted(world, *side))
         }),
