@@ -3,6 +3,8 @@
 //! RocketMQ takes "not found", "retry immediately" and "offset moved" for final (`EscapeBridge`, `PullStatus`), so a
 //! lagging replica loses messages. Here nothing is final but a proof by the holder of the group's term.
 
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes};
 
 use crate::{
@@ -35,8 +37,8 @@ pub struct Answered {
 /// What the answer means; failures are causes here, the caller adds peer and duration.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Meaning {
-    /// The message that was asked for.
-    Found(Box<Message>),
+    /// The message that was asked for: the piece itself, because a copy costs more than all the rest of this table.
+    Found(Arc<Message>),
     /// Proof that it is gone.
     Gone(GoneProof),
     /// A failure.
@@ -47,7 +49,7 @@ pub enum Meaning {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece {
     /// One that can be read.
-    Sound(Box<Message>),
+    Sound(Arc<Message>),
     /// One that cannot.
     Damaged {
         /// The offset it seems to have; `None` when not even its length makes sense, and what follows it is lost too.
@@ -62,7 +64,7 @@ impl Answered {
         let (mut rest, mut pieces) = (self.body.clone(), Vec::new());
         while !rest.is_empty() {
             match Message::decode(&mut rest) {
-                Ok(message) => pieces.push(Piece::Sound(Box::new(message))),
+                Ok(message) => pieces.push(Piece::Sound(Arc::new(message))),
                 Err(_) => {
                     let envelope = envelope(&rest);
                     pieces.push(Piece::Damaged { offset: envelope.map(|(_, offset)| offset) });

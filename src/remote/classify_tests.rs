@@ -175,7 +175,7 @@ fn only_the_holder_of_the_same_term_proves_that_it_never_was() {
 fn only_the_message_that_was_asked_for_is_found() {
     let success = |body| Answered { body, ..of_code(response::SUCCESS) };
     let found = Message { queue_offset: OFFSET, ..message() };
-    assert_eq!(classified(&success(body(|_| {}))), Meaning::Found(Box::new(found)));
+    assert_eq!(classified(&success(body(|_| {}))), Meaning::Found(Arc::new(found)));
     let wrong = |offset| failed(Cause::WrongMessage { offset });
     for offset in [OFFSET - 1, OFFSET + 1] {
         assert_eq!(classified(&success(body(|message| message.queue_offset = offset))), wrong(offset));

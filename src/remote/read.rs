@@ -1,6 +1,6 @@
 //! Reads messages from the group that owns them (`EscapeBridge.getMessageFromRemoteAsync`): neighbours in one PULL.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     classify::{Answered, Meaning, classify},
@@ -54,7 +54,8 @@ impl Neighbours {
         let outcomes: Vec<ReadOutcome> = meanings
             .into_iter()
             .map(|meaning| match meaning.unwrap_or_else(|| Meaning::Failed(unheard.clone())) {
-                Meaning::Found(message) => ReadOutcome::Found(message),
+                // Only a message that several groups wait for is still shared.
+                Meaning::Found(message) => ReadOutcome::Found(Box::new(Arc::unwrap_or_clone(message))),
                 Meaning::Gone(proof) => ReadOutcome::Gone(proof),
                 Meaning::Failed(cause) => ReadOutcome::failed(failure(cause)),
             })

@@ -20,6 +20,8 @@ mod work;
 #[cfg(test)]
 mod change_tests;
 #[cfg(test)]
+mod proofs;
+#[cfg(test)]
 pub(crate) mod samples;
 #[cfg(test)]
 mod service_tests;
