@@ -40,6 +40,7 @@ fn happenings() -> impl Strategy<Value = Vec<(i64, Happens)>> {
         6 => (stale(), stale(), prop::bool::weighted(0.2)).prop_map(|(stale_round, stale_attempt, confirmed)| {
             Happens::Handed { stale_round, stale_attempt, confirmed }
         }),
+        1 => Just(Happens::Waited),
         1 => Just(Happens::Acked),
         1 => Just(Happens::Renewed),
         2 => Just(Happens::Resumed),

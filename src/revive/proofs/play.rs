@@ -46,6 +46,8 @@ pub(super) enum Happens {
         stale_attempt: bool,
         confirmed: bool,
     },
+    /// Its peer was away, and was asked for nothing, as long as the policy lasts.
+    Waited,
     Acked,
     Renewed,
     Resumed,
@@ -112,6 +114,7 @@ impl<'e> Play<'e> {
                 let result = if confirmed { Ok(()) } else { Err(failure(Cause::Refused)) };
                 Event::Handed { round, attempt, result }
             }
+            Happens::Waited => Event::Waited { failure: failure(Cause::Away) },
             Happens::Acked => Event::Acked,
             Happens::Renewed => Event::Renewed { by: ChainId { pop_time: self.now_ms + 1, ..self.chain.id.clone() } },
             Happens::Resumed => Event::Resumed,
@@ -253,7 +256,7 @@ impl<'e> Play<'e> {
     /// A failure is remembered, and waited for or given up after as many as the policy allows.
     fn check_history(&self, before: &Chain, after: &Chain, event: &Event) -> Result<(), Broken> {
         let (was, is) = (&before.history, &after.history);
-        let failed = is_failure(before, event);
+        let failed = is_failure(before, event, self.now_ms);
         let counted = was.failures + u32::from(failed);
         keeps!("P4", is.failures == counted, "remembers {} failures, not {counted}", is.failures);
         keeps!("P4", was.first_ms.is_none() || is.first_ms == was.first_ms, "the first failure is forgotten");
@@ -262,18 +265,18 @@ impl<'e> Play<'e> {
         if !failed {
             return Ok(());
         }
-        let permanent = matches!(event, Event::Read { outcome: ReadOutcome::Permanent(_), .. });
+        let is_last = matches!(event, Event::Read { outcome: ReadOutcome::Permanent(_), .. } | Event::Waited { .. });
         let last = is.last().unwrap();
         let fits = (last.round, last.attempt, last.at_ms) == (before.round, before.attempt, self.now_ms);
         keeps!("P4", fits, "remembers another failure: {last:?}");
         match &after.state {
             ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. } => {
                 let soonest = self.now_ms + self.shortest_wait(before.attempt);
-                keeps!("P4", !permanent && *due_ms >= soonest, "tried again {} ms too early", soonest - due_ms);
+                keeps!("P4", !is_last && *due_ms >= soonest, "tried again {} ms too early", soonest - due_ms);
             }
             ChainState::Parked { .. } => {
                 let spent = before.attempt == self.rules.policy.rewrites + 1 || self.rules.policy.total_ms.is_some();
-                keeps!("P1", permanent || spent, "parked after attempt {}", before.attempt);
+                keeps!("P1", is_last || spent, "parked after attempt {}", before.attempt);
             }
             other => keeps!("P1", false, "a failure led to {other:?}"),
         }
@@ -296,14 +299,15 @@ impl<'e> Play<'e> {
     }
 }
 
-/// Whether the event is a failure of the very attempt that the chain is waiting for.
-pub(super) fn is_failure(chain: &Chain, event: &Event) -> bool {
+/// Whether the event is a failure of the very attempt that the chain is waiting for, or of its patience.
+pub(super) fn is_failure(chain: &Chain, event: &Event, now_ms: i64) -> bool {
     let current = |round: u32, attempt: u32| (round, attempt) == (chain.round, chain.attempt);
     match (&chain.state, event) {
         (ChainState::Open { .. }, Event::Read { round, attempt, outcome }) => {
             current(*round, *attempt) && matches!(outcome, ReadOutcome::Retry(_) | ReadOutcome::Permanent(_))
         }
         (ChainState::Moving { .. }, Event::Handed { round, attempt, result: Err(_) }) => current(*round, *attempt),
+        (_, Event::Waited { .. }) => chain.due_ms().is_some_and(|due_ms| due_ms <= now_ms),
         _ => false,
     }
 }

@@ -149,7 +149,7 @@ impl Stepping<'_> {
     fn take(&mut self, side: Side, event: Event) -> Option<Answer> {
         let before = self.world.disk(side).chain()?.clone();
         let engine = if side == Side::Owner { self.engine } else { self.other };
-        let failures = before.history.failures + u32::from(is_failure(&before, &event));
+        let failures = before.history.failures + u32::from(is_failure(&before, &event, 0));
         let transition = engine.step(&before, event, 0);
         let after = transition.next.unwrap_or_else(|| before.clone());
         self.watch(&before, &after);
