@@ -91,7 +91,7 @@ pub const SABOTAGES: &[Sabotage] = &[
         name: "waits-for-ever",
         breaks: "a chain whose peer is away waits for it without end",
         promise: "P4",
-        scenario: "long-outage-parks",
+        scenario: "outwaited",
     },
     Sabotage {
         name: "clock-jumps",
