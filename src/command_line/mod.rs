@@ -114,6 +114,61 @@ enum AdminCommand {
     },
     /// Messages to the revive topic that were not understood.
     SetAside,
+    /// Topics.
+    Topic {
+        #[command(subcommand)]
+        command: TopicCommand,
+    },
+    /// Offsets of consumer groups.
+    Offset {
+        #[command(subcommand)]
+        command: OffsetCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum TopicCommand {
+    /// Deletes a topic at this broker: its messages, its groups' offsets and their retry topics; what was popped and not
+    /// acked is gone too.
+    Delete {
+        /// The topic.
+        topic: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum OffsetCommand {
+    /// Sets where a group pops next at this broker. What is handed out anew ends there; what lies before stays owed.
+    Reset(ResetArgs),
+}
+
+#[derive(Args)]
+struct ResetArgs {
+    /// The consumer group.
+    #[arg(long)]
+    group: String,
+    /// The topic.
+    #[arg(long)]
+    topic: String,
+    /// The one queue; all when left out.
+    #[arg(long)]
+    queue: Option<i32>,
+    #[command(flatten)]
+    target: ResetTarget,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct ResetTarget {
+    /// To this offset of the queue.
+    #[arg(long, requires = "queue")]
+    offset: Option<i64>,
+    /// To the first message stored at or after this time, for example 2026-01-31T12:00:00Z.
+    #[arg(long, value_parser = humantime::parse_rfc3339_weak)]
+    time: Option<std::time::SystemTime>,
+    /// To the end: what is there is skipped.
+    #[arg(long)]
+    end: bool,
 }
 
 #[derive(Subcommand)]

@@ -3,13 +3,14 @@
 //!
 //! Rule: after the client saw *absorbed* for a copy with reconsume count r, no disk ever holds a copy with a higher one,
 //! and no pop answer with the message leaves a broker for that group. When the client saw *too late*, a later copy is
-//! durable or the chain durably ended as gone. Definite answers for one handle are all equal.
+//! durable or the chain durably ended as gone, or by a reset that hands the message out anew. An operator's reset lifts an
+//! ack for what it hands out anew. Definite answers for one handle are all equal.
 
 use super::{Findings, Reads};
 use crate::{
     evidence::{ChainState, Outcome},
     history::{AckVerdict, Acked, LedgerId, Seen},
-    ledger::{Ledger, wire::Delivery},
+    ledger::{Ledger, OffsetReset, wire::Delivery},
 };
 use rustc_hash::FxHashMap;
 
@@ -32,8 +33,9 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         match verdict {
             AckVerdict::Absorbed => {
                 copied_after(ledger, ack, stamp, at_ms, found);
+                let was_reset = |until: usize| was_reset(ledger, ack, stamp, until);
                 for it in delivered.get(&(stamp, ack.group.as_str())).into_iter().flatten() {
-                    if it.call.answer.is_some_and(|answer| answer.0 > event) {
+                    if it.call.answer.is_some_and(|answer| answer.0 > event && !was_reset(answer.0)) {
                         let detail = format!("absorbed for {} at {at_ms} ms, delivered again afterwards", ack.group);
                         found.message(it.at_ms, stamp, detail);
                     }
@@ -48,10 +50,19 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     }
 }
 
+/// Whether an operator reset the group to before the message, after its ack began and before `until`.
+fn was_reset(ledger: &Ledger<'_>, ack: &Acked, stamp: &LedgerId, until: usize) -> bool {
+    let in_time = |reset: &&OffsetReset<'_>| reset.at_ms >= ack.began_ms && reset.event < until;
+    let resets = ledger.resets.iter().filter(in_time);
+    let covers = |reset: &OffsetReset<'_>| ledger.stamped(stamp).any(|stored| reset.covers(stored.place, &ack.group));
+    resets.into_iter().any(covers)
+}
+
 fn copied_after(ledger: &Ledger<'_>, ack: &Acked, stamp: &LedgerId, at_ms: u64, found: &mut Findings<'_>) {
     let Some(group) = ledger.group(&ack.group) else { return };
     let copies = ledger.stamped(stamp).filter(|stored| group.is_copy_topic(stored.place.topic));
-    for copy in copies.filter(|stored| stored.message.reconsume > ack.reconsume) {
+    let later = copies.filter(|stored| stored.message.reconsume > ack.reconsume);
+    for copy in later.filter(|stored| !was_reset(ledger, ack, stamp, stored.event)) {
         let (place, times) = (copy.place, copy.message.reconsume);
         let detail = format!("absorbed for {} at {at_ms} ms, copy {times} exists as {place}", group.name);
         found.message(at_ms.max(copy.at_ms), stamp, detail);
@@ -68,7 +79,9 @@ fn is_on_its_way(ledger: &Ledger<'_>, ack: &Acked, stamp: &LedgerId, event: usiz
     let is_gone = || {
         ledger.chains.iter().any(|life| {
             let is_it = (&life.id.topic, life.id.queue, life.id.offset) == (topic, *queue, *offset);
-            let gone = |state: &ChainState| matches!(state, ChainState::Ended { outcome: Outcome::Gone(_), .. });
+            let gone = |state: &ChainState| {
+                matches!(state, ChainState::Ended { outcome: Outcome::Gone(_) | Outcome::Reset, .. })
+            };
             is_it && life.id.group == ack.group && life.before(event).is_some_and(|chain| gone(&chain.state))
         })
     };
