@@ -353,6 +353,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_reset_hands_out_anew_has_to_be_popped_again() {
+        let reset = || {
+            let (mut story, chain) = popped();
+            story.absorb(&chain, 1, 0).wait(10).reset(0, &[]).wait(10);
+            story
+        };
+        reset().breaks("P1", "it was never popped again");
+        reset().reset(1, &[]).holds();
+        let (mut story, chain) = popped();
+        story.durable("a", vec![chain.ended(Outcome::Reset).fact()]);
+        story.breaks("P1", "ended by a reset that never was");
+    }
+
+    #[test]
+    fn a_deletion_ends_what_is_owed_and_nothing_of_the_successor() {
+        let (mut story, _) = popped();
+        story.delete_topic();
+        let open = story.judge().violations;
+        assert!(open.iter().all(|it| it.promise == "P4"), "a chain has to end: {open:?}");
+        story.create_topic().send(2, 0);
+        story.breaks("P1", "a/t/0/0 was never popped");
+    }
+
+    #[test]
     fn a_dead_letter_counts_once_the_limit_is_reached() {
         let (mut story, chain) = popped();
         let copy = crate::evidence::CopyPlace { topic: "%DLQ%g".into(), queue: 0, offset: 0 };

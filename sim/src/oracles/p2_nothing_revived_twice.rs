@@ -150,7 +150,7 @@ fn resurrections(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use crate::{
-        evidence::Fact,
+        evidence::{Fact, GoneProof, Outcome},
         oracles::fixture::{Story, message},
     };
 
@@ -212,6 +212,58 @@ mod tests {
         let mut story = revived();
         story.durable("a", vec![Fact::Message(message("t", 1, 1, 0))]);
         story.breaks("P2", "sent 1 times, stored as");
+    }
+
+    #[test]
+    fn a_reset_allows_one_more_and_leaves_no_chain() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let first = story.pop("t", 0, 1, 0);
+        story.wait(10_000).revive(&first, 0, 1, 1).wait(10);
+        let retried = story.pop("%RETRY%g_t", 0, 1, 1);
+        story.absorb(&retried, 1, 1).wait(10).reset(0, &[]).wait(10);
+        let again = story.pop("t", 0, 1, 0);
+        story.wait(10).reset(0, &[&again]).wait(10);
+        let third = story.pop("t", 0, 1, 0);
+        story.wait(10_000).revive(&third, 1, 1, 1).wait(10);
+        let last = story.pop("%RETRY%g_t", 1, 1, 1);
+        assert!(story.absorb(&last, 1, 1).holds().reached.contains("reset-anew"));
+        story.hand_out(&message("t", 0, 1, 0));
+        story.breaks("P2", "handed to g at");
+
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        story.pop("t", 0, 1, 0);
+        story.wait(10).reset(0, &[]);
+        story.breaks("P2", "and the chain goes on");
+    }
+
+    #[test]
+    fn nothing_is_revived_after_its_topic_was_deleted() {
+        let popped = || {
+            let mut story = Story::new();
+            story.send(1, 0).wait(10);
+            let chain = story.pop("t", 0, 1, 0);
+            let at = story.wait(10).delete_topic();
+            (story, chain, at)
+        };
+        let (mut story, chain, at) = popped();
+        let gone = chain.ended(Outcome::Gone(GoneProof::TopicDeleted { at }));
+        assert!(story.durable("a", vec![gone.fact()]).holds().reached.contains("gone-with-topic"));
+        let (mut story, chain, _) = popped();
+        story.wait(10_000).revive(&chain, 0, 1, 1);
+        story.breaks("P2", "after its topic was deleted");
+    }
+
+    #[test]
+    fn a_root_in_a_successor_is_another_one() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10).delete_topic();
+        story.create_topic().send(1, 0).wait(10);
+        let chain = story.pop("t", 0, 1, 0);
+        story.absorb(&chain, 1, 0).holds();
+        story.durable("a", vec![Fact::Message(message("t", 1, 1, 0))]);
+        story.breaks("P2", "stored as");
     }
 
     #[test]

@@ -127,6 +127,29 @@ mod tests {
     }
 
     #[test]
+    fn after_a_reset_a_move_needs_new_chains() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let first = story.pop("t", 0, 1, 0);
+        story.absorb(&first, 1, 0).reset(0, &[]).wait(10);
+        let again = story.pop("t", 0, 1, 0);
+        story.absorb(&again, 1, 0).holds();
+        story.reset(0, &[]).durable("a", vec![offset(1)]);
+        story.breaks("P5", "no chain stands for it");
+    }
+
+    #[test]
+    fn a_topics_successor_begins_at_its_own_beginning() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let old = story.pop("t", 0, 1, 0);
+        story.absorb(&old, 1, 0).delete_topic();
+        story.create_topic().send(2, 0).wait(10);
+        story.durable("a", vec![offset(1)]);
+        story.breaks("P5", "no chain stands for it");
+    }
+
+    #[test]
     fn offsets_do_not_fall() {
         let mut story = Story::new();
         story.send(1, 0).wait(10);

@@ -170,6 +170,15 @@ mod tests {
         oracles::fixture::{Story, at, chain, message},
     };
 
+    #[test]
+    fn a_success_that_names_what_was_deleted_is_none() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10).delete_topic();
+        let call = story.create_topic().wait(10).ask_send(1);
+        story.answer_send(call, 1, 0);
+        story.breaks("P9", "before it was durable");
+    }
+
     fn popped() -> (Story, ChainFact) {
         let mut story = Story::new();
         story.send(1, 0).wait(10);
