@@ -15,7 +15,7 @@ use pop_revive::{
     seams::tcp::Tcp,
 };
 
-use super::{AdminCommand, OffsetCommand, ParkedCommand, ResetArgs, TopicCommand};
+use super::{AdminCommand, OffsetCommand, ParkedCommand, ResetArgs, ResetTarget, TopicCommand};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -69,16 +69,13 @@ async fn delete(client: &Client, address: &str, topic: String) -> Result<(), Box
 }
 
 async fn reset(client: &Client, address: &str, args: ResetArgs) -> Result<(), Box<dyn Error>> {
-    let timestamp = match args.target.time {
-        Some(time) => i64::try_from(time.duration_since(std::time::UNIX_EPOCH)?.as_millis())?,
-        None => -1,
-    };
+    let ResetTarget { offset, time, end } = args.target;
     let header = ResetOffsetHeader {
         group: args.group,
         topic: args.topic,
         queue_id: args.queue.unwrap_or(-1),
-        offset: args.target.offset,
-        timestamp,
+        offset,
+        timestamp: time.filter(|_| !end).unwrap_or(-1),
         is_force: true,
     };
     let request = Command::request(request::INVOKE_BROKER_TO_RESET_OFFSET).with_header(&header);

@@ -164,8 +164,8 @@ struct ResetTarget {
     #[arg(long, requires = "queue")]
     offset: Option<i64>,
     /// To the first message stored at or after this time, for example 2026-01-31T12:00:00Z.
-    #[arg(long, value_parser = humantime::parse_rfc3339_weak)]
-    time: Option<std::time::SystemTime>,
+    #[arg(long, value_parser = unix_ms)]
+    time: Option<i64>,
     /// To the end: what is there is skipped.
     #[arg(long)]
     end: bool,
@@ -180,6 +180,13 @@ enum ParkedCommand {
         /// The chain; all when left out.
         chain: Option<String>,
     },
+}
+
+/// A time as Unix ms.
+fn unix_ms(text: &str) -> Result<i64, String> {
+    let time = humantime::parse_rfc3339_weak(text).map_err(|error| error.to_string())?;
+    let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| "expected a time after 1970".to_owned())?;
+    i64::try_from(since.as_millis()).map_err(|error| error.to_string())
 }
 
 /// Runs the command line: exit code 0, 1 for a failure, 2 for unusable arguments.
