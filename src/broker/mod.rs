@@ -47,7 +47,7 @@ use crate::{
     remoting::{Client, ClientConfig, Peer, Server, ServerConfig},
     revive::{self, Peers, ReviveConfig, ReviveService, Reviver, apply::Home},
     seams::{Host, steady_clock::SteadyClock},
-    store::{CommitListener, Store, StoreConfig, StoreError},
+    store::{CommitListener, Store, StoreConfig, StoreError, Tables as _},
     wake::Wake,
 };
 

@@ -118,7 +118,7 @@ fn divergence(here: &Outcome, there: &Outcome) -> Option<Divergence> {
     let (mut ours, mut theirs) = (here.history.events.iter(), there.history.events.iter());
     for line in 1.. {
         let pair = (ours.next(), theirs.next());
-        if pair == (None, None) {
+        if pair.0.is_none() && pair.1.is_none() {
             break;
         }
         let written = |event: Option<&crate::history::Event>| {
