@@ -7,7 +7,7 @@ mod machine;
 
 use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -31,6 +31,10 @@ struct Alone;
 impl Peers for Alone {
     fn admission(&self, _: &str) -> Admission {
         Admission::Later { wait_ms: None }
+    }
+
+    fn away_for(&self, _: &str) -> Option<Duration> {
+        None
     }
 
     async fn read(&self, _: &[Chain]) -> Vec<ReadOutcome> {

@@ -20,7 +20,7 @@ const KNOWN: &[&str] = &[
 ];
 
 /// Rows that may wait for something that is being built. It only ever gets smaller.
-const PENDING_MAX: usize = 2;
+const PENDING_MAX: usize = 0;
 /// Rows that cannot be tested before there are replicas. It only ever gets smaller.
 const REPLICAS_MAX: usize = 10;
 /// Heading of the section that holds exactly those rows.

@@ -117,7 +117,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    fn hear(&self, entries: &[LogEntry]) {
+    fn hear(&self, entries: &[Arc<LogEntry>]) {
         for entry in entries {
             self.entries.fetch_add(1, SeqCst);
             let bytes = entry.encode().unwrap_or_else(|error| panic!("an entry was committed: {error}"));
@@ -151,7 +151,7 @@ impl Opened {
     pub async fn at(disk: &MemoryDisk, now_ms: i64) -> Self {
         let (counted, clock) = (Arc::<Counted>::default(), RunningClock::from(now_ms));
         let hears = counted.clone();
-        let listener = Arc::new(move |entries: &[LogEntry]| hears.hear(entries));
+        let listener = Arc::new(move |entries: &[Arc<LogEntry>]| hears.hear(entries));
         let store = Store::open(&host(disk, clock.clone(), &Pipes::default()), StoreConfig::default(), listener).await;
         Self { store: store.unwrap_or_else(|error| panic!("{error}")), clock, counted }
     }

@@ -64,6 +64,10 @@ impl Peers for PlainPeers {
         }
     }
 
+    fn away_for(&self, _: &str) -> Option<Duration> {
+        None
+    }
+
     async fn read(&self, chains: &[Chain]) -> Vec<ReadOutcome> {
         self.under_way.fetch_add(1, SeqCst);
         let id = &chains[0].id;

@@ -9,7 +9,7 @@ use pop_revive::{
     remote::{
         Neighbours,
         neighbours::NeighboursConfig,
-        read::{HOLDER_TERM, TOPIC_EPOCH, epoch_text},
+        read::{HOLDER_TERM, TOPIC_EPOCH, position_text},
         routes::Routes,
     },
     remoting::{
@@ -48,7 +48,7 @@ impl Handler for Messages {
         let header = PullMessageResponseHeader { max_offset: CHAINS, ..PullMessageResponseHeader::default() };
         let mut answer = Command::response(response::SUCCESS).with_header(&header).with_body(body.freeze());
         answer.ext.insert(HOLDER_TERM.into(), "1".into());
-        answer.ext.insert(TOPIC_EPOCH.into(), epoch_text(LogPosition { term: 1, index: 1 }));
+        answer.ext.insert(TOPIC_EPOCH.into(), position_text(LogPosition { term: 1, index: 1 }));
         answer
     }
 }

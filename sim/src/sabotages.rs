@@ -111,6 +111,24 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P1",
         scenario: "coalesced-reads",
     },
+    Sabotage {
+        name: "epoch-ignored",
+        breaks: "what was sent to a deleted topic passes for its successor's: chains, delayed messages, repeated sends",
+        promise: "P7",
+        scenario: "topic-recreated",
+    },
+    Sabotage {
+        name: "retry-topic-survives",
+        breaks: "a topic is deleted and its groups' retry topics are not",
+        promise: "P2",
+        scenario: "topic-recreated",
+    },
+    Sabotage {
+        name: "reset-keeps-chains",
+        breaks: "chains of messages that a reset hands out anew go on",
+        promise: "P2",
+        scenario: "offset-reset",
+    },
 ];
 
 /// The sabotage of that name.

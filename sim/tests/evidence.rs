@@ -56,6 +56,8 @@ fn states() -> Vec<ChainState> {
         ended(Outcome::Revived(place())),
         ended(Outcome::DeadLettered(place())),
         ended(Outcome::Gone(GoneProof::BelowMinimum { minimum: 8 })),
+        ended(Outcome::Gone(GoneProof::TopicDeleted { at: LogPosition { term: 1, index: 8 } })),
+        ended(Outcome::Reset),
         ended(Outcome::Gone(GoneProof::TopicRecreated { epoch: LogPosition { term: 1, index: 9 } })),
         ended(Outcome::Superseded(id())),
     ]
@@ -86,9 +88,15 @@ fn chain(state: ChainState) -> Chain {
 fn records() -> Vec<Record> {
     let mut records = vec![
         Record::Topic { config: TopicConfig::with_queues("t", 4), epoch: LogPosition { term: 1, index: 1 } },
+        Record::TopicDeleted {
+            topic: "t".into(),
+            epoch: LogPosition { term: 1, index: 1 },
+            at: LogPosition { term: 1, index: 4 },
+        },
+        Record::OffsetReset { group: "g".into(), topic: "t".into(), queue: 0, offset: 3 },
         Record::Group { config: SubscriptionGroupConfig::named("g") },
         Record::Message { topic: "t".into(), queue: 0, offset: 7, stored: message() },
-        Record::Timer { due_ms: 9, stored: message() },
+        Record::Timer { due_ms: 9, stored: message(), epoch: LogPosition::default() },
         Record::TimerFired { due_ms: 9, index: 1, record: 0 },
         Record::Offset { group: "g".into(), topic: "t".into(), queue: 0, offset: 8 },
         Record::EarlyAck { id: id(), until_ms: 9 },
@@ -100,6 +108,7 @@ fn records() -> Vec<Record> {
             offset: 7,
             message_id: "0A000001".into(),
             expires_ms: 9,
+            epoch: LogPosition { term: 1, index: 1 },
         },
         Record::SetAside(SetAside {
             tag: "ck".into(),

@@ -34,6 +34,8 @@ impl Handler for Shared {
             request::GET_MAX_OFFSET => self.max_offset(&request),
             request::GET_MIN_OFFSET => self.min_offset(&request),
             request::UPDATE_AND_CREATE_TOPIC => self.create_topic(&request).await,
+            request::DELETE_TOPIC_IN_BROKER => self.delete_topic(&request).await,
+            request::INVOKE_BROKER_TO_RESET_OFFSET => self.reset_offset(&request).await,
             request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => self.create_group(&request).await,
             request::HEART_BEAT => self.heartbeat(&request).await,
             request::UNREGISTER_CLIENT => Ok(Command::response(response::SUCCESS)),

@@ -31,7 +31,9 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     ack::{ACK_OUTCOMES, UNCONFIRMED, UNKNOWN},
     config::{BrokerConfig, ConfigError},
+    offsets::OFFSETS,
     refusal::Refusal,
+    topics::TOPICS,
 };
 use self::{
     arrivals::Arrivals,
@@ -242,7 +244,8 @@ fn listener(woken: Arc<Woken>) -> CommitListener {
                         woken.revive.due(due_ms);
                     }
                 }
-                Record::Topic { .. } => {
+                Record::OffsetReset { topic, .. } => woken.arrivals.arrived(topic), // what a pop waits for may be back there
+                Record::Topic { .. } | Record::TopicDeleted { .. } => {
                     if let Some(registration) = woken.registration.get() {
                         registration.topics_changed();
                     }

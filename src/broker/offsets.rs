@@ -1,6 +1,11 @@
 //! Consumer offsets and the ends of queues (`ConsumerManageProcessor`, `AdminBrokerProcessor`).
 
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
 use super::{
+    parked::COUNT,
     refusal::Refusal,
     shared::{Shared, check_queue},
 };
@@ -10,12 +15,19 @@ use crate::{
         Command,
         code::response,
         headers::{
-            GetMaxOffsetHeader, GetMinOffsetHeader, OffsetResponseHeader, QueryConsumerOffsetHeader,
+            GetMaxOffsetHeader, GetMinOffsetHeader, OffsetResponseHeader, QueryConsumerOffsetHeader, ResetOffsetHeader,
             UpdateConsumerOffsetHeader,
         },
     },
+    revive::steps::reset_offset::{Reset, ResetOffset, Target},
     store::{Step, StoreError, Tables, Txn},
 };
+
+/// Ext field of the answer to a reset: `queue=offset`, joined by `;`; [`COUNT`] chains ended with it.
+pub const OFFSETS: &str = "offsets";
+
+/// What RocketMQ's tools write for an offset that is not given.
+const NO_OFFSET: i64 = -1;
 
 impl Shared {
     /// Serves QUERY_CONSUMER_OFFSET.
@@ -45,6 +57,47 @@ impl Shared {
         }
     }
 
+    /// Serves INVOKE_BROKER_TO_RESET_OFFSET as RocketMQ does with `useServerSideResetOffset`: the offsets change here, at
+    /// once, and clients need not be asked.
+    pub(super) async fn reset_offset(&self, request: &Command) -> Result<Command, Refusal> {
+        let header: ResetOffsetHeader = request.header()?;
+        if self.store.view()?.group(&header.group)?.is_none() {
+            return Err(Refusal::GroupUnknown(header.group));
+        }
+        let queue = (header.queue_id >= 0).then_some(header.queue_id);
+        let target = match (queue, header.offset.filter(|offset| *offset != NO_OFFSET)) {
+            (Some(queue), Some(offset)) => Target::Offset { queue, offset },
+            (queue, _) => Target::Time { queue, at_ms: header.timestamp },
+        };
+        let ResetOffsetHeader { group, topic, queue_id, offset, .. } = header;
+        let step = ResetOffset { home: self.home.clone(), group: group.clone(), topic: topic.clone(), target };
+        match self.store.submit(step).await? {
+            Reset::To { offsets, ended } => {
+                tracing::info!(group, topic, ?offsets, ended, "offsets were reset");
+                Ok(self.offsets_answer(&topic, &offsets, ended))
+            }
+            Reset::TopicUnknown => Err(Refusal::TopicUnknown(topic)),
+            Reset::QueueUnknown { queues } => check_queue(queue_id, queues).map(|()| found(0)),
+            Reset::OutOfRange { minimum, next } => Err(Refusal::Field {
+                field: "offset",
+                found: offset.unwrap_or(NO_OFFSET).to_string(),
+                expected: format!("{minimum} to {next}"),
+            }),
+        }
+    }
+
+    /// RocketMQ's `ResetOffsetBody`, as fastjson writes a map whose keys are objects, and the same as text.
+    fn offsets_answer(&self, topic: &str, offsets: &BTreeMap<i32, i64>, ended: usize) -> Command {
+        let key = |queue| json!({ "brokerName": self.config.name, "queueId": queue, "topic": topic });
+        let rows: Vec<String> = offsets.iter().map(|(queue, offset)| format!("{}:{offset}", key(queue))).collect();
+        let body = format!("{{\"offsetTable\":{{{}}}}}", rows.join(","));
+        let mut answer = Command::response(response::SUCCESS).with_body(body);
+        let pairs: Vec<String> = offsets.iter().map(|(queue, offset)| format!("{queue}={offset}")).collect();
+        answer.ext.insert(OFFSETS.into(), pairs.join(";"));
+        answer.ext.insert(COUNT.into(), ended.to_string());
+        answer
+    }
+
     /// Serves GET_MAX_OFFSET.
     pub(super) fn max_offset(&self, request: &Command) -> Result<Command, Refusal> {
         let header: GetMaxOffsetHeader = request.header()?;
@@ -72,6 +125,9 @@ impl Step for UpdateOffset {
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<bool, StoreError> {
         let UpdateConsumerOffsetHeader { consumer_group: group, topic, queue_id: queue, commit_offset: offset, .. } =
             self.header;
+        if txn.topic(&topic)?.is_none() {
+            return Ok(false); // deleted since it was looked at
+        }
         let known = txn.offset(&group, &topic, queue)?;
         let bounds = txn.bounds(&topic, queue)?;
         if known.is_some_and(|known| offset < known) || !(bounds.minimum..=bounds.next).contains(&offset) {

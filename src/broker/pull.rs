@@ -7,16 +7,17 @@ use bytes::BytesMut;
 use super::{
     filter::Filter,
     refusal::Refusal,
-    shared::{Shared, check_queue},
+    shared::{Shared, check_queue, readable},
 };
 use crate::{
-    remote::read::{HOLDER_TERM, TOPIC_EPOCH, epoch_text},
+    model::chain::LogPosition,
+    remote::read::{HOLDER_TERM, TOPIC_DELETED, TOPIC_EPOCH, position_text},
     remoting::{
         Command,
         code::response,
         headers::{PullMessageHeader, PullMessageResponseHeader},
     },
-    store::{Bounds, Tables, TopicRow},
+    store::{Bounds, Tables},
 };
 
 /// System flag: wait for messages.
@@ -34,6 +35,8 @@ struct Pulled {
     status: &'static str,
     next: i64,
     bounds: Bounds,
+    /// The creation of the topic that was read.
+    epoch: LogPosition,
     body: BytesMut,
 }
 
@@ -46,8 +49,6 @@ impl Shared {
         if !group.consume_enable {
             return Err(Refusal::NotPermitted(format!("group {:?} may not consume", group.group_name)));
         }
-        let row = self.readable_topic(&header.topic)?;
-        check_queue(header.queue_id, row.config.read_queue_nums)?;
         let suspend = match header.sys_flag & SUSPEND {
             0 => Duration::ZERO,
             _ => Duration::from_millis(u64::try_from(header.suspend_timeout_millis).unwrap_or(0)).min(SUSPEND_MAX),
@@ -55,25 +56,47 @@ impl Shared {
         let until = tokio::time::Instant::now() + suspend;
         let waiting = self.arrivals.wait_for(vec![header.topic.clone()]);
         loop {
-            let pulled = self.read_queue(&header, &filter)?;
+            let pulled = match self.read_queue(&header, &filter) {
+                Ok(pulled) => pulled,
+                Err(refusal) => return self.refused_about_topic(&header.topic, refusal),
+            };
             let over = suspend.is_zero() || tokio::time::Instant::now() >= until;
             if pulled.code != response::PULL_NOT_FOUND || over {
-                return Ok(answer(&row, pulled, self.store.term()));
+                return Ok(answer(pulled, self.store.term()));
             }
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ok(answer(&row, pulled, self.store.term())),
+                () = self.stop.cancelled() => return Ok(answer(pulled, self.store.term())),
                 () = waiting.arrived() => {}
                 () = tokio::time::sleep_until(until) => {}
             }
         }
     }
 
+    /// A refusal, with what proves that a message of a topic of this name is gone: whoever waits for one that lay in a
+    /// topic which was deleted, or in a queue which its successor does not have, need not wait any longer.
+    fn refused_about_topic(&self, topic: &str, refusal: Refusal) -> Result<Command, Refusal> {
+        let view = self.store.view()?;
+        let proof = match &refusal {
+            Refusal::TopicUnknown(_) => view.deleted_topic(topic)?.map(|at| (TOPIC_DELETED, at)),
+            Refusal::Field { .. } | Refusal::NotPermitted(_) => view.topic(topic)?.map(|row| (TOPIC_EPOCH, row.epoch)),
+            _ => None,
+        };
+        let Some((field, position)) = proof else { return Err(refusal) };
+        let mut answer = refusal.into_answer();
+        answer.ext.insert(HOLDER_TERM.into(), self.store.term().to_string());
+        answer.ext.insert(field.into(), position_text(position));
+        Ok(answer)
+    }
+
+    /// Topic, bounds and messages as of one commit: messages of one topic must never go out under another's epoch.
     fn read_queue(&self, header: &PullMessageHeader, filter: &Filter) -> Result<Pulled, Refusal> {
         let view = self.store.view()?;
         let (topic, queue, from) = (&header.topic, header.queue_id, header.queue_offset);
-        let bounds = view.bounds(topic, queue)?;
-        let miss = |code, status, next| Pulled { code, status, next, bounds, body: BytesMut::new() };
+        let row = readable(view.topic(topic)?, topic)?;
+        check_queue(queue, row.config.read_queue_nums)?;
+        let (bounds, epoch) = (view.bounds(topic, queue)?, row.epoch);
+        let miss = |code, status, next| Pulled { code, status, next, bounds, epoch, body: BytesMut::new() };
         match () {
             () if bounds.next == 0 && from == 0 => return Ok(miss(response::PULL_NOT_FOUND, "NO_MESSAGE_IN_QUEUE", 0)),
             () if bounds.next == 0 => return Ok(miss(response::PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE", 0)),
@@ -101,12 +124,12 @@ impl Shared {
         }
         Ok(match body.is_empty() {
             true => miss(response::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE", next.max(from + 1)),
-            false => Pulled { code: response::SUCCESS, status: "FOUND", next, bounds, body },
+            false => Pulled { code: response::SUCCESS, status: "FOUND", next, bounds, epoch, body },
         })
     }
 }
 
-fn answer(row: &TopicRow, pulled: Pulled, term: u64) -> Command {
+fn answer(pulled: Pulled, term: u64) -> Command {
     let fields = PullMessageResponseHeader {
         next_begin_offset: pulled.next,
         min_offset: pulled.bounds.minimum,
@@ -116,6 +139,6 @@ fn answer(row: &TopicRow, pulled: Pulled, term: u64) -> Command {
     let mut answer =
         Command::response(pulled.code).with_header(&fields).with_remark(pulled.status).with_body(pulled.body.freeze());
     answer.ext.insert(HOLDER_TERM.into(), term.to_string());
-    answer.ext.insert(TOPIC_EPOCH.into(), epoch_text(row.epoch));
+    answer.ext.insert(TOPIC_EPOCH.into(), position_text(pulled.epoch));
     answer
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     model::{
+        chain::LogPosition,
         message::{EncodeError, Message},
         names,
         properties::Properties,
@@ -22,7 +23,7 @@ use crate::{
         headers::{SendMessageHeader, SendMessageResponseHeader},
     },
     sabotage,
-    store::{SentAs, Step, StoreError, Txn, physical_offset},
+    store::{SentAs, Step, StoreError, Tables as _, Txn, physical_offset},
 };
 
 /// RocketMQ's delay levels, ms (`MessageStoreConfig.messageDelayLevel`), level 1 first.
@@ -53,8 +54,7 @@ impl Shared {
         let unique_key = message.unique_key().map(str::to_owned);
         let window_ms = self.send_window_ms(&message.topic);
         let stored = self.store.submit(SendStep { message, due_ms, window_ms }).await?;
-        let told = stored.map_err(|refused| Refusal::MessageIllegal(refused.to_string()))?;
-        Ok(accepted(told, unique_key))
+        Ok(accepted(stored?, unique_key))
     }
 
     /// The topic the message goes to: the one it names, or its group's dead-letter topic.
@@ -188,17 +188,26 @@ struct SendStep {
 }
 
 impl Step for SendStep {
-    type Reply = Result<SentAs, EncodeError>;
+    type Reply = Result<SentAs, Refusal>;
 
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Self::Reply, StoreError> {
         let (topic, key) = (self.message.topic.clone(), self.message.unique_key().map(str::to_owned));
-        let Some((key, window_ms)) = key.zip(self.window_ms) else { return self.store(txn) };
-        if let Some(first) = txn.known_send(&topic, &key, window_ms)?
+        // The topic may have been deleted, or created anew, since it was looked at.
+        let Some(row) = txn.topic(&topic)? else { return Ok(Err(Refusal::TopicUnknown(topic))) };
+        if let Err(refusal) = check_queue(self.message.queue_id, row.config.write_queue_nums) {
+            return Ok(Err(refusal));
+        }
+        let store = |step: Self, txn: &mut Txn<'_, '_>| {
+            let stored = step.store(txn, row.epoch)?;
+            Ok(stored.map_err(|refused| Refusal::MessageIllegal(refused.to_string())))
+        };
+        let Some((key, window_ms)) = key.zip(self.window_ms) else { return store(self, txn) };
+        if let Some(first) = txn.known_send((&topic, row.epoch), &key, window_ms)?
             && !sabotage!("send-dedupe-off")
         {
             return Ok(Ok(first));
         }
-        let stored = self.store(txn)?;
+        let stored = store(self, txn)?;
         if let Ok(told) = &stored {
             txn.remember_send(&topic, &key, told, window_ms)?;
         }
@@ -207,7 +216,7 @@ impl Step for SendStep {
 }
 
 impl SendStep {
-    fn store(mut self, txn: &mut Txn<'_, '_>) -> Result<Result<SentAs, EncodeError>, StoreError> {
+    fn store(mut self, txn: &mut Txn<'_, '_>, epoch: LogPosition) -> Result<Result<SentAs, EncodeError>, StoreError> {
         self.message.physical_offset = physical_offset(txn.position().index, txn.next_record());
         let message_id = self.message.offset_id();
         if self.message.unique_key().is_none() {
@@ -215,13 +224,13 @@ impl SendStep {
         }
         let Some(due_ms) = self.due_ms else {
             let place = txn.append(self.message)?;
-            return Ok(place.map(|place| SentAs { queue: place.queue, offset: place.offset, message_id }));
+            return Ok(place.map(|place| SentAs { queue: place.queue, offset: place.offset, message_id, epoch }));
         };
         let queue = self.message.queue_id;
         Ok(match self.message.encode() {
             Ok(stored) => {
-                txn.record(Record::Timer { due_ms, stored })?;
-                Ok(SentAs { queue, offset: 0, message_id })
+                txn.record(Record::Timer { due_ms, stored, epoch })?;
+                Ok(SentAs { queue, offset: 0, message_id, epoch })
             }
             Err(refused) => Err(refused),
         })
@@ -229,7 +238,7 @@ impl SendStep {
 }
 
 fn accepted(told: SentAs, unique_key: Option<String>) -> Command {
-    let SentAs { queue, offset, message_id } = told;
+    let SentAs { queue, offset, message_id, .. } = told;
     let fields = SendMessageResponseHeader {
         transaction_id: Some(unique_key.unwrap_or_else(|| message_id.clone())),
         msg_id: message_id,

@@ -71,11 +71,7 @@ impl Shared {
 
     /// The topic, if messages may be read from it.
     pub(super) fn readable_topic(&self, name: &str) -> Result<TopicRow, Refusal> {
-        let row = self.topic(name)?;
-        match row.config.perm.is_readable() {
-            true => Ok(row),
-            false => Err(Refusal::NotPermitted(format!("topic {name:?} is not readable"))),
-        }
+        readable(self.store.view()?.topic(name)?, name)
     }
 
     /// The group, created if that is allowed and it is missing.
@@ -110,6 +106,15 @@ impl Step for EnsureGroup {
         }
         txn.record(Record::Group { config: self.config.clone() })?;
         Ok(self.config)
+    }
+}
+
+/// The topic that was found, if there is one and messages may be read from it.
+pub(super) fn readable(found: Option<TopicRow>, name: &str) -> Result<TopicRow, Refusal> {
+    let row = found.ok_or_else(|| Refusal::TopicUnknown(name.into()))?;
+    match row.config.perm.is_readable() {
+        true => Ok(row),
+        false => Err(Refusal::NotPermitted(format!("topic {name:?} is not readable"))),
     }
 }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod away_from_home;
+mod deletion;
 mod escape;
 mod foreign;
 mod observe;
@@ -8,6 +9,7 @@ mod one_transaction;
 mod pop;
 mod refusals;
 mod refusing_disk;
+mod reset;
 mod revive;
 mod world;
 
@@ -28,8 +30,9 @@ use crate::{
         code::{request, response},
         headers::{
             AckMessageHeader, ChangeInvisibleHeader, ChangeInvisibleResponseHeader, CreateTopicHeader,
-            OffsetResponseHeader, PopMessageHeader, PopMessageResponseHeader, PullMessageHeader,
-            QueryConsumerOffsetHeader, SendMessageHeader, SendMessageResponseHeader, UpdateConsumerOffsetHeader,
+            DeleteTopicHeader, OffsetResponseHeader, PopMessageHeader, PopMessageResponseHeader, PullMessageHeader,
+            QueryConsumerOffsetHeader, ResetOffsetHeader, SendMessageHeader, SendMessageResponseHeader,
+            UpdateConsumerOffsetHeader,
         },
         memory_transport::MemoryTransport,
     },

@@ -5,9 +5,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    model::{message::Message, record::Record},
+    model::{chain::LogPosition, message::Message, record::Record},
+    sabotage,
     seams::Clock,
-    store::{Step, Store, StoreError, Tables, Txn},
+    store::{Step, Store, StoreError, Tables, TopicRow, Txn},
     wake::Wake,
 };
 
@@ -72,10 +73,12 @@ impl Step for FireTimers {
 
 impl FireTimers {
     fn fire(&self, txn: &mut Txn<'_, '_>, due_ms: i64, index: u64, record: u32) -> Result<(), StoreError> {
-        let Some(Record::Timer { mut stored, .. }) = txn.record_at(index, record)? else {
+        let Some(Record::Timer { mut stored, epoch, .. }) = txn.record_at(index, record)? else {
             return Err(StoreError::Dangling { table: "timers", key: format!("{due_ms}/{index}/{record}"), index });
         };
         match Message::decode(&mut stored) {
+            // What was sent to a topic that was deleted since is gone with it, whatever has its name now.
+            Ok(message) if !is_there(txn, &message.topic, epoch)? => {}
             Ok(mut message) => {
                 message.store_timestamp = txn.now_ms();
                 message.store_host = self.store_host;
@@ -87,4 +90,10 @@ impl FireTimers {
         }
         txn.record(Record::TimerFired { due_ms, index, record })
     }
+}
+
+/// Whether the topic of that creation still exists. A record that does not name one is older than deletions.
+fn is_there(txn: &Txn<'_, '_>, topic: &str, epoch: LogPosition) -> Result<bool, StoreError> {
+    let is_it = |row: TopicRow| epoch == LogPosition::default() || row.epoch == epoch || sabotage!("epoch-ignored");
+    Ok(txn.topic(topic)?.is_some_and(is_it))
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{refusal::Refusal, shared::Shared};
+use super::{parked::COUNT, refusal::Refusal, shared::Shared};
 use crate::{
     model::{
         group::SubscriptionGroupConfig,
@@ -12,10 +12,14 @@ use crate::{
     remoting::{
         Command,
         code::response,
-        headers::{CreateTopicHeader, HeartbeatResponseHeader},
+        headers::{CreateTopicHeader, DeleteTopicHeader, HeartbeatResponseHeader},
     },
+    revive::steps::delete_topic::{DeleteTopic, TopicDeleted},
     store::{Step, StoreError, Tables, Txn},
 };
+
+/// Ext field of the answer to a deletion: the topics that are gone, joined by commas; [`COUNT`] chains ended with them.
+pub const TOPICS: &str = "topics";
 
 /// Most queues a topic may have.
 const QUEUES_MAX: i32 = 65_536;
@@ -41,6 +45,22 @@ impl Shared {
         config.topic_sys_flag = header.topic_sys_flag.unwrap_or_default();
         self.store.submit(PutTopic { config }).await?;
         Ok(Command::response(response::SUCCESS))
+    }
+
+    /// Serves DELETE_TOPIC_IN_BROKER. A topic that does not exist is deleted already, as for RocketMQ: the answer to the
+    /// first request may have been lost.
+    pub(super) async fn delete_topic(&self, request: &Command) -> Result<Command, Refusal> {
+        let DeleteTopicHeader { topic } = request.header()?;
+        if topic.trim().is_empty() || is_system(&topic) {
+            let expected = "a topic that is not the broker's own".into();
+            return Err(Refusal::Field { field: "topic", found: topic, expected });
+        }
+        let TopicDeleted { topics, ended } = self.store.submit(DeleteTopic { home: self.home.clone(), topic }).await?;
+        tracing::info!(?topics, ended, "deleted");
+        let mut answer = Command::response(response::SUCCESS);
+        answer.ext.insert(TOPICS.into(), topics.join(","));
+        answer.ext.insert(COUNT.into(), ended.to_string());
+        Ok(answer)
     }
 
     /// Serves UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.

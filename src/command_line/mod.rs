@@ -114,6 +114,61 @@ enum AdminCommand {
     },
     /// Messages to the revive topic that were not understood.
     SetAside,
+    /// Topics.
+    Topic {
+        #[command(subcommand)]
+        command: TopicCommand,
+    },
+    /// Offsets of consumer groups.
+    Offset {
+        #[command(subcommand)]
+        command: OffsetCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum TopicCommand {
+    /// Deletes a topic at this broker: its messages, its groups' offsets and their retry topics; what was popped and not
+    /// acked is gone too.
+    Delete {
+        /// The topic.
+        topic: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum OffsetCommand {
+    /// Sets where a group pops next at this broker. What is handed out anew ends there; what lies before stays owed.
+    Reset(ResetArgs),
+}
+
+#[derive(Args)]
+struct ResetArgs {
+    /// The consumer group.
+    #[arg(long)]
+    group: String,
+    /// The topic.
+    #[arg(long)]
+    topic: String,
+    /// The one queue; all when left out.
+    #[arg(long)]
+    queue: Option<i32>,
+    #[command(flatten)]
+    target: ResetTarget,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct ResetTarget {
+    /// To this offset of the queue.
+    #[arg(long, requires = "queue")]
+    offset: Option<i64>,
+    /// To the first message stored at or after this time, for example 2026-01-31T12:00:00Z.
+    #[arg(long, value_parser = unix_ms)]
+    time: Option<i64>,
+    /// To the end: what is there is skipped.
+    #[arg(long)]
+    end: bool,
 }
 
 #[derive(Subcommand)]
@@ -125,6 +180,13 @@ enum ParkedCommand {
         /// The chain; all when left out.
         chain: Option<String>,
     },
+}
+
+/// A time as Unix ms.
+fn unix_ms(text: &str) -> Result<i64, String> {
+    let time = humantime::parse_rfc3339_weak(text).map_err(|error| error.to_string())?;
+    let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_| "expected a time after 1970".to_owned())?;
+    i64::try_from(since.as_millis()).map_err(|error| error.to_string())
 }
 
 /// Runs the command line: exit code 0, 1 for a failure, 2 for unusable arguments.

@@ -17,7 +17,7 @@ use crate::model::{
 };
 
 /// Values of the label `outcome`.
-pub(super) const OUTCOMES: [&str; 6] = ["acked", "revived", "dead-lettered", "gone", "superseded", "moved"];
+pub(super) const OUTCOMES: [&str; 7] = ["acked", "revived", "dead-lettered", "gone", "superseded", "moved", "reset"];
 /// Values of the label `reason`.
 pub(super) const REASONS: [&str; 3] = ["policy-exhausted", "permanent", "unknown-at"];
 /// Attempts that are told apart; RocketMQ's policy has as many. What lies above counts together.
@@ -83,7 +83,7 @@ impl Recovery {
             }
             Change::Ended(outcome) => {
                 add(&self.outcomes[outcome_index(outcome)]);
-                if !matches!(outcome, Outcome::Acked | Outcome::Superseded(_)) {
+                if !matches!(outcome, Outcome::Acked | Outcome::Superseded(_) | Outcome::Reset) {
                     self.progress(at_ms);
                 }
             }
@@ -114,6 +114,7 @@ const fn outcome_index(outcome: &Outcome) -> usize {
         Outcome::DeadLettered(_) => 2,
         Outcome::Gone(_) => 3,
         Outcome::Superseded(_) => 4,
+        Outcome::Reset => 6,
     }
 }
 

@@ -170,6 +170,8 @@ pub enum Outcome {
     Gone(GoneProof),
     /// The consumer renewed the handle; the chain goes on under a new id.
     Superseded(ChainId),
+    /// An operator set the group's offset back to the message or before it: it is handed out anew from there.
+    Reset,
 }
 
 /// Where a copy was stored.
@@ -191,6 +193,11 @@ pub enum GoneProof {
     BelowMinimum {
         /// The queue's minimum offset.
         minimum: i64,
+    },
+    /// The topic was deleted, with all that it held.
+    TopicDeleted {
+        /// The entry of its owner's log that deleted it.
+        at: LogPosition,
     },
     /// The topic was deleted and created again.
     TopicRecreated {

@@ -35,6 +35,16 @@ pub enum Record {
         /// When it was created.
         epoch: LogPosition,
     },
+    /// A topic was deleted: its configuration, messages and groups' offsets are gone. The chains that end with it have
+    /// records of their own in the same entry.
+    TopicDeleted {
+        /// Its name.
+        topic: String,
+        /// When it had been created.
+        epoch: LogPosition,
+        /// This entry: the proof that what was created before is gone.
+        at: LogPosition,
+    },
     /// A consumer group was created or its configuration changed.
     Group {
         /// The configuration.
@@ -57,6 +67,9 @@ pub enum Record {
         due_ms: i64,
         /// The message, with its true topic and queue, in stored form.
         stored: Bytes,
+        /// The creation of the topic it was sent to: a successor of the topic does not get it.
+        #[serde(default)]
+        epoch: LogPosition,
     },
     /// A delayed message fell due; its `Message` record is in the same entry.
     TimerFired {
@@ -69,6 +82,18 @@ pub enum Record {
     },
     /// A group's next offset in a queue: what is below was popped or consumed.
     Offset {
+        /// Consumer group.
+        group: String,
+        /// Topic.
+        topic: String,
+        /// Queue.
+        queue: i32,
+        /// Next offset to hand out.
+        offset: i64,
+    },
+    /// An operator set a group's next offset in a queue, forwards or backwards. The chains that end with it have records
+    /// of their own in the same entry.
+    OffsetReset {
         /// Consumer group.
         group: String,
         /// Topic.
@@ -109,6 +134,9 @@ pub enum Record {
         message_id: String,
         /// Until when it is known at least, Unix ms.
         expires_ms: i64,
+        /// The creation of the topic it was sent to: a successor of the topic does not know it.
+        #[serde(default)]
+        epoch: LogPosition,
     },
 }
 

@@ -30,6 +30,8 @@ pub struct Answered {
     pub holder_term: Option<u64>,
     /// The topic's epoch at the answering member.
     pub topic_epoch: Option<LogPosition>,
+    /// The entry of the answering member's log that deleted the topic, which does not exist any more.
+    pub topic_deleted: Option<LogPosition>,
     /// The messages.
     pub body: Bytes,
 }
@@ -113,17 +115,32 @@ pub fn classify(chain: &Chain, from: i64, answer: &Answered, pieces: &[Piece]) -
     }
 }
 
-/// The holder of the group's term says that the topic was recreated or that the queue begins later.
+/// The holder of the group's term says that the topic was deleted or recreated, or that the queue begins later.
+///
+/// A deletion is proof also for a checkpoint that names no epoch: whatever it was about lay in a topic of that name, and
+/// there is none. Once the topic was recreated, such a checkpoint can mean either.
 fn proof_of_absence(chain: &Chain, answer: &Answered) -> Option<GoneProof> {
-    let serves_reads =
-        [response::SUCCESS, response::PULL_NOT_FOUND, response::PULL_OFFSET_MOVED].contains(&answer.code);
     let is_holder = answer.holder_term.is_some_and(|term| term >= chain.id.term);
-    if !serves_reads || !is_holder {
+    if !is_holder {
         return None;
     }
-    let unknown = LogPosition::default();
-    if let Some(epoch) = answer.topic_epoch.filter(|epoch| chain.topic_epoch != unknown && *epoch > chain.topic_epoch) {
+    let epochs_count = !sabotage!("epoch-ignored");
+    if answer.code == response::TOPIC_NOT_EXIST {
+        let at = answer.topic_deleted.filter(|at| epochs_count && *at > chain.topic_epoch)?;
+        return Some(GoneProof::TopicDeleted { at });
+    }
+    let serves_reads =
+        [response::SUCCESS, response::PULL_NOT_FOUND, response::PULL_OFFSET_MOVED].contains(&answer.code);
+    // The successor of a topic may have fewer queues, or not be readable: it is a successor all the same.
+    let serves_topics = serves_reads
+        || [response::PULL_RETRY_IMMEDIATELY, response::INVALID_PARAMETER, response::NO_PERMISSION]
+            .contains(&answer.code);
+    let is_later = |epoch: &LogPosition| chain.topic_epoch != LogPosition::default() && *epoch > chain.topic_epoch;
+    if let Some(epoch) = answer.topic_epoch.filter(|epoch| epochs_count && serves_topics && is_later(epoch)) {
         return Some(GoneProof::TopicRecreated { epoch });
+    }
+    if !serves_reads {
+        return None;
     }
     let minimum = answer.minimum.filter(|minimum| *minimum > chain.id.offset)?;
     Some(GoneProof::BelowMinimum { minimum })

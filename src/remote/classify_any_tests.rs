@@ -44,9 +44,10 @@ prop_compose! {
         (minimum, maximum) in (prop::option::of(-1i64..25), prop::option::of(-1i64..25)),
         holder_term in prop::option::of(0u64..5),
         topic_epoch in prop::option::of((0u64..4).prop_map(|at| LogPosition { term: at, index: at })),
+        topic_deleted in prop::option::of((0u64..4).prop_map(|at| LogPosition { term: at, index: at })),
         body in bodies(),
     ) -> Answered {
-        Answered { code: code.unwrap_or(known), minimum, maximum, holder_term, topic_epoch, body }
+        Answered { code: code.unwrap_or(known), minimum, maximum, holder_term, topic_epoch, topic_deleted, body }
     }
 }
 
@@ -68,6 +69,10 @@ proptest! {
                 match proof {
                     GoneProof::BelowMinimum { minimum } => {
                         prop_assert!(minimum > chain.id.offset && answer.minimum == Some(minimum));
+                    }
+                    GoneProof::TopicDeleted { at } => {
+                        prop_assert!(answer.code == response::TOPIC_NOT_EXIST && at > chain.topic_epoch);
+                        prop_assert_eq!(answer.topic_deleted, Some(at));
                     }
                     GoneProof::TopicRecreated { epoch } => {
                         prop_assert!(epoch > chain.topic_epoch && chain.topic_epoch != LogPosition::default());

@@ -157,6 +157,31 @@ fn the_holder_proves_that_the_topic_was_recreated() {
     assert!(matches!(alone(&unknown, &of_epoch(9, 9)), Meaning::Found(_)), "a checkpoint that names no epoch");
 }
 
+/// Known defects A14, A63: so does one that says that the topic is not there any more; and one whose successor of the
+/// topic has fewer queues, or is not readable.
+#[test]
+fn the_holder_proves_that_the_topic_was_deleted() {
+    let at = |term, index| LogPosition { term, index };
+    let deleted =
+        |holder_term, at| Answered { holder_term, topic_deleted: Some(at), ..of_code(response::TOPIC_NOT_EXIST) };
+    let gone = |at| Meaning::Gone(GoneProof::TopicDeleted { at });
+    assert_eq!(classified(&deleted(Some(3), at(2, 6))), gone(at(2, 6)));
+    let unknown = Chain { topic_epoch: LogPosition::default(), ..asked() };
+    assert_eq!(alone(&unknown, &deleted(Some(3), at(1, 1))), gone(at(1, 1)), "whichever it was, there is none now");
+    let not_there = failed(Cause::TopicUnknown);
+    for answer in [deleted(Some(3), at(2, 5)), deleted(None, at(9, 9)), deleted(Some(2), at(9, 9))] {
+        assert_eq!(classified(&answer), not_there, "{answer:?}");
+    }
+    let elsewhere = Answered { code: response::SYSTEM_BUSY, ..deleted(Some(3), at(9, 9)) };
+    assert_eq!(classified(&elsewhere), failed(Cause::Busy));
+    for code in [response::INVALID_PARAMETER, response::NO_PERMISSION, response::PULL_RETRY_IMMEDIATELY] {
+        let successor = |epoch| Answered { holder_term: Some(3), topic_epoch: Some(epoch), ..of_code(code) };
+        let recreated = Meaning::Gone(GoneProof::TopicRecreated { epoch: at(2, 6) });
+        assert_eq!(classified(&successor(at(2, 6))), recreated, "{code}");
+        assert_eq!(classified(&successor(at(2, 5))), failed(intended(code)), "{code}");
+    }
+}
+
 /// Known defect A18.
 #[test]
 fn only_the_holder_of_the_same_term_proves_that_it_never_was() {

@@ -24,6 +24,9 @@ pub const HOLDER_TERM: &str = "holderTerm";
 /// Ext field of a PULL answer: the topic's epoch, `term-index`.
 pub const TOPIC_EPOCH: &str = "topicEpoch";
 
+/// Ext field of a refusal to PULL: the topic existed and was deleted by this entry of the holder's log, `term-index`.
+pub const TOPIC_DELETED: &str = "topicDeleted";
+
 /// PULL's system flag: the subscription is in the request.
 const SUBSCRIPTION_GIVEN: i32 = 4;
 
@@ -135,18 +138,19 @@ fn answered(answer: &Command) -> Option<Answered> {
         minimum: header.as_ref().map(|header| header.min_offset),
         maximum: header.as_ref().map(|header| header.max_offset),
         holder_term: answer.ext.get(HOLDER_TERM).and_then(|term| term.parse().ok()),
-        topic_epoch: answer.ext.get(TOPIC_EPOCH).and_then(|text| parse_epoch(text)),
+        topic_epoch: answer.ext.get(TOPIC_EPOCH).and_then(|text| parse_position(text)),
+        topic_deleted: answer.ext.get(TOPIC_DELETED).and_then(|text| parse_position(text)),
         body: answer.body.clone(),
     })
 }
 
-/// The text of a topic's epoch.
+/// The text of a position in a log, such as a topic's epoch.
 #[must_use]
-pub fn epoch_text(epoch: LogPosition) -> String {
-    format!("{}-{}", epoch.term, epoch.index)
+pub fn position_text(position: LogPosition) -> String {
+    format!("{}-{}", position.term, position.index)
 }
 
-fn parse_epoch(text: &str) -> Option<LogPosition> {
+fn parse_position(text: &str) -> Option<LogPosition> {
     let (term, index) = text.split_once('-')?;
     Some(LogPosition { term: term.parse().ok()?, index: index.parse().ok()? })
 }

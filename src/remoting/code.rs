@@ -77,6 +77,10 @@ pub mod request {
         UPDATE_AND_CREATE_SUBSCRIPTIONGROUP = 200,
         /// All consumer group configurations, for a replica.
         GET_ALL_SUBSCRIPTIONGROUP_CONFIG = 201,
+        /// Delete a topic at a broker.
+        DELETE_TOPIC_IN_BROKER = 215,
+        /// Set a consumer group's offsets in a topic to a time or an offset.
+        INVOKE_BROKER_TO_RESET_OFFSET = 222,
         /// Store a message; header with one-letter keys.
         SEND_MESSAGE_V2 = 310,
         /// Store a batch of messages; header as `SEND_MESSAGE_V2`.

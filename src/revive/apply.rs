@@ -6,6 +6,7 @@ use super::{
     copy::copy_of,
     engine::{Answer, Effect, Engine, Event, end},
     outcome::ReadOutcome,
+    poppable::make_poppable,
 };
 use crate::{
     model::{
@@ -89,6 +90,9 @@ impl Home {
         let now_ms = txn.now_ms();
         let copy = copy_of(original, &chain, self.store_host, now_ms);
         let topic = copy.message.topic.clone();
+        if chain.id.broker != self.broker {
+            make_poppable(txn, &chain)?; // its topic may have been deleted here since it came
+        }
         txn.ensure_internal_topic(&topic)?;
         if sabotage!("mark-before-effect") {
             return self.mark_without_effect(txn, chain, topic);
@@ -126,8 +130,15 @@ impl Home {
 fn read_locally(txn: &Txn<'_, '_>, chain: &Chain) -> Result<ReadOutcome, StoreError> {
     let id = &chain.id;
     let failed = |cause| ReadOutcome::failed(ReadFailure { cause, peer: id.broker.clone(), took_ms: 0 });
-    let Some(row) = txn.topic(&id.topic)? else { return Ok(failed(Cause::TopicUnknown)) };
-    if chain.topic_epoch != LogPosition::default() && row.epoch > chain.topic_epoch {
+    let Some(row) = txn.topic(&id.topic)? else {
+        let deleted = txn.deleted_topic(&id.topic)?.filter(|at| *at > chain.topic_epoch);
+        return Ok(match deleted {
+            Some(at) => ReadOutcome::Gone(GoneProof::TopicDeleted { at }),
+            None => failed(Cause::TopicUnknown),
+        });
+    };
+    let is_later = chain.topic_epoch != LogPosition::default() && row.epoch > chain.topic_epoch;
+    if is_later && !sabotage!("epoch-ignored") {
         return Ok(ReadOutcome::Gone(GoneProof::TopicRecreated { epoch: row.epoch }));
     }
     let bounds = txn.bounds(&id.topic, id.queue)?;

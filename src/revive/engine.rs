@@ -50,6 +50,8 @@ pub enum Event {
     },
     /// An operator resumes it.
     Resumed,
+    /// An operator takes away what it is about: its end, for a chain whose home is here.
+    Withdrawn(Outcome),
 }
 
 /// What the caller has to do, after or together with storing the chain.
@@ -130,6 +132,7 @@ impl Engine for Reviver {
             Event::Acked => acked(chain, now_ms),
             Event::Renewed { by } => renewed(chain, by, now_ms),
             Event::Resumed => resumed(chain, now_ms),
+            Event::Withdrawn(outcome) => withdrawn(chain, outcome, now_ms),
         }
     }
 }
@@ -276,6 +279,17 @@ fn renewed(chain: &Chain, by: ChainId, now_ms: i64) -> Transition {
     }
 }
 
+/// A chain that goes, or may have gone, to another group ends there: only its home decides.
+fn withdrawn(chain: &Chain, outcome: Outcome, now_ms: i64) -> Transition {
+    match &chain.state {
+        ChainState::Open { .. }
+        | ChainState::Parked { reason: ParkReason::PolicyExhausted | ParkReason::Permanent, .. } => {
+            Transition::to(end(chain.clone(), now_ms, outcome), Effect::None)
+        }
+        _ => Transition::stay(Answer::Stale),
+    }
+}
+
 /// What an ack or a renewal is told by a chain that is not open here.
 fn answer_of(state: &ChainState) -> Answer {
     match state {
@@ -287,7 +301,7 @@ fn answer_of(state: &ChainState) -> Answer {
         ChainState::Ended { outcome, .. } => match outcome {
             Outcome::Acked => Answer::Done,
             Outcome::Superseded(by) => Answer::Superseded(by.clone()),
-            Outcome::Revived(_) | Outcome::DeadLettered(_) | Outcome::Gone(_) => Answer::TooLate,
+            Outcome::Revived(_) | Outcome::DeadLettered(_) | Outcome::Gone(_) | Outcome::Reset => Answer::TooLate,
         },
     }
 }

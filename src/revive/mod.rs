@@ -11,6 +11,7 @@ pub mod copy;
 pub mod engine;
 pub mod outcome;
 pub mod policy;
+mod poppable;
 mod results;
 pub mod service;
 pub mod steps;

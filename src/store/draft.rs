@@ -1,13 +1,13 @@
 //! The state while a batch of steps runs: the last commit, and over it what these steps have stated.
 
-use std::sync::Arc;
+use std::{ops::Bound, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{
     Bounds, SentAs, StoreError, TopicRow,
     counts::{Counts, change},
-    key::Key,
+    key::{Key, Parts},
     row::{Row, Table},
     rows::{Recent, Rows},
     sends::send_key,
@@ -15,7 +15,7 @@ use super::{
     view::Committed,
 };
 use crate::model::{
-    chain::{Chain, ChainState},
+    chain::{Chain, ChainState, LogPosition},
     record::{LogEntry, Record},
 };
 
@@ -52,7 +52,11 @@ impl<'t> Draft<'t> {
             Record::Topic { config, epoch } => {
                 let row = Arc::new(TopicRow { config: config.clone(), epoch: *epoch });
                 self.put(Key::of(Table::Topics).text(&config.topic_name), Row::Topic(row));
+                if self.deleted_topic(&config.topic_name)?.is_some() {
+                    self.remove(Key::of(Table::DeletedTopics).text(&config.topic_name));
+                }
             }
+            Record::TopicDeleted { topic, at, .. } => self.apply_deletion(topic, *at)?,
             Record::Group { config } => {
                 self.put(Key::of(Table::Groups).text(&config.group_name), Row::Group(Arc::new(config.clone())));
             }
@@ -66,7 +70,7 @@ impl<'t> Draft<'t> {
             }
             Record::Timer { due_ms, .. } => self.put(timer(*due_ms, place), Row::Mark),
             Record::TimerFired { due_ms, index, record } => self.remove(timer(*due_ms, (*index, *record))),
-            Record::Offset { group, topic, queue, offset } => {
+            Record::Offset { group, topic, queue, offset } | Record::OffsetReset { group, topic, queue, offset } => {
                 let key = Key::of(Table::Offsets).text(group).text(topic).number((*queue).into());
                 self.put(key, Row::Number(*offset));
             }
@@ -88,12 +92,33 @@ impl<'t> Draft<'t> {
                 self.put(key, Row::SetAside(Arc::new(item.clone())));
                 self.counts.set_aside += 1;
             }
-            Record::Sent { topic, key, queue, offset, message_id, expires_ms } => {
-                let told = SentAs { queue: *queue, offset: *offset, message_id: message_id.clone() };
+            Record::Sent { topic, key, queue, offset, message_id, expires_ms, epoch } => {
+                let message_id = message_id.clone();
+                let told = SentAs { queue: *queue, offset: *offset, message_id, epoch: *epoch };
                 self.put(send_key(*expires_ms, topic, key), Row::Sent(Arc::new(told)));
                 self.drop_expired_sends(at_ms)?;
             }
         }
+        Ok(())
+    }
+
+    /// Takes off all rows of a topic but its chains, which outlive it: a handle of the old topic finds the end of its own
+    /// chain and never a chain of the topic's successor.
+    fn apply_deletion(&mut self, topic: &str, at: LogPosition) -> Result<(), StoreError> {
+        self.remove(Key::of(Table::Topics).text(topic));
+        for table in [Table::Bounds, Table::Queues] {
+            let all = Key::of(table).text(topic);
+            let rows = self.rows().scan(table, Bound::Unbounded, &all)?;
+            for key in rows.map(|row| Ok(row?.0)).collect::<Result<Vec<_>, StoreError>>()? {
+                self.recent.insert(key, None);
+            }
+        }
+        let offsets = self.rows().scan(Table::Offsets, Bound::Unbounded, &Key::of(Table::Offsets))?;
+        let keys = offsets.map(|row| Ok(row?.0)).collect::<Result<Vec<_>, StoreError>>()?;
+        for key in keys.into_iter().filter(|key| topic_of_offset(key) == topic) {
+            self.recent.insert(key, None);
+        }
+        self.put(Key::of(Table::DeletedTopics).text(topic), Row::Position(at));
         Ok(())
     }
 
@@ -145,6 +170,12 @@ impl<'t> Draft<'t> {
     fn remove(&mut self, key: Key) {
         self.recent.insert(Bytes::from(key.into_bytes()), None);
     }
+}
+
+fn topic_of_offset(key: &[u8]) -> String {
+    let mut parts = Parts::of(key);
+    let _group = parts.text();
+    parts.text()
 }
 
 fn timer(due_ms: i64, (index, record): (u64, u32)) -> Key {

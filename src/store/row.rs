@@ -42,6 +42,8 @@ pub(super) enum Table {
     SetAside = 12,
     /// Expiry, topic, `UNIQ_KEY` → what a client's send was answered with.
     Sends = 13,
+    /// Topic that does not exist any more → the [`LogPosition`] of the entry that deleted it.
+    DeletedTopics = 14,
 }
 
 impl Table {
@@ -61,6 +63,7 @@ impl Table {
             Self::EarlyAcksUntil => "early-acks-until",
             Self::SetAside => "set-aside",
             Self::Sends => "sends",
+            Self::DeletedTopics => "deleted-topics",
         }
     }
 }
@@ -95,6 +98,7 @@ pub(super) enum Row {
     Chain(Arc<Chain>),
     SetAside(Arc<SetAside>),
     Sent(Arc<SentAs>),
+    Position(LogPosition),
     /// The key says it all.
     Mark,
 }
@@ -114,6 +118,7 @@ impl Row {
             Self::Chain(chain) => named(&**chain),
             Self::SetAside(item) => named(&**item),
             Self::Sent(told) => named(&**told),
+            Self::Position(position) => named(position),
             Self::Mark => Ok(Vec::new()),
         }
     }
@@ -139,6 +144,7 @@ impl Row {
             Table::Chains => Self::Chain(Arc::new(read(table, key, bytes)?)),
             Table::SetAside => Self::SetAside(Arc::new(read(table, key, bytes)?)),
             Table::Sends => Self::Sent(Arc::new(read(table, key, bytes)?)),
+            Table::DeletedTopics => Self::Position(read(table, key, bytes)?),
             Table::Due | Table::Parked | Table::Timers | Table::EarlyAcksUntil => Self::Mark,
         })
     }

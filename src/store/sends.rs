@@ -10,7 +10,10 @@ use super::{
     row::{Row, Table},
     tables::Source as _,
 };
-use crate::model::record::Record;
+use crate::{
+    model::{chain::LogPosition, record::Record},
+    sabotage,
+};
 
 /// What a client was told of its send, and is told again.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -21,6 +24,9 @@ pub struct SentAs {
     pub offset: i64,
     /// RocketMQ's offset message id.
     pub message_id: String,
+    /// The creation of the topic that holds it.
+    #[serde(default)]
+    pub epoch: LogPosition,
 }
 
 /// How many windows a row may lie ahead: the two of its life, and one for a clock that was set back.
@@ -37,16 +43,24 @@ pub(super) fn send_key(expires_ms: i64, topic: &str, key: &str) -> Key {
 }
 
 impl Txn<'_, '_> {
-    /// What was told of an earlier send of this key to this topic, at least if it was made less than `window_ms` (above
-    /// 0) ago. After the window's length was changed, sends made before are not known any more.
+    /// What was told of an earlier send of this key to this topic, created at `epoch`, at least if it was made less than
+    /// `window_ms` (above 0) ago. After the window's length was changed, sends made before are not known any more; nor
+    /// are those to a deleted topic of the same name, whose messages are gone.
     ///
     /// # Errors
     /// The store fails.
-    pub fn known_send(&self, topic: &str, key: &str, window_ms: i64) -> Result<Option<SentAs>, StoreError> {
+    pub fn known_send(
+        &self,
+        (topic, epoch): (&str, LogPosition),
+        key: &str,
+        window_ms: i64,
+    ) -> Result<Option<SentAs>, StoreError> {
         let oldest = expiry(self.now_ms(), window_ms) - window_ms;
         for ahead in 0..WINDOWS_AHEAD {
             let expires_ms = oldest.saturating_add(ahead * window_ms);
-            if let Some(Row::Sent(told)) = self.rows().get(Table::Sends, &send_key(expires_ms, topic, key))? {
+            if let Some(Row::Sent(told)) = self.rows().get(Table::Sends, &send_key(expires_ms, topic, key))?
+                && (told.epoch == epoch || sabotage!("epoch-ignored"))
+            {
                 return Ok(Some(SentAs::clone(&told)));
             }
         }
@@ -59,8 +73,8 @@ impl Txn<'_, '_> {
     /// The store fails.
     pub fn remember_send(&mut self, topic: &str, key: &str, told: &SentAs, window_ms: i64) -> Result<(), StoreError> {
         let expires_ms = expiry(self.now_ms(), window_ms);
-        let SentAs { queue, offset, message_id } = told.clone();
-        self.record(Record::Sent { topic: topic.into(), key: key.into(), queue, offset, message_id, expires_ms })
+        let SentAs { queue, offset, message_id, epoch } = told.clone();
+        self.record(Record::Sent { topic: topic.into(), key: key.into(), queue, offset, message_id, expires_ms, epoch })
     }
 }
 
@@ -85,11 +99,12 @@ mod tests {
 
         fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Self::Reply, StoreError> {
             let key = self.0.to_string();
-            if let Some(first) = txn.known_send("t", &key, WINDOW_MS)? {
+            if let Some(first) = txn.known_send(("t", LogPosition::default()), &key, WINDOW_MS)? {
                 return Ok((first, true));
             }
             let index = i64::try_from(txn.position().index).unwrap();
-            let told = SentAs { queue: 0, offset: index, message_id: format!("M{index}") };
+            let told =
+                SentAs { queue: 0, offset: index, message_id: format!("M{index}"), epoch: LogPosition::default() };
             txn.remember_send("t", &key, &told, WINDOW_MS)?;
             Ok((told, false))
         }

@@ -12,7 +12,7 @@ use super::{
     rows::Rows,
 };
 use crate::model::{
-    chain::{Chain, ChainId},
+    chain::{Chain, ChainId, LogPosition},
     group::SubscriptionGroupConfig,
     record::{LogEntry, Record, SetAside},
 };
@@ -45,6 +45,15 @@ pub trait Tables: Source {
         Ok(if let Some(Row::Topic(row)) = row { Some(TopicRow::clone(&row)) } else { None })
     }
 
+    /// The entry that deleted the topic, if it existed once and does not now.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn deleted_topic(&self, name: &str) -> Result<Option<LogPosition>, StoreError> {
+        let row = self.rows().get(Table::DeletedTopics, &Key::of(Table::DeletedTopics).text(name))?;
+        Ok(if let Some(Row::Position(at)) = row { Some(at) } else { None })
+    }
+
     /// All topics, by name.
     ///
     /// # Errors
@@ -66,6 +75,20 @@ pub trait Tables: Source {
     fn group(&self, name: &str) -> Result<Option<SubscriptionGroupConfig>, StoreError> {
         let row = self.rows().get(Table::Groups, &Key::of(Table::Groups).text(name))?;
         Ok(if let Some(Row::Group(config)) = row { Some(SubscriptionGroupConfig::clone(&config)) } else { None })
+    }
+
+    /// All consumer groups, by name.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn all_groups(&self) -> Result<Vec<SubscriptionGroupConfig>, StoreError> {
+        let mut groups = Vec::new();
+        for row in self.rows().scan(Table::Groups, Bound::Unbounded, &Key::of(Table::Groups))? {
+            if let (_, Row::Group(config)) = row? {
+                groups.push(SubscriptionGroupConfig::clone(&config));
+            }
+        }
+        Ok(groups)
     }
 
     /// The span of a queue; empty at 0 when nothing was ever stored there.
@@ -114,6 +137,29 @@ pub trait Tables: Source {
         Ok(found)
     }
 
+    /// The offset of the first message of a queue that was stored at or after `at_ms`, or the queue's end. Messages were
+    /// stored in the order of their offsets, by one clock.
+    ///
+    /// # Errors
+    /// The store cannot be read, or a log entry is damaged.
+    fn first_stored_since(&self, topic: &str, queue: i32, at_ms: i64) -> Result<i64, StoreError> {
+        let Bounds { minimum, next } = self.bounds(topic, queue)?;
+        let (mut low, mut high) = (minimum, next);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let key = Key::of(Table::Queues).text(topic).number(queue.into()).number(middle);
+            let stored_ms = match self.rows().get(Table::Queues, &key)? {
+                Some(Row::Place(index, _)) => self.entry(index)?.map(|entry| entry.at_ms),
+                _ => None,
+            };
+            match stored_ms {
+                Some(stored_ms) if stored_ms >= at_ms => high = middle,
+                _ => low = middle + 1,
+            }
+        }
+        Ok(low)
+    }
+
     /// Index of the log's last entry; 0 for an empty log.
     ///
     /// # Errors
@@ -145,6 +191,30 @@ pub trait Tables: Source {
     fn offset(&self, group: &str, topic: &str, queue: i32) -> Result<Option<i64>, StoreError> {
         let key = Key::of(Table::Offsets).text(group).text(topic).number(queue.into());
         Ok(number(self.rows().get(Table::Offsets, &key)?))
+    }
+
+    /// The chains about messages of this broker's topic that have a next step or are parked.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn pending_chains(&self, broker: &str, topic: &str) -> Result<Vec<Chain>, StoreError> {
+        let prefix = format!("{broker}/{topic}/");
+        let mut chains = Vec::new();
+        for table in [Table::Due, Table::Parked] {
+            for row in self.rows().scan(table, Bound::Unbounded, &Key::of(table))? {
+                let (bytes, _) = row?;
+                let mut parts = Parts::of(&bytes);
+                if table == Table::Due {
+                    parts.number();
+                }
+                let key = parts.text();
+                if key.starts_with(&prefix) {
+                    let dangling = || StoreError::Dangling { table: table.name(), key: key.clone(), index: 0 };
+                    chains.push(self.chain_by_key(&key)?.ok_or_else(dangling)?);
+                }
+            }
+        }
+        Ok(chains)
     }
 
     /// The chain, if it is known here.

@@ -228,8 +228,8 @@ async fn timers_early_acks_and_what_is_set_aside_are_listed_and_taken_off() {
     let ((first, first_record), (second, second_record)) = (early(1, 200), early(2, 100));
     let aside = SetAside { tag: "ck".into(), body: stored.clone(), reason: "r".into(), at_ms: 3 };
     let records = vec![
-        Record::Timer { due_ms: 9, stored: stored.clone() },
-        Record::Timer { due_ms: 5, stored: stored.clone() },
+        Record::Timer { due_ms: 9, stored: stored.clone(), epoch: LogPosition::default() },
+        Record::Timer { due_ms: 5, stored: stored.clone(), epoch: LogPosition::default() },
         first_record,
         second_record,
         Record::SetAside(aside.clone()),
@@ -237,7 +237,7 @@ async fn timers_early_acks_and_what_is_set_aside_are_listed_and_taken_off() {
     store.submit(Facts(records)).await.unwrap();
     let view = store.view().unwrap();
     assert_eq!(view.first_timers(9).unwrap(), [(5, 1, 1), (9, 1, 0)]);
-    assert_eq!(view.record_at(1, 1).unwrap(), Some(Record::Timer { due_ms: 5, stored }));
+    assert_eq!(view.record_at(1, 1).unwrap(), Some(Record::Timer { due_ms: 5, stored, epoch: LogPosition::default() }));
     assert_eq!((view.record_at(1, 5).unwrap(), view.record_at(2, 0).unwrap()), (None, None));
     assert_eq!(view.first_early_acks(1).unwrap(), [(100, second.to_string())]);
     assert_eq!(view.early_ack(&first).unwrap(), Some(200));

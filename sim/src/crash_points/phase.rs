@@ -11,7 +11,8 @@ use crate::{
 };
 
 /// Of several facts that became durable together the first in this list names the phase.
-const WEIGHT: [Phase; 13] = [
+const WEIGHT: [Phase; 14] = [
+    Phase::Operate,
     Phase::Park,
     Phase::Resume,
     Phase::Revive,
@@ -45,6 +46,7 @@ impl<'h> Phases<'h> {
     fn fact(&mut self, node: &'h str, fact: &'h Fact) -> Phase {
         match fact {
             Fact::Topic { .. } | Fact::Group { .. } => Phase::SetUp,
+            Fact::TopicDeleted { .. } | Fact::OffsetReset { .. } => Phase::Operate,
             Fact::Message(_) | Fact::Sent { .. } => Phase::Send,
             Fact::Timer { .. } | Fact::TimerFired { .. } => Phase::Timer,
             Fact::Offset { .. } => Phase::Pop,
@@ -66,6 +68,7 @@ impl<'h> Phases<'h> {
             request::CHANGE_MESSAGE_INVISIBLETIME => Phase::Renew,
             request::PULL_MESSAGE => Phase::RemoteRead,
             request::LIST_PARKED | request::RESUME_PARKED => Phase::Resume,
+            request::DELETE_TOPIC_IN_BROKER | request::INVOKE_BROKER_TO_RESET_OFFSET => Phase::Operate,
             request::UPDATE_AND_CREATE_TOPIC | request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => Phase::SetUp,
             request::HEART_BEAT | request::UNREGISTER_CLIENT => Phase::Idle,
             request::REGISTER_BROKER | request::UNREGISTER_BROKER => Phase::Routes,
@@ -116,6 +119,7 @@ fn chain_phase(node: &str, before: Option<&ChainFact>, now: &ChainFact) -> Phase
             Outcome::Acked => Phase::Ack,
             Outcome::Superseded(_) => Phase::Renew,
             Outcome::Revived(_) | Outcome::DeadLettered(_) | Outcome::Gone(_) => Phase::Revive,
+            Outcome::Reset => Phase::Operate,
         },
         (_, ChainState::Parked { .. }) => Phase::Park,
         (_, ChainState::Moved { .. }) => Phase::HandOver,

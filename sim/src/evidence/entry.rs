@@ -47,6 +47,15 @@ pub enum Fact {
         /// When it was created.
         epoch: Position,
     },
+    /// A topic was deleted, with its messages and offsets.
+    TopicDeleted {
+        /// Name.
+        name: String,
+        /// When it had been created.
+        epoch: Position,
+        /// The entry that says so.
+        at: Position,
+    },
     /// A consumer group was created or changed.
     Group {
         /// Name.
@@ -74,6 +83,17 @@ pub enum Fact {
     },
     /// A group's next offset.
     Offset {
+        /// Group.
+        group: String,
+        /// Topic.
+        topic: String,
+        /// Queue.
+        queue: i32,
+        /// Next offset to hand out.
+        offset: i64,
+    },
+    /// An operator set a group's next offset.
+    OffsetReset {
         /// Group.
         group: String,
         /// Topic.
@@ -225,6 +245,8 @@ pub enum Outcome {
     Gone(GoneProof),
     /// Goes on under this id.
     Superseded(ChainId),
+    /// An operator's reset hands the message out anew.
+    Reset,
 }
 
 /// Where a copy was stored.
@@ -246,6 +268,11 @@ pub enum GoneProof {
     BelowMinimum {
         /// Its minimum.
         minimum: i64,
+    },
+    /// The topic was deleted.
+    TopicDeleted {
+        /// The entry of its owner's log that says so.
+        at: Position,
     },
     /// The topic is another one.
     TopicRecreated {

@@ -51,6 +51,11 @@ fn read_fact(variant: &Variant<'_, '_>) -> Result<Fact, Misread> {
     let fields = variant.fields()?;
     Ok(match variant.name {
         "topic" => topic(fields)?,
+        "topic-deleted" => Fact::TopicDeleted {
+            name: fields.text("topic")?,
+            epoch: position(fields.map("epoch")?)?,
+            at: position(fields.map("at")?)?,
+        },
         "group" => {
             let config = fields.map("config")?;
             Fact::Group { name: config.text("groupName")?, retry_max_times: config.number("retryMaxTimes")? }
@@ -66,6 +71,12 @@ fn read_fact(variant: &Variant<'_, '_>) -> Result<Fact, Misread> {
             record: fields.number("record")?,
         },
         "offset" => Fact::Offset {
+            group: fields.text("group")?,
+            topic: fields.text("topic")?,
+            queue: fields.number("queue")?,
+            offset: fields.number("offset")?,
+        },
+        "offset-reset" => Fact::OffsetReset {
             group: fields.text("group")?,
             topic: fields.text("topic")?,
             queue: fields.number("queue")?,
@@ -188,6 +199,7 @@ fn outcome(variant: &Variant<'_, '_>) -> Result<Outcome, Misread> {
         "dead-lettered" => Outcome::DeadLettered(copy_place(variant.fields()?)?),
         "gone" => Outcome::Gone(gone_proof(&Variant::of(variant.content()?, "gone")?)?),
         "superseded" => Outcome::Superseded(chain_id(variant.fields()?)?),
+        "reset" => Outcome::Reset,
         other => return Err(Misread { field: other.to_owned(), expected: "a known outcome" }),
     })
 }
@@ -200,6 +212,7 @@ fn gone_proof(variant: &Variant<'_, '_>) -> Result<GoneProof, Misread> {
     let fields = variant.fields()?;
     Ok(match variant.name {
         "below-minimum" => GoneProof::BelowMinimum { minimum: fields.number("minimum")? },
+        "topic-deleted" => GoneProof::TopicDeleted { at: position(fields.map("at")?)? },
         "topic-recreated" => GoneProof::TopicRecreated { epoch: position(fields.map("epoch")?)? },
         other => return Err(Misread { field: other.to_owned(), expected: "a known proof" }),
     })

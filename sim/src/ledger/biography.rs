@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::{Ledger, origin};
+use super::Ledger;
 use crate::{
     evidence::{ChainFact, ChainState, Outcome},
     history::{AckVerdict, EventKind, LedgerId, Seen},
@@ -114,7 +114,7 @@ impl Writer<'_, '_> {
             let text = format!("durable in {}/{}/{}, revived {times} times", place.topic, place.queue, place.offset);
             self.step(stored.event, place.node, text);
         }
-        for life in ledger.chains.iter().filter(|life| places.contains(&origin(life.id))) {
+        for life in ledger.chains.iter().filter(|life| places.contains(&life.origin())) {
             let mut before = None;
             for step in &life.steps {
                 self.step(step.event, life.node, format!("chain {}: {}", life.id, chain_text(before, step.chain)));
@@ -170,6 +170,7 @@ fn chain_text(before: Option<&ChainFact>, chain: &ChainFact) -> String {
             Outcome::DeadLettered(copy) => format!("dead letter {}/{}/{}", copy.topic, copy.queue, copy.offset),
             Outcome::Gone(proof) => format!("gone, {proof:?}"),
             Outcome::Superseded(by) => format!("renewed as {by}"),
+            Outcome::Reset => "ended, a reset hands the message out anew".to_owned(),
         },
     };
     format!("{state} (round {}, attempt {}){why}", chain.round, chain.attempt)

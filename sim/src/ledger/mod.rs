@@ -1,18 +1,19 @@
 //! The ledger: a history folded into what the oracles ask for, borrowed from it and in its order.
 
 pub mod biography;
+pub mod lives;
 pub mod obligations;
 pub mod wire;
 
 use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, hash_map::Entry};
 
 pub use biography::Biography;
 pub use obligations::{GroupSpec, Obligations, PolicySpec};
 pub use wire::Wire;
 
 use crate::{
-    evidence::{ChainFact, ChainId, ChainState, DurableEntry, Fact, Outcome, Position, StoredMessage},
+    evidence::{ChainFact, ChainId, ChainState, CopyPlace, DurableEntry, Fact, Outcome, Position, StoredMessage},
     history::{Acked, EventKind, History, LedgerId, Sent},
     plan::SimMs,
 };
@@ -28,6 +29,17 @@ pub struct Place<'a> {
     pub queue: i32,
     /// Offset.
     pub offset: i64,
+    /// How many topics of this name had been deleted there before: a successor begins at offset 0 again.
+    pub era: u32,
+}
+
+impl Place<'_> {
+    /// The same place of the first topic of that name: what evidence that names no era is sorted by.
+    #[must_use]
+    pub const fn spot(mut self) -> Self {
+        self.era = 0;
+        self
+    }
 }
 
 impl std::fmt::Display for Place<'_> {
@@ -69,6 +81,8 @@ pub struct ChainLife<'h> {
     pub node: &'h str,
     /// Which chain.
     pub id: &'h ChainId,
+    /// Of which topic of that name its message is.
+    pub era: u32,
     /// Its states, in the order of the log; never empty.
     pub steps: Vec<ChainStep<'h>>,
 }
@@ -90,14 +104,58 @@ impl<'h> ChainLife<'h> {
     /// The popped message's place at its owner.
     #[must_use]
     pub fn origin(&self) -> Place<'h> {
-        origin(self.id)
+        let ChainId { broker, topic, queue, offset, .. } = self.id;
+        Place { node: broker, topic, queue: *queue, offset: *offset, era: self.era }
+    }
+
+    /// Index of the last entry that says something of it.
+    #[must_use]
+    pub fn last_index(&self) -> u64 {
+        self.steps[self.steps.len() - 1].entry.index
     }
 }
 
-/// The place of the message that a chain is about.
-#[must_use]
-pub fn origin(id: &ChainId) -> Place<'_> {
-    Place { node: &id.broker, topic: &id.topic, queue: id.queue, offset: id.offset }
+/// A durable deletion of a topic, or of the retry topic of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Deletion {
+    /// When: position in the history.
+    pub event: usize,
+    /// The entry that says so.
+    pub at: Position,
+}
+
+/// A durable reset of a group's offset.
+#[derive(Debug, Clone, Copy)]
+pub struct OffsetReset<'h> {
+    /// When: position in the history.
+    pub event: usize,
+    /// When, simulated ms.
+    pub at_ms: SimMs,
+    /// Index of its entry.
+    pub index: u64,
+    /// The queue; its `offset` is the new one.
+    pub to: Place<'h>,
+    /// Group.
+    pub group: &'h str,
+    /// The offset before.
+    pub from: i64,
+}
+
+impl OffsetReset<'_> {
+    /// Whether it hands the message at a place out anew to the group.
+    #[must_use]
+    pub fn covers(&self, place: Place<'_>, group: &str) -> bool {
+        let queue = |place: Place<'_>| (place.node.to_owned(), place.topic.to_owned(), place.queue, place.era);
+        self.group == group && queue(self.to) == queue(place) && place.offset >= self.to.offset
+    }
+
+    /// Whether it skips the message at a place.
+    #[must_use]
+    pub fn skips(&self, place: Place<'_>, group: &str) -> bool {
+        let start = Place { offset: self.from, ..self.to };
+        let whole = OffsetReset { to: start, ..*self };
+        whole.covers(place, group) && place.offset < self.to.offset
+    }
 }
 
 /// A durable move of a group's offset.
@@ -113,6 +171,8 @@ pub struct OffsetMove<'h> {
     pub group: &'h str,
     /// The offset before, if there was one.
     pub from: Option<i64>,
+    /// The last reset before it: position in the history, 0 if there was none.
+    pub since: usize,
 }
 
 /// A durable topic configuration.
@@ -137,6 +197,8 @@ pub struct TimerStep<'h> {
     pub node: &'h str,
     /// Log index of the entry, and number of the record in it.
     pub record: (u64, u32),
+    /// Of which topic of its name it is.
+    pub era: u32,
     /// The message.
     pub message: &'h StoredMessage,
 }
@@ -156,6 +218,10 @@ pub struct Ledger<'h> {
     pub offsets: Vec<OffsetMove<'h>>,
     /// Configurations by node and topic.
     pub topics: FxHashMap<(&'h str, &'h str), Vec<TopicStep>>,
+    /// Deletions by node and topic. That of a topic is one of its groups' retry topics too, whatever the broker says.
+    pub deletions: FxHashMap<&'h str, FxHashMap<String, Vec<Deletion>>>,
+    /// Resets of offsets, in order.
+    pub resets: Vec<OffsetReset<'h>>,
     /// Accepted delayed messages.
     pub timers: Vec<TimerStep<'h>>,
     /// Fired timers: position, node, due time, log index, record.
@@ -178,10 +244,11 @@ pub struct Ledger<'h> {
     /// Stamp → position in `lists` of its messages.
     by_stamp: FxHashMap<&'h str, usize>,
     chain_by_id: FxHashMap<(&'h str, &'h ChainId), usize>,
-    /// Place and group → position in `lists` of the chains.
+    /// Spot and group → position in `lists` of the chains, of whatever era.
     chains_of: FxHashMap<(Place<'h>, &'h str), usize>,
     lists: Vec<Vec<usize>>,
-    last_offset: FxHashMap<(&'h str, &'h str, &'h str, i32), i64>,
+    /// Group and queue (a place without an offset) → next offset, and position of the last reset.
+    last_offset: FxHashMap<(&'h str, Place<'h>), (i64, usize)>,
 }
 
 impl<'h> Ledger<'h> {
@@ -195,6 +262,8 @@ impl<'h> Ledger<'h> {
             chains: Vec::new(),
             offsets: Vec::new(),
             topics: FxHashMap::default(),
+            deletions: FxHashMap::default(),
+            resets: Vec::new(),
             timers: Vec::new(),
             fired: Vec::new(),
             logs: BTreeMap::new(),
@@ -234,18 +303,34 @@ impl<'h> Ledger<'h> {
                     let step = TopicStep { event, perm: *perm, read_queues: *read_queues, epoch: *epoch };
                     self.topics.entry((node, name)).or_default().push(step);
                 }
+                Fact::TopicDeleted { name, at, .. } => self.deleted(node, name, Deletion { event, at: *at }),
                 Fact::Message(message) => self.message((event, at_ms), node, message),
                 Fact::Timer { message, .. } => {
                     let record = (entry.index, u32::try_from(number).unwrap_or(u32::MAX));
-                    self.timers.push(TimerStep { event, node, record, message });
+                    let era = self.eras(node, &message.topic);
+                    self.timers.push(TimerStep { event, node, record, era, message });
                 }
                 Fact::TimerFired { due_ms, index, record } => {
                     self.fired.push((event, node, *due_ms, *index, *record));
                 }
                 Fact::Offset { group, topic, queue, offset } => {
-                    let from = self.last_offset.insert((node, group, topic, *queue), *offset);
-                    let to = Place { node, topic, queue: *queue, offset: *offset };
-                    self.offsets.push(OffsetMove { event, at_ms, to, group, from });
+                    let to = Place { node, topic, queue: *queue, offset: *offset, era: self.eras(node, topic) };
+                    let last = self.last_offset.entry((group, Place { offset: 0, ..to }));
+                    let before = match last {
+                        Entry::Occupied(mut last) => Some(std::mem::replace(&mut last.get_mut().0, *offset)),
+                        Entry::Vacant(last) => {
+                            last.insert((*offset, 0));
+                            None
+                        }
+                    };
+                    let since = self.last_offset.get(&(group.as_str(), Place { offset: 0, ..to })).map_or(0, |it| it.1);
+                    self.offsets.push(OffsetMove { event, at_ms, to, group, from: before, since });
+                }
+                Fact::OffsetReset { group, topic, queue, offset } => {
+                    let to = Place { node, topic, queue: *queue, offset: *offset, era: self.eras(node, topic) };
+                    let before = self.last_offset.insert((group, Place { offset: 0, ..to }), (*offset, event));
+                    let from = before.map_or(0, |(offset, _)| offset);
+                    self.resets.push(OffsetReset { event, at_ms, index: entry.index, to, group, from });
                 }
                 Fact::Chain(chain) => self.chain(node, ChainStep { event, at_ms, entry, chain }),
                 Fact::Unknown(what) => self.unknown.push((event, node, what)),
@@ -256,7 +341,8 @@ impl<'h> Ledger<'h> {
     }
 
     fn message(&mut self, (event, at_ms): (usize, SimMs), node: &'h str, message: &'h StoredMessage) {
-        let place = Place { node, topic: &message.topic, queue: message.queue, offset: message.offset };
+        let era = self.eras(node, &message.topic);
+        let place = Place { node, topic: &message.topic, queue: message.queue, offset: message.offset, era };
         let number = self.messages.len();
         self.messages.push(Stored { event, at_ms, place, message });
         self.by_place.insert(place, number);
@@ -273,10 +359,72 @@ impl<'h> Ledger<'h> {
             return;
         }
         let number = self.chains.len();
-        self.chains.push(ChainLife { node, id, steps: vec![step] });
+        // The popping broker's log tells in which era it popped; elsewhere the topic's creation does.
+        let popped = if node == id.broker { step.entry.index } else { step.chain.epoch.index };
+        let life = ChainLife { node, id, era: self.era_in(&id.broker, &id.topic, popped), steps: vec![step] };
+        let spot = life.origin().spot();
+        self.chains.push(life);
         self.chain_by_id.insert((node, id), number);
-        let list = *self.chains_of.entry((origin(id), &id.group)).or_insert(self.lists.len());
+        let list = *self.chains_of.entry((spot, &id.group)).or_insert(self.lists.len());
         self.append(list, number);
+    }
+
+    fn deleted(&mut self, node: &'h str, topic: &str, deletion: Deletion) {
+        let retries = self.obligations.groups.iter().filter(|group| group.topic == topic);
+        let retries = retries.flat_map(|group| ["_", "+"].map(|joint| format!("%RETRY%{}{joint}{topic}", group.name)));
+        for name in retries.chain([topic.to_owned()]) {
+            let list = self.deletions.entry(node).or_default().entry(name).or_default();
+            if list.last().is_none_or(|last| last.at != deletion.at) {
+                list.push(deletion);
+            }
+        }
+    }
+
+    /// The deletions of a node's topic, in order.
+    #[must_use]
+    pub fn deletions_of(&self, node: &str, topic: &str) -> &[Deletion] {
+        self.deletions.get(node).and_then(|topics| topics.get(topic)).map_or(&[], Vec::as_slice)
+    }
+
+    fn eras(&self, node: &str, topic: &str) -> u32 {
+        u32::try_from(self.deletions_of(node, topic).len()).unwrap_or(u32::MAX)
+    }
+
+    /// The era of a node's topic in which its log entry `index` was written.
+    #[must_use]
+    pub fn era_in(&self, node: &str, topic: &str, index: u64) -> u32 {
+        let before = self.deletions_of(node, topic).iter().filter(|deletion| deletion.at.index < index);
+        u32::try_from(before.count()).unwrap_or(u32::MAX)
+    }
+
+    /// The era of a node's topic right before something that happened at `event`, as far as its disk tells.
+    #[must_use]
+    pub fn era_at(&self, node: &str, topic: &str, event: usize) -> u32 {
+        let before = self.deletions_of(node, topic).iter().filter(|deletion| deletion.event < event);
+        u32::try_from(before.count()).unwrap_or(u32::MAX)
+    }
+
+    /// The era of the message that was popped from a spot at `pop_time`; that of `event` if no chain tells.
+    #[must_use]
+    pub fn era_of_pop(&self, spot: Place<'_>, group: &str, pop_time: Option<i64>, event: usize) -> u32 {
+        let is_it = |life: &&ChainLife<'_>| life.node == spot.node && Some(life.id.pop_time) == pop_time;
+        let life = self.chains_at(spot, group).find(is_it);
+        life.map_or_else(|| self.era_at(spot.node, spot.topic, event), |life| life.era)
+    }
+
+    /// Whether what lay at a place went with its topic.
+    #[must_use]
+    pub fn is_deleted(&self, place: Place<'_>) -> bool {
+        place.era < self.eras(place.node, place.topic)
+    }
+
+    /// The resets that hand the message at a place out anew to a group.
+    pub fn resets_of<'s>(
+        &'s self,
+        place: Place<'s>,
+        group: &'s str,
+    ) -> impl Iterator<Item = &'s OffsetReset<'h>> + use<'s, 'h> {
+        self.resets.iter().filter(move |reset| reset.covers(place, group))
     }
 
     fn append(&mut self, list: usize, number: usize) {
@@ -316,7 +464,17 @@ impl<'h> Ledger<'h> {
         place: Place<'_>,
         group: &str,
     ) -> impl Iterator<Item = &'s ChainLife<'h>> + use<'s, 'h> {
-        let list = self.list(self.chains_of.get(&(place, group)).copied());
+        let era = place.era;
+        self.chains_at(place, group).filter(move |life| life.era == era)
+    }
+
+    /// The same for every topic of that name that ever was.
+    pub fn chains_at<'s>(
+        &'s self,
+        spot: Place<'_>,
+        group: &str,
+    ) -> impl Iterator<Item = &'s ChainLife<'h>> + use<'s, 'h> {
+        let list = self.list(self.chains_of.get(&(spot.spot(), group)).copied());
         list.iter().map(|&at| &self.chains[at])
     }
 
@@ -336,6 +494,13 @@ impl<'h> Ledger<'h> {
         Some(chain)
     }
 
+    /// Where the copy lies that a chain ended in.
+    #[must_use]
+    pub fn copied_to<'c>(&self, life: &ChainLife<'c>, copy: &'c CopyPlace) -> Place<'c> {
+        let era = self.era_in(life.node, &copy.topic, life.last_index());
+        Place { node: life.node, topic: &copy.topic, queue: copy.queue, offset: copy.offset, era }
+    }
+
     /// When something happened, simulated ms.
     #[must_use]
     pub fn at_ms(&self, event: usize) -> SimMs {
@@ -345,7 +510,9 @@ impl<'h> Ledger<'h> {
     /// A topic's configuration on a node at the end.
     #[must_use]
     pub fn topic(&self, node: &str, topic: &str) -> Option<TopicStep> {
-        self.topics.get(&(node, topic))?.last().copied()
+        let last = self.topics.get(&(node, topic))?.last().copied()?;
+        let is_gone = self.deletions_of(node, topic).last().is_some_and(|deletion| deletion.at > last.epoch);
+        (!is_gone).then_some(last)
     }
 
     /// The group of that name.

@@ -270,6 +270,27 @@ impl Story {
         self.ack(chain, number, reconsume, Seen::Ok(AckVerdict::Absorbed))
     }
 
+    /// Topic `t` is deleted at `a`; the place of the entry that says so.
+    pub(crate) fn delete_topic(&mut self) -> Position {
+        let at = Position { term: 1, index: self.indexes[0] + 1 };
+        self.durable("a", vec![Fact::TopicDeleted { name: "t".into(), epoch: Position { term: 1, index: 1 }, at }]);
+        at
+    }
+
+    /// Topic `t` is created again at `a`.
+    pub(crate) fn create_topic(&mut self) -> &mut Self {
+        let epoch = Position { term: 1, index: self.indexes[0] + 1 };
+        self.durable("a", vec![Fact::Topic { name: "t".into(), perm: 6, read_queues: 1, write_queues: 1, epoch }])
+    }
+
+    /// Group `g` is set to an offset of `t` at `a`; these chains end with it.
+    pub(crate) fn reset(&mut self, offset: i64, chains: &[&ChainFact]) -> &mut Self {
+        let reset = Fact::OffsetReset { group: "g".into(), topic: "t".into(), queue: 0, offset };
+        let ends = chains.iter().map(|chain| (*chain).clone().ended(Outcome::Reset).fact());
+        let facts = std::iter::once(reset).chain(ends).collect();
+        self.durable("a", facts)
+    }
+
     /// The chain is revived at `a` as copy `offset` of the retry topic.
     pub(crate) fn revive(&mut self, chain: &ChainFact, offset: i64, number: u32, reconsume: i32) -> &mut Self {
         let copy = Fact::Message(message("%RETRY%g_t", offset, number, reconsume));

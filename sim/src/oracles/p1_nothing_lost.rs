@@ -5,7 +5,8 @@
 //! Rule: folded over all disks, every chain about the message must have ended in one of these, or go on in a chain or
 //! copy that is durable and does. A message or copy without a chain was never popped: lost. A chain that ended acked
 //! counts only if a client tried to ack it. No retention exists here, so `Gone` is believed only of a topic whose owner
-//! created it again; a park is believed by `p1_park`'s rule.
+//! deleted it or created it again; a park is believed by `p1_park`'s rule. What an operator deletes with its topic, or
+//! skips by a reset, is owed no longer; what a reset hands out anew has to be popped again.
 
 use super::{Findings, Reads, p1_park};
 use crate::{
@@ -44,7 +45,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
         let is_root = |stored: &&Stored<'_>| stored.place.topic == sent.topic && !is_any_copy_topic(stored.place.topic);
         let roots: Vec<_> = ledger.stamped(&sent.ledger).filter(is_root).copied().collect();
         for group in ledger.obligations.groups.iter().filter(wants) {
-            if roots.is_empty() && settling.is_due(sent, end_ms) {
+            if roots.is_empty() && settling.is_due(sent, end_ms) && !settling.went_with_its_topic(sent) {
                 let why = settling.without_root(sent);
                 found.message(end_ms, &sent.ledger, format!("lost for {}: {why}", group.name));
             }
@@ -64,6 +65,16 @@ impl<'h> Settling<'_, 'h> {
     fn is_due(&self, sent: &Sent, end_ms: u64) -> bool {
         let delay = sent.delay_ms.unwrap_or(0);
         sent.began_ms.saturating_add(delay).saturating_add(TIMER_GRACE_MS) <= end_ms || sent.delay_ms.is_none()
+    }
+
+    /// It waited as a delayed message when its topic was deleted.
+    fn went_with_its_topic(&self, sent: &Sent) -> bool {
+        let mut timers = self.ledger.timers.iter();
+        timers.any(|timer| {
+            let (node, topic) = (timer.node, &*timer.message.topic);
+            let place = Place { node, topic, queue: 0, offset: 0, era: timer.era };
+            timer.message.ledger.as_ref() == Some(&sent.ledger) && self.ledger.is_deleted(place)
+        })
     }
 
     fn without_root(&self, sent: &Sent) -> String {
@@ -92,12 +103,29 @@ impl<'h> Settling<'_, 'h> {
         if depth > LONGEST_LINEAGE {
             return Err(format!("its lineage has more than {LONGEST_LINEAGE} copies"));
         }
-        let mut popped = false;
+        if self.ledger.is_deleted(stored.place) {
+            return Ok(());
+        }
+        let mut last_popped = None;
         for life in self.ledger.chains_of(stored.place, &group.name) {
-            popped = true;
+            last_popped = last_popped.max(Some(life.steps[0].event));
             self.leaf(stored, life, group, depth)?;
         }
-        if popped { Ok(()) } else { Err(self.never_popped(stored.place, group)) }
+        let last_reset = self.ledger.resets_of(stored.place, &group.name).last().map(|reset| reset.event);
+        let is_skipped = self
+            .ledger
+            .resets
+            .iter()
+            .any(|reset| reset.skips(stored.place, &group.name) && Some(reset.event) > last_popped.max(last_reset));
+        match (last_popped, last_reset) {
+            _ if is_skipped => Ok(()),
+            (None, _) => Err(self.never_popped(stored.place, group)),
+            (Some(popped), Some(reset)) if popped < reset => {
+                let at_ms = self.ledger.at_ms(reset);
+                Err(format!("{} was reset to before it at {at_ms} ms, and it was never popped again", group.name))
+            }
+            (Some(_), _) => Ok(()),
+        }
     }
 
     fn leaf(&self, stored: &Stored<'h>, life: &ChainLife<'h>, group: &GroupSpec, depth: usize) -> Result<(), String> {
@@ -133,12 +161,17 @@ impl<'h> Settling<'_, 'h> {
                 Err(format!("chain {id} goes on as {by}, which {home} does not hold"))
             }
             Outcome::Superseded(_) => Ok(()),
+            Outcome::Reset => {
+                let is_it = |reset: &crate::ledger::OffsetReset<'_>| reset.index == life.last_index();
+                let real = home == id.broker && self.ledger.resets_of(stored.place, &group.name).any(is_it);
+                if real { Ok(()) } else { Err(format!("chain {id} ended by a reset that never was")) }
+            }
             Outcome::Gone(proof) => self.gone(life, proof),
             Outcome::Revived(copy) => {
                 if !group.is_retry_topic(&copy.topic) {
                     return Err(format!("revived to {}, which {} does not pop", copy.topic, group.name));
                 }
-                let copied = self.copied(stored, home, copy)?;
+                let copied = self.copied(stored, life, copy)?;
                 self.settle(&copied, group, depth + 1)
             }
             Outcome::DeadLettered(copy) => {
@@ -149,15 +182,15 @@ impl<'h> Settling<'_, 'h> {
                 if !group.is_dead_letter_topic(&copy.topic) {
                     return Err(format!("a dead letter in {}, not in %DLQ%{}", copy.topic, group.name));
                 }
-                let place = self.copied(stored, home, copy)?.place;
+                let place = self.copied(stored, life, copy)?.place;
                 self.unreadable(place).map_or(Ok(()), |why| Err(format!("its dead letter cannot be read: {why}")))
             }
         }
     }
 
     /// The durable copy of a message, with the same stamp.
-    fn copied(&self, stored: &Stored<'h>, home: &'h str, copy: &'h CopyPlace) -> Result<Stored<'h>, String> {
-        let place = Place { node: home, topic: &copy.topic, queue: copy.queue, offset: copy.offset };
+    fn copied(&self, stored: &Stored<'h>, life: &ChainLife<'h>, copy: &'h CopyPlace) -> Result<Stored<'h>, String> {
+        let place = self.ledger.copied_to(life, copy);
         match self.ledger.stored(&place) {
             Some(copied) if copied.message.ledger == stored.message.ledger => Ok(*copied),
             Some(_) => Err(format!("its copy {place} is another message")),
@@ -169,6 +202,11 @@ impl<'h> Settling<'_, 'h> {
         let id = life.id;
         let proved = match proof {
             GoneProof::BelowMinimum { .. } => false,
+            GoneProof::TopicDeleted { at } => {
+                let deletions = self.ledger.deletions_of(&id.broker, &id.topic);
+                let real = deletions.iter().any(|deletion| deletion.at == *at);
+                real && *at > life.last().epoch
+            }
             GoneProof::TopicRecreated { epoch } => {
                 let steps = self.ledger.topics.get(&(&*id.broker, &*id.topic));
                 let real = steps.is_some_and(|steps| steps.iter().any(|step| step.epoch == *epoch));
@@ -312,6 +350,30 @@ mod tests {
         let gone = chain.ended(Outcome::Gone(GoneProof::TopicRecreated { epoch }));
         story.durable("a", vec![again]).durable("a", vec![gone.fact()]);
         story.holds();
+    }
+
+    #[test]
+    fn what_a_reset_hands_out_anew_has_to_be_popped_again() {
+        let reset = || {
+            let (mut story, chain) = popped();
+            story.absorb(&chain, 1, 0).wait(10).reset(0, &[]).wait(10);
+            story
+        };
+        reset().breaks("P1", "it was never popped again");
+        reset().reset(1, &[]).holds();
+        let (mut story, chain) = popped();
+        story.durable("a", vec![chain.ended(Outcome::Reset).fact()]);
+        story.breaks("P1", "ended by a reset that never was");
+    }
+
+    #[test]
+    fn a_deletion_ends_what_is_owed_and_nothing_of_the_successor() {
+        let (mut story, _) = popped();
+        story.delete_topic();
+        let open = story.judge().violations;
+        assert!(open.iter().all(|it| it.promise == "P4"), "a chain has to end: {open:?}");
+        story.create_topic().send(2, 0);
+        story.breaks("P1", "a/t/0/0 was never popped");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) fn check(
     }
     let is_local = life.node == life.id.broker && ledger.stored(&life.origin()).is_some();
     let in_round = |pull: &&&Pull<'_>| (began..=parked).contains(&pull.call.event);
-    let pulls: Vec<_> = reads.of_chain(life.node, life.id).iter().filter(in_round).copied().collect();
+    let pulls: Vec<_> = reads.of_chain(life).iter().filter(in_round).copied().collect();
     match reason {
         ParkReason::UnknownAt { .. } if is_used_up(ledger, life) => Ok(()),
         ParkReason::PolicyExhausted | ParkReason::Permanent if is_local => {

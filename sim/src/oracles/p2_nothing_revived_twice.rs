@@ -4,12 +4,15 @@
 //! Rule: per message and group there is at most one copy for each reconsume count, retry topic and dead-letter topic of
 //! all disks together; each copy is the one that some chain ended in; each physical message leaves a broker in at most
 //! one pop answer per group; each timer fires at most once; a message has one root, however often its producer sent it: it
-//! does so with one key, to one broker, and within the time in which a broker knows a send by its key.
+//! does so with one key, to one broker, and within the time in which a broker knows a send by its key. An operator's reset
+//! allows one more of each for what it hands out anew, and ends what else would bring it; a root in a topic that was deleted
+//! allows one in its successor. After its topic's deletion no chain is revived by the broker that deleted it.
 
 use super::{Findings, Reads};
 use crate::{
-    evidence::{ChainState, Outcome},
-    ledger::{Ledger, Place, obligations::is_any_copy_topic},
+    evidence::{ChainState, Outcome, ParkReason},
+    history::LedgerId,
+    ledger::{ChainLife, ChainStep, Ledger, OffsetReset, Place, obligations::is_any_copy_topic},
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -17,6 +20,8 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     copies(ledger, found);
     deliveries(ledger, found);
     timers(ledger, found);
+    resets(ledger, found);
+    resurrections(ledger, found);
 }
 
 fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
@@ -25,11 +30,12 @@ fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for (_, sent) in &ledger.sends {
         *sends.entry(&sent.ledger.0).or_default() += 1;
     }
-    let (mut roots, mut copies) = (FxHashMap::<&str, Place<'_>>::default(), FxHashMap::default());
+    let (mut roots, mut copies) = (FxHashMap::<&str, Place<'_>>::default(), FxHashMap::<_, (usize, _)>::default());
     for stored in &ledger.messages {
         let Some(stamp) = &stored.message.ledger else { continue };
         if !is_any_copy_topic(stored.place.topic) {
-            if let Some(first) = roots.insert(&*stamp.0, stored.place) {
+            let is_over = |place: &Place<'_>| ledger.era_at(place.node, place.topic, stored.event) > place.era;
+            if let Some(first) = roots.insert(&*stamp.0, stored.place).filter(|first| !is_over(first)) {
                 let sent = sends.get(&*stamp.0).copied().unwrap_or(0);
                 let detail = format!("sent {sent} times, stored as {first} and again as {}", stored.place);
                 found.message(stored.at_ms, stamp, detail);
@@ -39,7 +45,10 @@ fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let groups = &ledger.obligations.groups;
         let Some(group) = groups.iter().find(|group| group.is_copy_topic(stored.place.topic)) else { continue };
         let times = stored.message.reconsume;
-        if let Some(first) = copies.insert((&*stamp.0, group.name.as_str(), times), stored.place) {
+        let known = copies.entry((&*stamp.0, group.name.as_str(), times)).or_insert((0, stored.place));
+        known.0 += 1;
+        let (count, first) = *known;
+        if count > 1 && count > lives(ledger, stamp, &group.name, stored.event) {
             let detail = format!("copy {times} for {} exists as {first} and as {}", group.name, stored.place);
             found.message(stored.at_ms, stamp, detail);
         }
@@ -49,12 +58,23 @@ fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     }
 }
 
+/// How often a message may have begun to be popped by a group before `event`: once for each root, and once more for each
+/// reset to before it or a copy of it.
+fn lives(ledger: &Ledger<'_>, stamp: &LedgerId, group: &str, event: usize) -> usize {
+    let places: Vec<Place<'_>> = ledger.stamped(stamp).map(|stored| stored.place).collect();
+    let roots = places.iter().filter(|place| !is_any_copy_topic(place.topic)).count();
+    let is_before = |reset: &&OffsetReset<'_>| reset.event < event;
+    let resets = ledger.resets.iter().filter(is_before);
+    roots + resets.filter(|reset| places.iter().any(|place| reset.covers(*place, group))).count()
+}
+
 /// Where the chains say that their copies are.
 fn copies_of_chains<'l>(ledger: &'l Ledger<'_>) -> FxHashSet<Place<'l>> {
-    let steps = ledger.chains.iter().flat_map(|life| life.steps.iter().map(|step| (life.node, step.chain)));
-    let copied = steps.filter_map(|(node, chain)| match &chain.state {
+    let steps = ledger.chains.iter().flat_map(|life| life.steps.iter().map(|step| (life.node, step)));
+    let copied = steps.filter_map(|(node, step)| match &step.chain.state {
         ChainState::Ended { outcome: Outcome::Revived(copy) | Outcome::DeadLettered(copy), .. } => {
-            Some(Place { node, topic: &copy.topic, queue: copy.queue, offset: copy.offset })
+            let era = ledger.era_in(node, &copy.topic, step.entry.index);
+            Some(Place { node, topic: &copy.topic, queue: copy.queue, offset: copy.offset, era })
         }
         _ => None,
     });
@@ -62,11 +82,17 @@ fn copies_of_chains<'l>(ledger: &'l Ledger<'_>) -> FxHashSet<Place<'l>> {
 }
 
 fn deliveries(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
-    let mut left: FxHashMap<(Place<'_>, &str), u64> = FxHashMap::default();
+    let mut left: FxHashMap<(Place<'_>, &str), (usize, u64)> = FxHashMap::default();
     for it in &ledger.wire.deliveries {
         let (queue, offset) = (it.message.queue, it.message.offset);
-        let place = Place { node: it.call.to, topic: &it.topic, queue, offset };
-        if let Some(first_ms) = left.insert((place, &it.group), it.at_ms) {
+        let spot = Place { node: it.call.to, topic: &it.topic, queue, offset, era: 0 };
+        let event = it.call.answer.map_or(it.call.event, |answer| answer.0);
+        let place = Place { era: ledger.era_of_pop(spot, &it.group, Some(it.pop_time), event), ..spot };
+        let known = left.entry((place, &it.group)).or_insert((0, it.at_ms));
+        known.0 += 1;
+        let (count, first_ms) = *known;
+        let resets = || ledger.resets_of(place, &it.group).filter(|reset| reset.event < event).count();
+        if count > 1 && count > 1 + resets() {
             let detail = format!("handed to {} at {first_ms} ms and again at {} ms", it.group, it.at_ms);
             found.stamped(it.at_ms, it.message.ledger.as_ref(), place, detail);
         }
@@ -83,11 +109,48 @@ fn timers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     }
 }
 
+/// A reset that leaves a chain of what it hands out anew: the message comes twice at once.
+fn resets(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    for reset in &ledger.resets {
+        let is_about =
+            |life: &&ChainLife<'_>| life.node == reset.to.node && reset.covers(life.origin(), &life.id.group);
+        for life in ledger.chains.iter().filter(is_about) {
+            let stays = match life.before(reset.event).map(|chain| &chain.state) {
+                Some(ChainState::Parked { reason, .. }) => !matches!(reason, ParkReason::UnknownAt { .. }),
+                Some(ChainState::Open { .. }) => true,
+                _ => false,
+            };
+            let ends = |step: &ChainStep<'_>| step.entry.index == reset.index;
+            if stays && !life.steps.iter().any(ends) {
+                let stamp = ledger.stored(&life.origin()).and_then(|stored| stored.message.ledger.as_ref());
+                let detail = format!("{} was reset to {}, and the chain goes on", reset.group, reset.to);
+                found.stamped(reset.at_ms, stamp, format!("chain {}", life.id), detail);
+            }
+        }
+    }
+}
+
+/// A chain that is revived by the very log that says that its topic was deleted before.
+fn resurrections(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    for life in ledger.chains.iter().filter(|life| life.node == life.id.broker && ledger.is_deleted(life.origin())) {
+        let last = &life.steps[life.steps.len() - 1];
+        let outcome = match &last.chain.state {
+            ChainState::Ended { outcome: outcome @ (Outcome::Revived(_) | Outcome::DeadLettered(_)), .. } => outcome,
+            _ => continue,
+        };
+        if ledger.era_in(life.node, &life.id.topic, last.entry.index) > life.era {
+            let stamp = ledger.stored(&life.origin()).and_then(|stored| stored.message.ledger.as_ref());
+            let detail = format!("it ends as {outcome:?} after its topic was deleted");
+            found.stamped(last.at_ms, stamp, format!("chain {}", life.id), detail);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use crate::{
-        evidence::Fact,
+        evidence::{Fact, GoneProof, Outcome},
         oracles::fixture::{Story, message},
     };
 
@@ -149,6 +212,58 @@ mod tests {
         let mut story = revived();
         story.durable("a", vec![Fact::Message(message("t", 1, 1, 0))]);
         story.breaks("P2", "sent 1 times, stored as");
+    }
+
+    #[test]
+    fn a_reset_allows_one_more_and_leaves_no_chain() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let first = story.pop("t", 0, 1, 0);
+        story.wait(10_000).revive(&first, 0, 1, 1).wait(10);
+        let retried = story.pop("%RETRY%g_t", 0, 1, 1);
+        story.absorb(&retried, 1, 1).wait(10).reset(0, &[]).wait(10);
+        let again = story.pop("t", 0, 1, 0);
+        story.wait(10).reset(0, &[&again]).wait(10);
+        let third = story.pop("t", 0, 1, 0);
+        story.wait(10_000).revive(&third, 1, 1, 1).wait(10);
+        let last = story.pop("%RETRY%g_t", 1, 1, 1);
+        assert!(story.absorb(&last, 1, 1).holds().reached.contains("reset-anew"));
+        story.hand_out(&message("t", 0, 1, 0));
+        story.breaks("P2", "handed to g at");
+
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        story.pop("t", 0, 1, 0);
+        story.wait(10).reset(0, &[]);
+        story.breaks("P2", "and the chain goes on");
+    }
+
+    #[test]
+    fn nothing_is_revived_after_its_topic_was_deleted() {
+        let popped = || {
+            let mut story = Story::new();
+            story.send(1, 0).wait(10);
+            let chain = story.pop("t", 0, 1, 0);
+            let at = story.wait(10).delete_topic();
+            (story, chain, at)
+        };
+        let (mut story, chain, at) = popped();
+        let gone = chain.ended(Outcome::Gone(GoneProof::TopicDeleted { at }));
+        assert!(story.durable("a", vec![gone.fact()]).holds().reached.contains("gone-with-topic"));
+        let (mut story, chain, _) = popped();
+        story.wait(10_000).revive(&chain, 0, 1, 1);
+        story.breaks("P2", "after its topic was deleted");
+    }
+
+    #[test]
+    fn a_root_in_a_successor_is_another_one() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10).delete_topic();
+        story.create_topic().send(1, 0).wait(10);
+        let chain = story.pop("t", 0, 1, 0);
+        story.absorb(&chain, 1, 0).holds();
+        story.durable("a", vec![Fact::Message(message("t", 1, 1, 0))]);
+        story.breaks("P2", "stored as");
     }
 
     #[test]

@@ -3,17 +3,19 @@
 //!
 //! Rule: after the client saw *absorbed* for a copy with reconsume count r, no disk ever holds a copy with a higher one,
 //! and no pop answer with the message leaves a broker for that group. When the client saw *too late*, a later copy is
-//! durable or the chain durably ended as gone. Definite answers for one handle are all equal.
+//! durable or the chain durably ended as gone, or by a reset that hands the message out anew. An operator's reset gives
+//! what it hands out anew another life; an ack is final for its own. Definite answers for one handle are all equal.
 
 use super::{Findings, Reads};
 use crate::{
-    evidence::{ChainState, Outcome},
+    evidence::{ChainState, Outcome, frame::Handle},
     history::{AckVerdict, Acked, LedgerId, Seen},
-    ledger::{Ledger, wire::Delivery},
+    ledger::{Ledger, Place, lives::Lives, wire::Delivery},
 };
 use rustc_hash::FxHashMap;
 
 pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>) {
+    let lives = Lives::of(ledger);
     let mut first_answer: FxHashMap<(&str, &str), AckVerdict> = FxHashMap::default();
     let mut delivered: FxHashMap<(&LedgerId, &str), Vec<&Delivery<'_>>> = FxHashMap::default();
     for it in &ledger.wire.deliveries {
@@ -31,9 +33,15 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         }
         match verdict {
             AckVerdict::Absorbed => {
-                copied_after(ledger, ack, stamp, at_ms, found);
+                copied_after(&lives, ledger, ack, (stamp, at_ms), found);
+                let acked = life_of_ack(&lives, ack);
+                let again = |it: &Delivery<'_>| {
+                    let (node, queue, offset) = (it.call.to, it.message.queue, it.message.offset);
+                    let spot = Place { node, topic: &it.topic, queue, offset, era: 0 };
+                    is_same(acked, lives.of_pop(spot, &it.group, it.pop_time))
+                };
                 for it in delivered.get(&(stamp, ack.group.as_str())).into_iter().flatten() {
-                    if it.call.answer.is_some_and(|answer| answer.0 > event) {
+                    if it.call.answer.is_some_and(|answer| answer.0 > event) && again(it) {
                         let detail = format!("absorbed for {} at {at_ms} ms, delivered again afterwards", ack.group);
                         found.message(it.at_ms, stamp, detail);
                     }
@@ -48,10 +56,30 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     }
 }
 
-fn copied_after(ledger: &Ledger<'_>, ack: &Acked, stamp: &LedgerId, at_ms: u64, found: &mut Findings<'_>) {
+/// The life that was acked; `None` if no chain tells.
+fn life_of_ack(lives: &Lives<'_, '_>, ack: &Acked) -> Option<usize> {
+    let handle = Handle::read(&ack.handle)?;
+    let (topic, queue, offset) = (&ack.place.0, ack.place.1, ack.place.2);
+    lives.of_pop(Place { node: handle.broker, topic, queue, offset, era: 0 }, &ack.group, handle.pop_time)
+}
+
+/// Whether what came later is the life that was acked, as far as anything tells.
+fn is_same(acked: Option<usize>, later: Option<usize>) -> bool {
+    acked.zip(later).is_none_or(|(acked, later)| acked == later)
+}
+
+fn copied_after(
+    lives: &Lives<'_, '_>,
+    ledger: &Ledger<'_>,
+    ack: &Acked,
+    (stamp, at_ms): (&LedgerId, u64),
+    found: &mut Findings<'_>,
+) {
     let Some(group) = ledger.group(&ack.group) else { return };
     let copies = ledger.stamped(stamp).filter(|stored| group.is_copy_topic(stored.place.topic));
-    for copy in copies.filter(|stored| stored.message.reconsume > ack.reconsume) {
+    let later = copies.filter(|stored| stored.message.reconsume > ack.reconsume);
+    let acked = life_of_ack(lives, ack);
+    for copy in later.filter(|stored| is_same(acked, lives.of_copy(&stored.place))) {
         let (place, times) = (copy.place, copy.message.reconsume);
         let detail = format!("absorbed for {} at {at_ms} ms, copy {times} exists as {place}", group.name);
         found.message(at_ms.max(copy.at_ms), stamp, detail);
@@ -68,7 +96,9 @@ fn is_on_its_way(ledger: &Ledger<'_>, ack: &Acked, stamp: &LedgerId, event: usiz
     let is_gone = || {
         ledger.chains.iter().any(|life| {
             let is_it = (&life.id.topic, life.id.queue, life.id.offset) == (topic, *queue, *offset);
-            let gone = |state: &ChainState| matches!(state, ChainState::Ended { outcome: Outcome::Gone(_), .. });
+            let gone = |state: &ChainState| {
+                matches!(state, ChainState::Ended { outcome: Outcome::Gone(_) | Outcome::Reset, .. })
+            };
             is_it && life.id.group == ack.group && life.before(event).is_some_and(|chain| gone(&chain.state))
         })
     };
@@ -97,6 +127,18 @@ mod tests {
         let (mut story, chain) = popped();
         story.absorb(&chain, 1, 0).ack(&chain, 1, 0, Seen::Ok(AckVerdict::Absorbed));
         assert!(story.holds().reached.contains("repeated-ack"));
+    }
+
+    #[test]
+    fn an_ack_is_final_for_the_life_it_is_of() {
+        let (mut story, first) = popped();
+        story.wait(10_000).revive(&first, 0, 1, 1).wait(10).reset(0, &[]).wait(10);
+        let again = story.pop("t", 0, 1, 0);
+        story.absorb(&again, 1, 0).wait(10);
+        let retried = story.pop("%RETRY%g_t", 0, 1, 1); // it was copied before the reset
+        story.absorb(&retried, 1, 1).holds();
+        story.wait(10).revive(&again, 1, 1, 1);
+        story.breaks("P3", "copy 1 exists as a/%RETRY%g_t/0/1");
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn wrong_wait(ledger: &Ledger<'_>, old: &ChainFact, step: &ChainStep<'_>) -> Opt
 
 fn lives_at<'l, 'h>(ledger: &'l Ledger<'h>, home: &str, place: Place<'_>) -> Vec<&'l ChainLife<'h>> {
     let groups = ledger.obligations.groups.iter();
-    groups.flat_map(|group| ledger.chains_of(place, &group.name)).filter(|life| life.node == home).collect()
+    groups.flat_map(|group| ledger.chains_at(place, &group.name)).filter(|life| life.node == home).collect()
 }
 
 /// Reads that no durable attempt stands for.
@@ -183,7 +183,7 @@ fn reader<'h>(ledger: &Ledger<'h>, life: &ChainLife<'h>, call: Call<'_>) -> Opti
     let (last, earlier) = known.split_last()?;
     match &last.chain.state {
         ChainState::Open { .. } => (last.chain.attempt > 0).then_some(last.chain),
-        ChainState::Ended { outcome: Outcome::Acked | Outcome::Superseded(_), .. } => {
+        ChainState::Ended { outcome: Outcome::Acked | Outcome::Superseded(_) | Outcome::Reset, .. } => {
             let [.., idle, begun] = earlier else { return None };
             let has_begun = matches!(begun.chain.state, ChainState::Open { .. })
                 && (begun.chain.round, begun.chain.attempt) == (idle.chain.round, idle.chain.attempt + 1)

@@ -1,9 +1,11 @@
 //! P5, progress is safe: at every durable state, forgetting memory and recovering yields every unfinished obligation.
 //!
-//! Rule: a group's offset never falls, and whenever it moves from a to b, every durable message in between that the
-//! group's filter takes has its chain in the same entry or an earlier one (or, when an acting broker hands its chains
+//! Rule: a group's offset never falls but by a reset, and whenever it moves from a to b, every durable message in between that the
+//! group's filter takes has its chain in the same entry or an earlier one after the last reset (or, when an acting broker hands its chains
 //! over, already on its target's disk). Each broker's log has the indexes 1, 2, 3... without a gap, terms never fall,
 //! no place in it was ever durable with two contents, and every record in it is understood.
+
+use std::ops::RangeInclusive;
 
 use super::{Findings, Reads};
 use crate::ledger::{GroupSpec, Ledger, OffsetMove, Place};
@@ -55,7 +57,7 @@ fn passed(ledger: &Ledger<'_>, step: &OffsetMove<'_>, found: &mut Findings<'_>) 
             continue;
         };
         let wants = !is_normal || group.wants(stored.message.property("TAGS"));
-        if wants && !has_chain(ledger, group, place, step.event) {
+        if wants && !has_chain(ledger, group, place, step.since..=step.event) {
             let detail =
                 format!("{}'s offset moved past {place} to {}, no chain stands for it", group.name, step.to.offset);
             found.stamped(step.at_ms, stored.message.ledger.as_ref(), place, detail);
@@ -63,11 +65,11 @@ fn passed(ledger: &Ledger<'_>, step: &OffsetMove<'_>, found: &mut Findings<'_>) 
     }
 }
 
-fn has_chain(ledger: &Ledger<'_>, group: &GroupSpec, place: Place<'_>, event: usize) -> bool {
+fn has_chain(ledger: &Ledger<'_>, group: &GroupSpec, place: Place<'_>, span: RangeInclusive<usize>) -> bool {
     let target = ledger.obligations.escapes.get(place.node).map(String::as_str);
     ledger.chains_of(place, &group.name).any(|life| {
         let counts = life.node == place.node || Some(life.node) == target;
-        counts && life.steps[0].event <= event
+        counts && span.contains(&life.steps[0].event)
     })
 }
 
@@ -122,6 +124,29 @@ mod tests {
         story.obligations.groups[0].tag_filter = "B".into();
         story.send(1, 0).durable("a", vec![offset(1)]);
         assert!(story.holds().reached.contains("filtered"));
+    }
+
+    #[test]
+    fn after_a_reset_a_move_needs_new_chains() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let first = story.pop("t", 0, 1, 0);
+        story.absorb(&first, 1, 0).reset(0, &[]).wait(10);
+        let again = story.pop("t", 0, 1, 0);
+        story.absorb(&again, 1, 0).holds();
+        story.reset(0, &[]).durable("a", vec![offset(1)]);
+        story.breaks("P5", "no chain stands for it");
+    }
+
+    #[test]
+    fn a_topics_successor_begins_at_its_own_beginning() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let old = story.pop("t", 0, 1, 0);
+        story.absorb(&old, 1, 0).delete_topic();
+        story.create_topic().send(2, 0).wait(10);
+        story.durable("a", vec![offset(1)]);
+        story.breaks("P5", "no chain stands for it");
     }
 
     #[test]

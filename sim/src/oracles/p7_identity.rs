@@ -6,7 +6,7 @@
 
 use super::{Findings, Reads};
 use crate::{
-    evidence::{ChainState, Outcome, StoredMessage},
+    evidence::{ChainState, Outcome, StoredMessage, frame::Handle},
     history::{EventKind, Seen},
     ledger::{Ledger, Place, obligations::is_any_copy_topic},
 };
@@ -30,7 +30,7 @@ fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let ChainState::Ended { outcome: Outcome::Revived(copy) | Outcome::DeadLettered(copy), .. } = state else {
             continue;
         };
-        let place = Place { node: life.node, topic: &copy.topic, queue: copy.queue, offset: copy.offset };
+        let place = ledger.copied_to(life, copy);
         let Some((parent, copy)) = ledger.stored(&life.origin()).zip(ledger.stored(&place)) else { continue };
         let mut wrongs = differences(parent.message, copy.message);
         let (old, new) = (parent.message.reconsume, copy.message.reconsume);
@@ -75,11 +75,13 @@ fn kept(list: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
 }
 
 fn deliveries(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
-    for event in &ledger.history.events {
+    for (position, event) in ledger.history.events.iter().enumerate() {
         let EventKind::Popped(popped) = &event.kind else { continue };
         let Seen::Ok(deliveries) = &popped.seen else { continue };
         for it in deliveries {
-            let place = Place { node: &popped.broker, topic: &it.topic, queue: it.queue, offset: it.offset };
+            let spot = Place { node: &popped.broker, topic: &it.topic, queue: it.queue, offset: it.offset, era: 0 };
+            let pop_time = Handle::read(&it.handle).map(|handle| handle.pop_time);
+            let place = Place { era: ledger.era_of_pop(spot, &popped.group, pop_time, position), ..spot };
             let Some(stored) = ledger.stored(&place) else {
                 found.stamped(event.at_ms, it.ledger.as_ref(), place, "delivered, and no disk holds it".into());
                 continue;

@@ -148,7 +148,7 @@ const fn reads_allowed(silent_ms: SimMs) -> u64 {
 fn reads_of_a_message(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings<'_>) {
     for (home, place, pulls) in reads.all() {
         let groups = ledger.obligations.groups.iter();
-        let lives = groups.flat_map(|group| ledger.chains_of(place, &group.name)).filter(|life| life.node == home);
+        let lives = groups.flat_map(|group| ledger.chains_at(place, &group.name)).filter(|life| life.node == home);
         let rounds: u64 = lives.map(|life| u64::from(life.last().round) + 1).sum();
         let limit = rounds * u64::from(ledger.obligations.policy.attempts());
         if pulls.len() as u64 > limit {

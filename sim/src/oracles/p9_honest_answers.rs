@@ -42,7 +42,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     for renewal in &ledger.wire.renewals {
         let Some(event) = success(&renewal.call) else { continue };
         let is_there = |life: &ChainLife<'_>| Some(life.id.pop_time) == renewal.renewed && life.before(event).is_some();
-        if !ledger.chains_of(place(renewal), &renewal.group).any(is_there) {
+        if !ledger.chains_at(place(renewal), &renewal.group).any(is_there) {
             blame(ledger, renewal, event, "a renewal was answered with success, its new chain was not durable", found);
         }
     }
@@ -60,7 +60,7 @@ const fn success(call: &Call<'_>) -> Option<usize> {
 }
 
 fn place<'a>(settle: &'a Settle<'_>) -> Place<'a> {
-    Place { node: &settle.broker, topic: &settle.topic, queue: settle.queue, offset: settle.offset }
+    Place { node: &settle.broker, topic: &settle.topic, queue: settle.queue, offset: settle.offset, era: 0 }
 }
 
 fn blame(ledger: &Ledger<'_>, settle: &Settle<'_>, event: usize, what: &str, found: &mut Findings<'_>) {
@@ -88,8 +88,12 @@ fn sent(ledger: &Ledger<'_>, send: &Send<'_>, event: usize) -> Result<(), String
     let Some((queue, offset)) = send.stored else {
         return Err("a send was answered with success and no place".into());
     };
-    let place = Place { node, topic: &send.topic, queue, offset };
-    match ledger.stored(&place) {
+    // The message is there when the answer leaves; a success that names one which was deleted before promises nothing.
+    let era = ledger.era_at(node, &send.topic, send.call.event);
+    let eras = era..=ledger.era_at(node, &send.topic, event);
+    let place = Place { node, topic: &send.topic, queue, offset, era };
+    let stored = eras.rev().find_map(|era| ledger.stored(&Place { era, ..place }));
+    match stored {
         Some(stored) if stored.event < event && stored.message.ledger == send.ledger => Ok(()),
         Some(stored) if stored.event < event => {
             Err(format!("a send was answered with {place}, where another message is"))
@@ -103,11 +107,11 @@ fn handed_over(ledger: &Ledger<'_>, send: &Send<'_>, event: usize) -> Result<(),
     for difference in &checkpoint.differences {
         let offset = checkpoint.start + difference;
         let (topic, queue) = (&checkpoint.topic, checkpoint.queue);
-        let place = Place { node: &checkpoint.broker, topic, queue, offset };
+        let place = Place { node: &checkpoint.broker, topic, queue, offset, era: 0 };
         let is_there = |life: &ChainLife<'_>| {
             life.node == send.call.to && life.id.pop_time == checkpoint.pop_time && life.before(event).is_some()
         };
-        if !ledger.chains_of(place, &checkpoint.group).any(is_there) {
+        if !ledger.chains_at(place, &checkpoint.group).any(is_there) {
             let (from, to) = (send.call.from, send.call.to);
             return Err(format!("{to} took a checkpoint from {from}, its chain of {place} was not durable"));
         }
@@ -119,14 +123,14 @@ fn popped(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for it in &ledger.wire.deliveries {
         let Some(event) = success(&it.call) else { continue };
         let node = it.call.to;
-        let place = Place { node, topic: &it.topic, queue: it.message.queue, offset: it.message.offset };
+        let place = Place { node, topic: &it.topic, queue: it.message.queue, offset: it.message.offset, era: 0 };
         let target = ledger.obligations.escapes.get(node).map(String::as_str);
         let is_at_home = |life: &ChainLife<'_>| {
             let Some(chain) = life.before(event).filter(|_| life.id.pop_time == it.pop_time) else { return false };
             let is_leaving = matches!(chain.state, ChainState::Moving { .. } | ChainState::Moved { .. });
             (life.node == node && !is_leaving) || Some(life.node) == target
         };
-        if !ledger.chains_of(place, &it.group).any(is_at_home) {
+        if !ledger.chains_at(place, &it.group).any(is_at_home) {
             let detail = format!("handed to {} before its chain ({}) was durable at its home", it.group, it.pop_time);
             found.stamped(it.at_ms, it.message.ledger.as_ref(), place, detail);
         }
@@ -140,7 +144,7 @@ fn is_acked(chain: &ChainFact) -> bool {
 /// Whether a chain about this message, followed through renewals, had durably ended as acked on some disk.
 fn ends_acked(ledger: &Ledger<'_>, place: Place<'_>, group: &str, pop_time: Option<i64>, event: usize) -> bool {
     let is_it = |id: &ChainId| pop_time.is_none_or(|pop_time| id.pop_time == pop_time);
-    let mut lives = ledger.chains_of(place, group).filter(|life| is_it(life.id));
+    let mut lives = ledger.chains_at(place, group).filter(|life| is_it(life.id));
     lives.any(|life| ledger.newest_before(life.node, life.id, event).is_some_and(is_acked))
 }
 
@@ -149,7 +153,7 @@ fn seen_absorbed(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let Some(stamp) = ack.ledger.as_ref().filter(|_| ack.seen == Seen::Ok(AckVerdict::Absorbed)) else { continue };
         let (topic, queue, offset) = &ack.place;
         let holders = ledger.obligations.brokers.iter();
-        let mut places = holders.map(|node| Place { node, topic, queue: *queue, offset: *offset });
+        let mut places = holders.map(|node| Place { node, topic, queue: *queue, offset: *offset, era: 0 });
         if !places.any(|place| ends_acked(ledger, place, &ack.group, None, event)) {
             let detail = format!("{} saw its ack absorbed, no disk held a chain that had ended as acked", ack.group);
             found.message(ledger.at_ms(event), stamp, detail);
@@ -165,6 +169,15 @@ mod tests {
         history::{AckVerdict, Seen},
         oracles::fixture::{Story, at, chain, message},
     };
+
+    #[test]
+    fn a_success_that_names_what_was_deleted_is_none() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10).delete_topic();
+        let call = story.create_topic().wait(10).ask_send(1);
+        story.answer_send(call, 1, 0);
+        story.breaks("P9", "before it was durable");
+    }
 
     fn popped() -> (Story, ChainFact) {
         let mut story = Story::new();

@@ -7,7 +7,7 @@ use super::{Reads, p8_bounded::PROBE_EVERY_MS, silence::silences};
 use crate::{
     evidence::{ChainFact, ChainState, Outcome},
     history::{AckVerdict, EventKind, Seen},
-    ledger::{ChainLife, Ledger, wire::Pull},
+    ledger::{ChainLife, Ledger, Place, wire::Pull},
 };
 
 pub(super) fn reached(ledger: &Ledger<'_>, reads: &Reads<'_>) -> BTreeSet<&'static str> {
@@ -30,6 +30,7 @@ pub(super) fn reached(ledger: &Ledger<'_>, reads: &Reads<'_>) -> BTreeSet<&'stat
         ("remote-read", any_read),
         ("coalesced-read", brought(ledger, |pull| pull.brought.0 > 1)),
         ("coalesced-read-cut", brought(ledger, |pull| pull.offsets().any(|offset| pull.ended_before(offset)))),
+        ("offset-reused", is_reused(ledger)),
         ("timer-delivered", !ledger.fired.is_empty()),
         ("set-aside", !ledger.set_aside.is_empty()),
         ("filtered", is_filtered(ledger)),
@@ -68,6 +69,9 @@ fn chain(ledger: &Ledger<'_>, life: &ChainLife<'_>, reached: &mut BTreeSet<&'sta
             ChainState::Ended { outcome: Outcome::Revived(_), .. } => Some("revived"),
             ChainState::Ended { outcome: Outcome::DeadLettered(_), .. } => Some("dead-lettered"),
             ChainState::Ended { outcome: Outcome::Superseded(_), .. } => Some("renewed"),
+            ChainState::Ended { outcome: Outcome::Gone(_), .. } if is_remote => Some("gone-remotely"),
+            ChainState::Ended { outcome: Outcome::Gone(_), .. } => Some("gone-with-topic"),
+            ChainState::Ended { outcome: Outcome::Reset, .. } => Some("reset-anew"),
             _ => None,
         });
         was_moving |= matches!(chain.state, ChainState::Moving { .. });
@@ -170,12 +174,23 @@ fn nodes(ledger: &Ledger<'_>, reached: &mut BTreeSet<&'static str>) {
 /// How far one move of an offset is looked through: one that goes further is P5's affair.
 const LONGEST_LOOK: usize = 10_000;
 
+/// A topic's successor got a message at the offset of one that was still waited for when the topic was deleted.
+fn is_reused(ledger: &Ledger<'_>) -> bool {
+    let mut deleted = ledger.chains.iter().filter(|life| ledger.is_deleted(life.origin()));
+    deleted.any(|life| {
+        let origin = life.origin();
+        let successor = ledger.stored(&Place { era: origin.era + 1, ..origin });
+        let last = life.steps[life.steps.len() - 1].event;
+        successor.is_some_and(|stored| stored.event < last)
+    })
+}
+
 /// A durable message that some group on its topic does not take, below that group's offset.
 fn is_filtered(ledger: &Ledger<'_>) -> bool {
     ledger.offsets.iter().any(|step| {
         let Some(group) = ledger.group(step.group).filter(|group| group.topic == step.to.topic) else { return false };
         (step.from.unwrap_or(0)..step.to.offset).take(LONGEST_LOOK).any(|offset| {
-            let stored = ledger.stored(&crate::ledger::Place { offset, ..step.to });
+            let stored = ledger.stored(&Place { offset, ..step.to });
             stored.is_some_and(|stored| !group.wants(stored.message.property("TAGS")))
         })
     })

@@ -8,7 +8,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::{
-    evidence::{ChainId, ChainState},
+    evidence::ChainState,
     ledger::{ChainLife, Ledger, Place, wire::Pull},
 };
 
@@ -29,7 +29,8 @@ impl<'l> Reads<'l> {
         for pull in ledger.wire.pulls.iter().filter(|pull| is_broker(pull.call.from)) {
             let span = pull.offsets();
             for offset in span.clone().filter(|offset| !pull.ended_before(*offset)) {
-                let place = Place { node: pull.call.to, topic: &pull.topic, queue: pull.queue, offset };
+                // A pull names no topic's creation: it is a read of whatever ever was there.
+                let place = Place { node: pull.call.to, topic: &pull.topic, queue: pull.queue, offset, era: 0 };
                 let is_end = offset == *span.start() || offset == *span.end();
                 if is_end || reads.is_awaited(ledger, place, pull) {
                     reads.add(place, pull);
@@ -59,7 +60,7 @@ impl<'l> Reads<'l> {
             matches!(step.chain.state, ChainState::Open { .. }) && step.chain.attempt > before && is_fresh
         };
         let groups = ledger.obligations.groups.iter();
-        groups.flat_map(|group| ledger.chains_of(place, &group.name)).any(|life| life.node == home && begun(life))
+        groups.flat_map(|group| ledger.chains_at(place, &group.name)).any(|life| life.node == home && begun(life))
     }
 
     fn at(&self, home: &str, place: Place<'_>) -> &[&'l Pull<'l>] {
@@ -67,9 +68,9 @@ impl<'l> Reads<'l> {
         list.map_or(&[], |list| &self.lists[list])
     }
 
-    /// The reads of a chain's message by `home`, in order.
-    pub(super) fn of_chain(&self, home: &str, id: &ChainId) -> &[&'l Pull<'l>] {
-        self.at(home, crate::ledger::origin(id))
+    /// The reads of a chain's message by its home, in order.
+    pub(super) fn of_chain(&self, life: &ChainLife<'_>) -> &[&'l Pull<'l>] {
+        self.at(life.node, life.origin().spot())
     }
 
     /// All, by reader and place, in no order that may be shown.

@@ -14,11 +14,15 @@ fn fact(fact: &Fact) -> String {
         Fact::Topic { name, perm, read_queues, write_queues, .. } => {
             format!("topic {name}: perm {perm}, {read_queues} queues to read, {write_queues} to write")
         }
+        Fact::TopicDeleted { name, .. } => format!("topic {name} is deleted"),
         Fact::Group { name, retry_max_times } => format!("group {name}: at most {retry_max_times} redeliveries"),
         Fact::Message(stored) => format!("message {}", message(stored)),
         Fact::Timer { message: stored, .. } => format!("delayed message {}", message(stored)),
         Fact::TimerFired { index, record, .. } => format!("the delayed message of entry {index}/{record} is due"),
         Fact::Offset { group, topic, queue, offset } => format!("{group} is at {topic}/{queue}/{offset}"),
+        Fact::OffsetReset { group, topic, queue, offset } => {
+            format!("{group} is set to {topic}/{queue}/{offset}")
+        }
         Fact::Chain(fact) => chain(fact),
         Fact::EarlyAck { id, .. } => format!("ack before its checkpoint: {id}"),
         Fact::EarlyAckDropped { id } => format!("early ack is done with: {id}"),
@@ -60,5 +64,6 @@ fn outcome_text(outcome: &Outcome) -> String {
         Outcome::DeadLettered(copy) => format!("dead letter {}/{}/{}", copy.topic, copy.queue, copy.offset),
         Outcome::Gone(proof) => format!("gone: {proof:?}"),
         Outcome::Superseded(by) => format!("renewed as {by}"),
+        Outcome::Reset => "ended by a reset".into(),
     }
 }

@@ -162,16 +162,17 @@ fn start_operator(world: &World, scenario: &Scenario, recorder: &Recorder, obser
     let name = |index: usize| scenario.brokers[index].name.clone();
     let endpoint = |index| Endpoint { name: name(index), address: Addresses::broker(index).1 };
     let brokers: Vec<Endpoint> = (0..scenario.brokers.len()).map(endpoint).collect();
-    let (topics, groups, steps) = (scenario.topics.clone(), scenario.groups.clone(), scenario.operators.clone());
+    let cluster = operator::Cluster { topics: scenario.topics.clone(), groups: scenario.groups.clone(), brokers };
+    let steps = scenario.operators.clone();
     let (recorder, observer) = (recorder.clone(), observer.clone());
     world.start(OPERATOR, move |host, stop| {
-        let (topics, groups, steps, brokers) = (topics.clone(), groups.clone(), steps.clone(), brokers.clone());
+        let (cluster, steps) = (cluster.clone(), steps.clone());
         let (recorder, observer) = (recorder.clone(), observer.clone());
         Box::pin(async move {
-            if let Err(error) = operator::setup(&host, &topics, &groups, &brokers, &recorder).await {
+            if let Err(error) = operator::setup(&host, &cluster, &recorder).await {
                 tracing::error!(%error, "the cluster could not be set up");
             }
-            operator::run(host, steps, brokers, recorder, stop).await;
+            operator::run(host, steps, &cluster, recorder, stop).await;
             observer.done(OPERATOR);
         })
     });

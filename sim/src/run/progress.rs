@@ -64,7 +64,11 @@ impl Progress {
                     let place = (node.to_owned(), message.topic.clone(), message.queue);
                     self.ends.insert(place, message.offset + 1);
                 }
-                Fact::Offset { group, topic, queue, offset } => {
+                Fact::TopicDeleted { name, .. } => {
+                    self.ends.retain(|(at, topic, _), _| (at.as_str(), topic) != (node, name));
+                    self.offsets.retain(|(at, _, topic, _), _| (at.as_str(), topic) != (node, name));
+                }
+                Fact::Offset { group, topic, queue, offset } | Fact::OffsetReset { group, topic, queue, offset } => {
                     self.offsets.insert((node.to_owned(), group.clone(), topic.clone(), *queue), *offset);
                 }
                 Fact::Timer { due_ms, .. } => {

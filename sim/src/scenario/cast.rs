@@ -135,6 +135,29 @@ pub enum OperatorAction {
         /// Whose; `None` is every broker's.
         broker: Option<NodeName>,
     },
+    /// Deletes a topic; repeated until it works.
+    DeleteTopic {
+        /// Which.
+        topic: String,
+        /// Where; `None` is every broker that holds it.
+        broker: Option<NodeName>,
+    },
+    /// Creates a topic as the scenario describes it; repeated until it works.
+    CreateTopic {
+        /// Which.
+        topic: String,
+        /// Where; `None` is every broker that holds it.
+        broker: Option<NodeName>,
+    },
+    /// Sets a group's offsets in its topic; repeated until it works.
+    ResetOffset {
+        /// Whose.
+        group: String,
+        /// Where; `None` is every broker that holds its topic.
+        broker: Option<NodeName>,
+        /// To what was stored since then; `None` is the end.
+        to_ms: Option<SimMs>,
+    },
 }
 
 /// What a sweep over many seeds must reach as a whole, or the scenario provokes nothing any more.

@@ -294,8 +294,21 @@ fn network(f: &mut Findings, entry: Option<&NetworkEntry>) -> Network {
 
 fn operator(f: &mut Findings, entry: &OperatorEntry, names: &Names) -> OperatorStep {
     let broker = entry.broker.as_ref().map(|raw| f.known("operator.broker", "broker", raw, &names.brokers));
+    let topic = entry.topic.as_ref().map(|raw| f.known("operator.topic", "topic", raw, &names.topics));
+    let group = entry.group.as_ref().map(|raw| f.known("operator.group", "group", raw, &names.groups));
+    let to_ms = entry.to.as_ref().map(|raw| f.time("operator.to", raw, Zero::Accepted));
+    let mut needed = |key: &str, value: Option<String>| {
+        value.unwrap_or_else(|| {
+            let (entry_name, key) = ("an operator's step of this kind".to_owned(), key.to_owned());
+            f.report("operator.do", entry.at.span(), Problem::Missing { entry: entry_name, key });
+            String::new()
+        })
+    };
     let action = match entry.action {
         ActionEntry::ResumeParked => OperatorAction::ResumeParked { broker },
+        ActionEntry::DeleteTopic => OperatorAction::DeleteTopic { topic: needed("topic", topic), broker },
+        ActionEntry::CreateTopic => OperatorAction::CreateTopic { topic: needed("topic", topic), broker },
+        ActionEntry::ResetOffset => OperatorAction::ResetOffset { group: needed("group", group), broker, to_ms },
     };
     OperatorStep { at_ms: f.time("operator.at", &entry.at, Zero::Accepted), action }
 }

@@ -293,6 +293,12 @@ pub(super) struct OnEntry {
 pub(super) enum ActionEntry {
     /// Resume all parked chains.
     ResumeParked,
+    /// Delete a topic.
+    DeleteTopic,
+    /// Create a topic again as the scenario describes it.
+    CreateTopic,
+    /// Set a group's offsets in its topic back or forward to a time.
+    ResetOffset,
 }
 
 /// What a human does.
@@ -304,8 +310,14 @@ pub(super) struct OperatorEntry {
     /// What.
     #[serde(rename = "do")]
     pub(super) action: ActionEntry,
-    /// Where; default at every broker.
+    /// Where; default at every broker, or at every broker that holds the topic.
     pub(super) broker: Option<Located<String>>,
+    /// Which topic is deleted or created.
+    pub(super) topic: Option<Located<String>>,
+    /// Whose offsets are reset.
+    pub(super) group: Option<Located<String>>,
+    /// To what was stored since when offsets are reset, in the time of the run; default to the end of each queue.
+    pub(super) to: Option<Located<Time>>,
 }
 
 /// What the sweep as a whole must reach, or the scenario provokes nothing any more.

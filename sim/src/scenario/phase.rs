@@ -37,6 +37,8 @@ pub enum Phase {
     Park,
     /// A parked chain begins another round.
     Resume,
+    /// An operator deletes a topic or resets offsets.
+    Operate,
     /// A store is opened again, repaired or closed.
     Recovery,
     /// Whatever else.
@@ -45,7 +47,7 @@ pub enum Phase {
 
 impl Phase {
     /// All of them, in the order in which a message may meet them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::SetUp,
         Self::Routes,
         Self::Idle,
@@ -62,6 +64,7 @@ impl Phase {
         Self::Revive,
         Self::Park,
         Self::Resume,
+        Self::Operate,
         Self::Recovery,
         Self::Other,
     ];
@@ -86,6 +89,7 @@ impl Phase {
             Self::Revive => "revive",
             Self::Park => "park",
             Self::Resume => "resume",
+            Self::Operate => "operate",
             Self::Recovery => "recovery",
             Self::Other => "other",
         }

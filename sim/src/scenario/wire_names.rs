@@ -9,6 +9,8 @@ pub const REQUESTS: &[(&str, i32)] = &[
     ("HEART_BEAT", 34),
     ("REGISTER_BROKER", 103),
     ("GET_ROUTEINFO_BY_TOPIC", 105),
+    ("DELETE_TOPIC_IN_BROKER", 215),
+    ("INVOKE_BROKER_TO_RESET_OFFSET", 222),
     ("SEND_MESSAGE_V2", 310),
     ("POP_MESSAGE", 200_050),
     ("ACK_MESSAGE", 200_051),

@@ -71,7 +71,7 @@ fn ends(ledger: &Ledger<'_>, stored: &Stored<'_>, group: &str) -> Vec<End> {
             Outcome::Acked => Some(End::Acked),
             Outcome::DeadLettered(_) => Some(End::DeadLettered),
             Outcome::Gone(_) => Some(End::Gone),
-            Outcome::Superseded(_) | Outcome::Revived(_) => None,
+            Outcome::Superseded(_) | Outcome::Revived(_) | Outcome::Reset => None,
         },
     };
     chains.filter_map(|life| end(&life.last().state)).collect()

@@ -16,8 +16,8 @@ use pop_revive::{
         CallError, Client, ClientConfig, Command,
         code::{request, response},
         headers::{
-            AckMessageHeader, ChangeInvisibleHeader, CreateTopicHeader, GetRouteInfoHeader, PopMessageHeader,
-            SendMessageHeader,
+            AckMessageHeader, ChangeInvisibleHeader, CreateTopicHeader, DeleteTopicHeader, GetRouteInfoHeader,
+            PopMessageHeader, ResetOffsetHeader, SendMessageHeader,
         },
     },
     seams::{Clock, Host},
@@ -235,6 +235,26 @@ impl WireClient {
             ..CreateTopicHeader::default()
         };
         self.command(at, topic, Command::request(request::UPDATE_AND_CREATE_TOPIC).with_header(&header)).await
+    }
+
+    /// Deletes a topic on a broker.
+    pub async fn delete_topic(&self, at: &Endpoint, topic: &str) -> Seen<()> {
+        let header = DeleteTopicHeader { topic: topic.to_owned() };
+        self.command(at, topic, Command::request(request::DELETE_TOPIC_IN_BROKER).with_header(&header)).await
+    }
+
+    /// Sets a group's offsets in its topic to what was stored since `since_ms` (Unix ms), or to the end.
+    pub async fn reset_offset(&self, at: &Endpoint, group: &Group, since_ms: Option<i64>) -> Seen<()> {
+        let header = ResetOffsetHeader {
+            group: group.name.clone(),
+            topic: group.topic.clone(),
+            queue_id: ANY_QUEUE,
+            offset: None,
+            timestamp: since_ms.unwrap_or(-1),
+            is_force: true,
+        };
+        let request = Command::request(request::INVOKE_BROKER_TO_RESET_OFFSET).with_header(&header);
+        self.command(at, &group.topic, request).await
     }
 
     /// Creates a consumer group on a broker.

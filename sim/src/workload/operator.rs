@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{client::WireClient, pause::pause, recorder::Recorder, route::Endpoint};
 use crate::{
     history::{EventKind, Seen},
-    plan::NodeName,
+    plan::{NodeName, SimMs},
     scenario::{Group, OperatorAction, OperatorStep, Topic},
 };
 
@@ -45,9 +45,7 @@ pub enum SetupError {
 /// The first command that never worked.
 pub async fn setup(
     host: &Host,
-    topics: &[Topic],
-    groups: &[Group],
-    brokers: &[Endpoint],
+    Cluster { topics, groups, brokers }: &Cluster,
     recorder: &Recorder,
 ) -> Result<(), SetupError> {
     let client = WireClient::new(host, CLIENT_ID, Vec::new());
@@ -90,14 +88,8 @@ async fn insist<F: Future<Output = Seen<()>>>(
 
 /// Takes the steps, in their order, each at its time; ends after the last one or when `stop` fires.
 ///
-/// A step that fails is recorded and not repeated.
-pub async fn run(
-    host: Host,
-    steps: Vec<OperatorStep>,
-    brokers: Vec<Endpoint>,
-    recorder: Recorder,
-    stop: CancellationToken,
-) {
+/// A resumption that fails is recorded and not repeated; a change of topics or offsets is insisted on, as the set-up is.
+pub async fn run(host: Host, steps: Vec<OperatorStep>, cluster: &Cluster, recorder: Recorder, stop: CancellationToken) {
     let client = WireClient::new(&host, CLIENT_ID, Vec::new());
     for step in steps {
         let wait = Duration::from_millis(step.at_ms.saturating_sub(recorder.now_ms()));
@@ -106,12 +98,75 @@ pub async fn run(
         }
         match step.action {
             OperatorAction::ResumeParked { broker } => {
-                for at in brokers.iter().filter(|at| broker.as_ref().is_none_or(|name| at.name == *name)) {
+                for at in cluster.brokers.iter().filter(|at| broker.as_ref().is_none_or(|name| at.name == *name)) {
                     let result = told(client.resume_parked(at, None).await);
                     recorder.record(EventKind::Operated { command: format!("resume-parked {}", at.name), result });
                 }
             }
+            action => {
+                if let Err(error) = change(&client, cluster, &action, step.at_ms, (&host, &recorder)).await {
+                    tracing::warn!(%error, "an operator's command did not work");
+                }
+            }
         }
+    }
+}
+
+/// A command that is to take effect: repeated until each broker has obeyed.
+async fn change(
+    client: &WireClient,
+    cluster: &Cluster,
+    action: &OperatorAction,
+    now_ms: SimMs,
+    (host, recorder): (&Host, &Recorder),
+) -> Result<(), SetupError> {
+    match action {
+        OperatorAction::ResumeParked { .. } => {}
+        OperatorAction::DeleteTopic { topic, broker } => {
+            for at in cluster.holders(topic, broker.as_ref()) {
+                let command = format!("delete-topic {topic} {}", at.name);
+                insist(recorder, command, || client.delete_topic(at, topic)).await?;
+            }
+        }
+        OperatorAction::CreateTopic { topic, broker } => {
+            let queues = cluster.topics.iter().find(|known| known.name == *topic).map_or(1, |known| known.queues);
+            for at in cluster.holders(topic, broker.as_ref()) {
+                let command = format!("create-topic {topic} {}", at.name);
+                insist(recorder, command, || client.create_topic(at, topic, queues)).await?;
+            }
+        }
+        OperatorAction::ResetOffset { group, broker, to_ms } => {
+            let Some(group) = cluster.groups.iter().find(|known| known.name == *group) else { return Ok(()) };
+            let ago = |to_ms: SimMs| i64::try_from(now_ms.saturating_sub(to_ms)).unwrap_or(i64::MAX);
+            let since_ms = to_ms.map(|to_ms| host.clock.now_ms().saturating_sub(ago(to_ms)));
+            for at in cluster.holders(&group.topic, broker.as_ref()) {
+                let command = format!("reset-offset {} {}", group.name, at.name);
+                insist(recorder, command, || client.reset_offset(at, group, since_ms)).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What an operator knows of the cluster.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Its topics.
+    pub topics: Vec<Topic>,
+    /// Its consumer groups.
+    pub groups: Vec<Group>,
+    /// Its brokers.
+    pub brokers: Vec<Endpoint>,
+}
+
+impl Cluster {
+    /// The one broker, or all that hold the topic.
+    fn holders(&self, topic: &str, one: Option<&NodeName>) -> impl Iterator<Item = &Endpoint> {
+        let holders = self.topics.iter().find(|known| known.name == topic).map_or(&[][..], |known| &known.brokers);
+        self.brokers.iter().filter(move |at| match one {
+            Some(name) => at.name == *name,
+            None => holders.contains(&at.name),
+        })
     }
 }
 
@@ -149,14 +204,15 @@ mod tests {
         let (broker, _server) = FakeBroker::start(&world, "b", Box::new(script)).await;
         let topic = Topic { name: "t".into(), brokers: vec!["b".into()], queues: 2 };
         let group = Group { name: "g".into(), topic: "t".into(), tag: "*".into(), max_reconsume: 3 };
-        let brokers = [broker.endpoint()];
-        setup(&world.host(), std::slice::from_ref(&topic), &[group], &brokers, &world.recorder()).await.unwrap();
+        let cluster = Cluster { topics: vec![topic.clone()], groups: vec![group], brokers: vec![broker.endpoint()] };
+        setup(&world.host(), &cluster, &world.recorder()).await.unwrap();
         assert_eq!(operated(&world), [("create-topic t b".into(), Ok(1)), ("create-group g b".into(), Ok(1))]);
         let (_, created) = &broker.requests(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP)[0];
         assert!(String::from_utf8_lossy(&created.body).contains(r#""groupName":"g""#));
 
         let elsewhere = Topic { brokers: vec!["c".into()], ..topic };
-        let error = setup(&world.host(), &[elsewhere], &[], &brokers, &world.recorder()).await.unwrap_err();
+        let cluster = Cluster { topics: vec![elsewhere], groups: Vec::new(), ..cluster };
+        let error = setup(&world.host(), &cluster, &world.recorder()).await.unwrap_err();
         assert_eq!(error, SetupError::UnknownBroker { topic: "t".into(), broker: "c".into() });
     }
 
@@ -166,7 +222,8 @@ mod tests {
         let (broker, _server) =
             FakeBroker::start(&world, "b", Box::new(|_, _| Some(Command::response(29).with_remark("no")))).await;
         let topic = Topic { name: "t".into(), brokers: vec!["b".into()], queues: 2 };
-        let error = setup(&world.host(), &[topic], &[], &[broker.endpoint()], &world.recorder()).await.unwrap_err();
+        let cluster = Cluster { topics: vec![topic], groups: Vec::new(), brokers: vec![broker.endpoint()] };
+        let error = setup(&world.host(), &cluster, &world.recorder()).await.unwrap_err();
         assert_eq!(error.to_string(), "`create-topic t b` did not work in 60 tries: INVALID_PARAMETER: no");
         assert_eq!(operated(&world), [("create-topic t b".into(), Err("INVALID_PARAMETER: no".into()))]);
     }
@@ -183,8 +240,8 @@ mod tests {
         let (b, _server_b) = FakeBroker::start(&world, "b", Box::new(|_, _| Some(Command::response(3)))).await;
         let step = |at_ms, broker| OperatorStep { at_ms, action: OperatorAction::ResumeParked { broker } };
         let steps = vec![step(5_000, Some("a".into())), step(9_000, None)];
-        let brokers = vec![a.endpoint(), b.endpoint()];
-        run(world.host(), steps, brokers, world.recorder(), CancellationToken::new()).await;
+        let cluster = Cluster { topics: Vec::new(), groups: Vec::new(), brokers: vec![a.endpoint(), b.endpoint()] };
+        run(world.host(), steps, &cluster, world.recorder(), CancellationToken::new()).await;
         let at: Vec<u64> = a.requests(request::RESUME_PARKED).iter().map(|(at, _)| at / 100).collect();
         assert_eq!(at, [50, 90]);
         let resumed = ("resume-parked a".to_owned(), Ok(2));

@@ -134,6 +134,55 @@ async fn a_checkpoint_and_its_ack_meet_whatever_their_queues_and_delivery_times(
     assert_eq!(world.in_queue_of("%RETRY%g_t").await, ["c"]);
 }
 
+/// Known defects A30, A43: how many revive queues a cluster has may change between a checkpoint, its ack and a restart.
+/// Nothing here depends on the number: neither the queue that a checkpoint or an ack is sent to, nor the one that a handle
+/// names, so that nothing is lost and nothing is revived twice.
+#[tokio::test]
+async fn the_number_of_revive_queues_may_change_over_a_restart() {
+    let world = World::new().await;
+    let disk = MemoryDisk::default();
+    let broker = world.start(&disk, config("broker-a", MASTER)).await;
+    for body in ["a", "b", "c", "d"] {
+        world.send("t", body).await;
+    }
+    let popped_ms = world.now_ms();
+    let checkpoint = |offsets: &str, count: u32| {
+        format!(r#"{{"c":"g","d":{offsets},"it":3000,"n":{count},"pt":{popped_ms},"q":0,"so":0,"t":"t"}}"#)
+    };
+    let ack = |offset: i64| format!(r#"{{"ao":{offset},"c":"g","pt":{popped_ms},"q":0,"so":0,"t":"t"}}"#);
+    // Eight queues, and the peer has picked the last; the ack of "b" comes before its checkpoint.
+    for (queue, tag, body) in [(7, "ck", checkpoint("[0,2,3]", 3)), (7, "ack", ack(1))] {
+        assert_eq!(world.revive_message_at(queue, popped_ms, tag, &body).await.code, response::SUCCESS, "{body}");
+    }
+    broker.shutdown(LIMIT).await;
+    let _broker = world.start(&disk, config("broker-a", MASTER)).await;
+    // Three queues, so that the same checkpoint goes to another; a peer that knows of eight repeats what it had sent.
+    for (queue, tag, body) in [
+        (1, "ck", checkpoint("[1]", 1)),
+        (1, "ack", ack(2)),
+        (7, "ck", checkpoint("[0,2,3]", 3)),
+        (1, "ck", checkpoint("[0,2,3]", 3)),
+    ] {
+        assert_eq!(world.revive_message_at(queue, popped_ms, tag, &body).await.code, response::SUCCESS, "{body}");
+    }
+    // A handle that names a revive queue of either number is the same handle: terms begin where queues end.
+    for queue in [7, 1] {
+        let handle = format!("0 {popped_ms} 3000 {queue} 0 broker-a 0 3");
+        let header = AckMessageHeader {
+            consumer_group: "g".into(),
+            topic: "t".into(),
+            queue_id: 0,
+            extra_info: handle,
+            offset: 3,
+            bname: None,
+        };
+        assert_eq!(world.ask_code(request::ACK_MESSAGE, &header).await, response::SUCCESS, "{queue}");
+    }
+    tokio::time::sleep(Duration::from_millis(4_500)).await;
+    assert_eq!(world.in_queue_of("%RETRY%g_t").await, ["a"], "one lost its ack nowhere, none came twice");
+    assert!(world.list(MASTER, request::LIST_SET_ASIDE).await.is_empty());
+}
+
 /// Known defects C09, B08, A41: numbers at the ends of their ranges, from a body that anybody can send, fail no task and
 /// hold up nobody: the broker goes on, renews, resumes and revives.
 #[tokio::test]

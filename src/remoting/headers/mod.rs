@@ -26,7 +26,7 @@ pub use namesrv::{
     QueryDataVersionResponseHeader, RegisterBrokerHeader, RegisterBrokerResponseHeader, UnregisterBrokerHeader,
 };
 pub use offset::{
-    GetMaxOffsetHeader, GetMinOffsetHeader, OffsetResponseHeader, QueryConsumerOffsetHeader,
+    GetMaxOffsetHeader, GetMinOffsetHeader, OffsetResponseHeader, QueryConsumerOffsetHeader, ResetOffsetHeader,
     UpdateConsumerOffsetHeader, ViewMessageHeader,
 };
 pub use pop::{
@@ -35,7 +35,7 @@ pub use pop::{
 };
 pub use pull::{PullMessageHeader, PullMessageResponseHeader};
 pub use send::{SendMessageHeader, SendMessageResponseHeader};
-pub use topic::CreateTopicHeader;
+pub use topic::{CreateTopicHeader, DeleteTopicHeader};
 
 /// The header fields of one kind of command.
 pub trait Header: Sized {

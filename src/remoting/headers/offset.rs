@@ -67,6 +67,24 @@ header! {
 }
 
 header! {
+    /// INVOKE_BROKER_TO_RESET_OFFSET (RocketMQ `ResetOffsetRequestHeader`).
+    pub struct ResetOffsetHeader {
+        /// Whose offset.
+        group: String = "group",
+        /// Topic consumed.
+        topic: String = "topic",
+        /// The one queue; negative is all.
+        queue_id: i32 = "queueId" or -1,
+        /// The offset to go to, for one queue; absent or -1: `timestamp` says.
+        offset: Option<i64> = "offset",
+        /// Go to the first message stored at or after this time, Unix ms; negative is the end.
+        timestamp: i64 = "timestamp",
+        /// Whether clients that are connected are made to follow; a pop client follows by itself.
+        is_force: bool = "isForce" or false,
+    }
+}
+
+header! {
     /// VIEW_MESSAGE_BY_ID (RocketMQ `ViewMessageRequestHeader`).
     pub struct ViewMessageHeader {
         /// Topic of the message.

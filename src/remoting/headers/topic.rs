@@ -25,3 +25,11 @@ header! {
         force: Option<bool> = "force",
     }
 }
+
+header! {
+    /// DELETE_TOPIC_IN_BROKER (RocketMQ `DeleteTopicRequestHeader`).
+    pub struct DeleteTopicHeader {
+        /// The topic.
+        topic: String = "topic",
+    }
+}

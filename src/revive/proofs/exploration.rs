@@ -193,7 +193,7 @@ fn has_reason(world: &World, side: Side) -> bool {
         Some(Outcome::Acked) => world.told == Told::Absorbed || world.seen.met_early_ack,
         Some(Outcome::Revived(_)) => disk.copies > 0,
         Some(Outcome::Gone(_)) => true,
-        Some(Outcome::DeadLettered(_) | Outcome::Superseded(_)) | None => false,
+        Some(Outcome::DeadLettered(_) | Outcome::Superseded(_) | Outcome::Reset) | None => false,
     }
 }
 

@@ -323,6 +323,7 @@ fn check_reason(before: &Chain, after: &Chain, event: &Event) -> Result<(), Brok
         (ChainState::Moved { .. }, Event::Handed { result: Ok(()), .. }) => true,
         (ChainState::Ended { outcome: Outcome::Acked, .. }, Event::Acked) => true,
         (ChainState::Ended { outcome: Outcome::Superseded(is), .. }, Event::Renewed { by }) => is == by,
+        (ChainState::Ended { outcome: is, .. }, Event::Withdrawn(outcome)) => is == outcome,
         (ChainState::Ended { outcome: Outcome::Gone(is), .. }, Event::Read { round, attempt, outcome }) => {
             current(*round, *attempt) && matches!(outcome, ReadOutcome::Gone(proof) if proof == is)
         }

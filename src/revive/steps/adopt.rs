@@ -3,11 +3,9 @@
 use crate::{
     model::{
         chain::{Chain, ChainId, Outcome},
-        group::SubscriptionGroupConfig,
         record::Record,
-        topic::{Perm, TopicConfig, is_retry, normal_topic_of_retry, retry_topic_v1},
     },
-    revive::engine::end,
+    revive::{engine::end, poppable::make_poppable},
     sabotage,
     store::{Step, StoreError, Tables, Txn},
 };
@@ -48,30 +46,6 @@ impl Step for Adopt {
         }
         Ok(adopted)
     }
-}
-
-/// Makes what the chain may become poppable here: the retry topic and its normal topic exist, and so does the group.
-/// A topic that is not this broker's own is readable only, so that nobody sends to it.
-fn make_poppable(txn: &mut Txn<'_, '_>, chain: &Chain) -> Result<(), StoreError> {
-    if sabotage!("retry-topic-without-route") {
-        return Ok(());
-    }
-    let (topic, group) = (&chain.id.topic, &chain.id.group);
-    let normal = if is_retry(topic) { normal_topic_of_retry(topic, group) } else { Some(topic.clone()) };
-    if let Some(normal) = normal {
-        if txn.topic(&normal)?.is_none() {
-            let mut config = TopicConfig::with_queues(&normal, 1);
-            config.write_queue_nums = 0;
-            config.perm = Perm(Perm::READ);
-            txn.put_topic(config)?;
-        }
-        let retry = if is_retry(topic) { topic.clone() } else { retry_topic_v1(group, &normal) };
-        txn.ensure_internal_topic(&retry)?;
-    }
-    if txn.group(group)?.is_none() {
-        txn.record(Record::Group { config: SubscriptionGroupConfig::named(group) })?;
-    }
-    Ok(())
 }
 
 fn same_but_group(txn: &Txn<'_, '_>, chain: &Chain) -> Result<bool, StoreError> {

@@ -3,7 +3,9 @@
 pub mod ack;
 pub mod adopt;
 pub mod conclude;
+pub mod delete_topic;
 pub mod renew;
+pub mod reset_offset;
 pub mod resume;
 pub mod tick;
 

@@ -4,6 +4,7 @@ mod driving;
 mod handles;
 mod races;
 mod reads;
+mod withdrawals;
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     model::{
         cause::{Cause, ReadFailure},
-        chain::{Chain, ChainId, ChainState, GoneProof, Outcome, ParkReason},
+        chain::{Chain, ChainId, ChainState, CopyPlace, GoneProof, Outcome, ParkReason},
         message::Message,
         names,
         record::{LogEntry, Record},
