@@ -3,6 +3,7 @@
 mod away_from_home;
 mod escape;
 mod foreign;
+mod kept;
 mod observe;
 mod one_transaction;
 mod pop;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Of several facts that became durable together the first in this list names the phase.
-const WEIGHT: [Phase; 13] = [
+const WEIGHT: [Phase; 15] = [
     Phase::Park,
     Phase::Resume,
     Phase::Revive,
@@ -22,6 +22,8 @@ const WEIGHT: [Phase; 13] = [
     Phase::Renew,
     Phase::Ack,
     Phase::Timer,
+    Phase::Expire,
+    Phase::Forget,
     Phase::Pop,
     Phase::Send,
     Phase::SetUp,
@@ -47,6 +49,8 @@ impl<'h> Phases<'h> {
             Fact::Topic { .. } | Fact::Group { .. } => Phase::SetUp,
             Fact::Message(_) | Fact::Sent { .. } => Phase::Send,
             Fact::Timer { .. } | Fact::TimerFired { .. } => Phase::Timer,
+            Fact::Expired { .. } => Phase::Expire,
+            Fact::Forgotten { .. } => Phase::Forget,
             Fact::Offset { .. } => Phase::Pop,
             Fact::EarlyAck { .. } | Fact::EarlyAckDropped { .. } => Phase::Ack,
             Fact::SetAside { .. } | Fact::Unknown(_) => Phase::Other,

@@ -4,10 +4,10 @@
 //!
 //! Rule: folded over all disks, every chain about the message must have ended in one of these, or go on in a chain or
 //! copy that is durable and does. A message or copy without a chain was never popped: lost. A chain that ended acked
-//! counts only if a client tried to ack it. No retention exists here, so `Gone` is believed only of a topic whose owner
-//! created it again; a park is believed by `p1_park`'s rule.
+//! counts only if a client tried to ack it. `Gone` is believed of a topic whose owner created it again, and of a message
+//! that its owner let expire by `p1_retention`'s rule; a park is believed by `p1_park`'s.
 
-use super::{Findings, Reads, p1_park};
+use super::{Findings, Reads, p1_park, p1_retention};
 use crate::{
     evidence::{ChainState, CopyPlace, GoneProof, Outcome},
     history::{Seen, Sent},
@@ -34,6 +34,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
         let (queue, offset) = place(ack);
         (ack.group.as_str(), ack.place.0.as_str(), queue, offset)
     });
+    p1_retention::check(ledger, found);
     let settling = Settling { ledger, reads, tried: tried.collect() };
     let end_ms = ledger.history.events.last().map_or(0, |event| event.at_ms);
     for (_, sent) in &ledger.sends {
@@ -97,7 +98,10 @@ impl<'h> Settling<'_, 'h> {
             popped = true;
             self.leaf(stored, life, group, depth)?;
         }
-        if popped { Ok(()) } else { Err(self.never_popped(stored.place, group)) }
+        if popped || self.ledger.expired(stored).is_some() {
+            return Ok(());
+        }
+        Err(self.never_popped(stored.place, group))
     }
 
     fn leaf(&self, stored: &Stored<'h>, life: &ChainLife<'h>, group: &GroupSpec, depth: usize) -> Result<(), String> {
@@ -168,7 +172,7 @@ impl<'h> Settling<'_, 'h> {
     fn gone(&self, life: &ChainLife<'_>, proof: &GoneProof) -> Result<(), String> {
         let id = life.id;
         let proved = match proof {
-            GoneProof::BelowMinimum { .. } => false,
+            GoneProof::BelowMinimum { minimum } => p1_retention::is_proved(self.ledger, life, *minimum),
             GoneProof::TopicRecreated { epoch } => {
                 let steps = self.ledger.topics.get(&(&*id.broker, &*id.topic));
                 let real = steps.is_some_and(|steps| steps.iter().any(|step| step.epoch == *epoch));

@@ -4,9 +4,10 @@
 //! Rule: per message and group there is at most one copy for each reconsume count, retry topic and dead-letter topic of
 //! all disks together; each copy is the one that some chain ended in; each physical message leaves a broker in at most
 //! one pop answer per group; each timer fires at most once; a message has one root, however often its producer sent it: it
-//! does so with one key, to one broker, and within the time in which a broker knows a send by its key.
+//! does so with one key, to one broker, and within the time in which a broker knows a send by its key; what
+//! may be forgotten, and what comes of that, is `p2_forgetting`'s rule.
 
-use super::{Findings, Reads};
+use super::{Findings, Reads, p2_forgetting};
 use crate::{
     evidence::{ChainState, Outcome},
     ledger::{Ledger, Place, obligations::is_any_copy_topic},
@@ -17,6 +18,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     copies(ledger, found);
     deliveries(ledger, found);
     timers(ledger, found);
+    p2_forgetting::check(ledger, found);
 }
 
 fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
