@@ -98,6 +98,9 @@ impl Code {
         let mut scenarios = BTreeMap::new();
         for entry in std::fs::read_dir(root.join("scenarios")).unwrap() {
             let path = entry.unwrap().path();
+            if path.is_dir() {
+                continue;
+            }
             let text = std::fs::read_to_string(&path).unwrap();
             let comments: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
             scenarios.insert(path.file_stem().unwrap().to_str().unwrap().to_owned(), ids_in(&comments.join("\n")));

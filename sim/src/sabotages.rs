@@ -129,6 +129,36 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P2",
         scenario: "offset-reset",
     },
+    Sabotage {
+        name: "retention-too-early",
+        breaks: "a message expires although a live chain still needs it",
+        promise: "P1",
+        scenario: "retention",
+    },
+    Sabotage {
+        name: "expired-before-its-time",
+        breaks: "a message expires at a quarter of the age it is to be kept for",
+        promise: "P1",
+        scenario: "retention",
+    },
+    Sabotage {
+        name: "cut-without-settling",
+        breaks: "entries leave the log before what follows from them is settled",
+        promise: "P1",
+        scenario: "retention",
+    },
+    Sabotage {
+        name: "chain-forgotten-early",
+        breaks: "a chain is forgotten after an eighth of the time in which it is to be known",
+        promise: "P2",
+        scenario: "forgetting",
+    },
+    Sabotage {
+        name: "forgotten-is-new",
+        breaks: "a checkpoint whose chain may have been forgotten is taken for a new one",
+        promise: "P2",
+        scenario: "forgetting",
+    },
 ];
 
 /// The sabotage of that name.

@@ -48,6 +48,13 @@ pub struct BrokerConfig {
     /// 0 turns that off.
     #[serde(default = "default_send_window")]
     pub send_window_ms: u64,
+    /// For how long a chain is known after it was over, ms: it must be longer than hand-overs of it can be repeated. 0
+    /// keeps chains for ever.
+    #[serde(default = "default_chain_window")]
+    pub chain_window_ms: u64,
+    /// How long messages are kept; for ever unless it says otherwise.
+    #[serde(default)]
+    pub retention: RetentionConfig,
     /// Where to serve metrics and health over HTTP, `host:port`; nowhere when left out.
     #[serde(default)]
     pub metrics_listen: Option<String>,
@@ -60,6 +67,19 @@ pub struct BrokerConfig {
     /// Whether an unknown consumer group is created.
     #[serde(default = "yes")]
     pub auto_create_groups: bool,
+}
+
+/// How long messages are kept (`MessageStoreConfig.fileReservedTime`, `diskMaxUsedSpaceRatio`). Both limits hold when
+/// both are given; messages that live chains need come on top.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// How long after it was stored a message expires, ms.
+    #[serde(default)]
+    pub age_ms: Option<u64>,
+    /// How many bytes of log are kept; the oldest messages go first.
+    #[serde(default)]
+    pub bytes: Option<u64>,
 }
 
 /// Longest span that may be configured, ms: a hundred years, so that no sum with a time overflows.
@@ -86,6 +106,10 @@ const fn default_register_every() -> u64 {
 }
 const fn default_send_window() -> u64 {
     600_000
+}
+/// A day, five times what RocketMQ's rewrites take.
+const fn default_chain_window() -> u64 {
+    86_400_000
 }
 /// Several times what the slowest attempt takes.
 const fn default_stuck_after() -> u64 {
@@ -114,6 +138,8 @@ impl BrokerConfig {
             hand_over_timeout_ms: default_hand_over_timeout(),
             register_every_ms: default_register_every(),
             send_window_ms: default_send_window(),
+            chain_window_ms: default_chain_window(),
+            retention: RetentionConfig::default(),
             metrics_listen: None,
             stuck_after_ms: default_stuck_after(),
             auto_create_topics: true,
@@ -139,7 +165,14 @@ impl BrokerConfig {
         if self.send_window_ms > SPAN_MAX_MS {
             return Err(ConfigError::Span { field: "send_window_ms", found: self.send_window_ms });
         }
-        Ok(())
+        self.retention.check()?;
+        let attempt_limit_ms = u64::try_from(self.attempt_limit_ms()).unwrap_or(0);
+        let (found, least) = (self.chain_window_ms, self.policy.longest_round_ms(attempt_limit_ms));
+        match found {
+            1.. if found > SPAN_MAX_MS => Err(ConfigError::Span { field: "chain_window_ms", found }),
+            1.. if found < least => Err(ConfigError::ChainWindow { found, least }),
+            _ => Ok(()),
+        }
     }
 
     /// The longest that one attempt can take: a route look-up and the call itself.
@@ -147,6 +180,19 @@ impl BrokerConfig {
     pub fn attempt_limit_ms(&self) -> i64 {
         let slowest = self.read_timeout_ms.max(self.hand_over_timeout_ms).saturating_add(3_000);
         i64::try_from(slowest).unwrap_or(i64::MAX)
+    }
+}
+
+impl RetentionConfig {
+    fn check(self) -> Result<(), ConfigError> {
+        match self {
+            Self { age_ms: Some(0), .. } => Err(ConfigError::NothingKept { field: "retention.age_ms" }),
+            Self { bytes: Some(0), .. } => Err(ConfigError::NothingKept { field: "retention.bytes" }),
+            Self { age_ms: Some(found), .. } if found > SPAN_MAX_MS => {
+                Err(ConfigError::Span { field: "retention.age_ms", found })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -171,6 +217,22 @@ pub enum ConfigError {
     /// Nothing would be durable.
     #[error("`degree` is 0: expected at least 1")]
     Degree,
+    /// A hand-over could be repeated after its chain was forgotten.
+    #[error(
+        "`chain_window_ms` is {found}: expected at least {least}, which `policy` may take, or 0 to keep chains for ever"
+    )]
+    ChainWindow {
+        /// Its length, ms.
+        found: u64,
+        /// How long hand-overs may be repeated, ms.
+        least: u64,
+    },
+    /// Messages would expire as they are stored.
+    #[error("`{field}` is 0: expected at least 1, or no such field to keep messages for ever")]
+    NothingKept {
+        /// Which.
+        field: &'static str,
+    },
     /// A span of time is out of all reason.
     #[error("`{field}` is {found}: expected at most {SPAN_MAX_MS}")]
     Span {

@@ -6,6 +6,7 @@ mod change_invisible;
 mod config;
 mod dispatch;
 mod filter;
+mod forgetting;
 mod observe;
 mod offsets;
 pub mod parked;
@@ -14,6 +15,7 @@ mod pop_step;
 mod pull;
 mod refusal;
 mod registration;
+mod retention;
 mod revive_message;
 mod send;
 mod shared;
@@ -30,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     ack::{ACK_OUTCOMES, UNCONFIRMED, UNKNOWN},
-    config::{BrokerConfig, ConfigError},
+    config::{BrokerConfig, ConfigError, RetentionConfig},
     offsets::OFFSETS,
     refusal::Refusal,
     topics::TOPICS,
@@ -92,6 +94,12 @@ struct Woken {
     arrivals: Arc<Arrivals>,
     revive: Arc<Wake>,
     timers: Arc<Wake>,
+    retention: Arc<Wake>,
+    forgetting: Arc<Wake>,
+    /// How long after it was over a chain is forgotten, ms.
+    forgotten_after_ms: i64,
+    /// How long after a commit it is looked for what has expired, ms.
+    expired_lies_ms: i64,
     registration: OnceLock<Arc<Registration>>,
 }
 
@@ -109,6 +117,10 @@ impl Broker {
             arrivals: Arc::default(),
             revive: Arc::default(),
             timers: Arc::default(),
+            retention: Arc::default(),
+            forgetting: Arc::default(),
+            forgotten_after_ms: forgetting::forgotten_after_ms(config.chain_window_ms),
+            expired_lies_ms: config.retention.lies_ms(),
             registration: OnceLock::new(),
         });
         let store_config = StoreConfig {
@@ -223,9 +235,21 @@ fn assemble(
 fn start_services(shared: &Arc<Shared>, woken: &Woken) -> Vec<tokio::task::JoinHandle<()>> {
     let stop = &shared.stop;
     let (store, clock) = (shared.store.clone(), shared.host.clock.clone());
+    let (window_ms, wake) = (shared.config.chain_window_ms, woken.forgetting.clone());
+    let forgetting = forgetting::run(store.clone(), window_ms, clock.clone(), wake, stop.clone());
+    let retention = retention::run(
+        store.clone(),
+        shared.config.name.clone(),
+        shared.config.retention,
+        clock.clone(),
+        woken.retention.clone(),
+        stop.clone(),
+    );
     vec![
         tokio::spawn(shared.registration.clone().run(stop.clone())),
         tokio::spawn(shared.revive.clone().run(stop.clone())),
+        tokio::spawn(retention),
+        tokio::spawn(forgetting),
         tokio::spawn(timer::run(store, shared.address, clock, woken.timers.clone(), stop.clone())),
     ]
 }
@@ -235,13 +259,19 @@ fn listener(woken: Arc<Woken>) -> CommitListener {
     Arc::new(move |entries: &[Arc<LogEntry>]| {
         woken.metrics.committed(entries);
         revive::trace::committed(entries);
-        for record in entries.iter().flat_map(|entry| &entry.records) {
+        if let Some(first) = entries.iter().find(|entry| entry.counts_for_retention()) {
+            woken.retention.due(first.at_ms.saturating_add(woken.expired_lies_ms));
+        }
+        let records = entries.iter().flat_map(|entry| entry.records.iter().map(move |record| (entry.at_ms, record)));
+        for (at_ms, record) in records {
             match record {
                 Record::Message { topic, .. } => woken.arrivals.arrived(topic),
                 Record::Timer { due_ms, .. } => woken.timers.due(*due_ms),
                 Record::Chain(chain) => {
                     if let Some(due_ms) = chain.due_ms() {
                         woken.revive.due(due_ms);
+                    } else if !chain.is_live() {
+                        woken.forgetting.due(at_ms.saturating_add(woken.forgotten_after_ms));
                     }
                 }
                 Record::OffsetReset { topic, .. } => woken.arrivals.arrived(topic), // what a pop waits for may be back there
@@ -256,7 +286,9 @@ fn listener(woken: Arc<Woken>) -> CommitListener {
                 | Record::EarlyAck { .. }
                 | Record::EarlyAckDropped { .. }
                 | Record::SetAside(_)
-                | Record::Sent { .. } => {}
+                | Record::Sent { .. }
+                | Record::Expired { .. }
+                | Record::Forgotten { .. } => {}
             }
         }
     })

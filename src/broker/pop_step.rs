@@ -181,9 +181,10 @@ impl PopStep {
         Ok(((!part.messages.is_empty()).then_some(part), bounds.next - next))
     }
 
-    /// The first time from now on at which no chain of this pop exists yet.
+    /// The first time from now on at which no chain of this pop exists yet, or existed and is forgotten.
     fn free_pop_time(&self, txn: &Txn<'_, '_>, taken: &[Taken]) -> Result<i64, StoreError> {
-        let mut pop_time = txn.now_ms();
+        let forgotten_ms = txn.forgotten_until_ms(&self.broker)?.map_or(i64::MIN, |until| until.saturating_add(1));
+        let mut pop_time = txn.now_ms().max(forgotten_ms);
         'bump: loop {
             for part in taken {
                 for (offset, _) in &part.messages {

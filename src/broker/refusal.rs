@@ -45,6 +45,12 @@ pub enum Refusal {
     /// Nothing that matches the handle or the offset.
     #[error("{0}")]
     NoMessage(String),
+    /// A checkpoint so old that what it is about may have been here and is forgotten.
+    #[error("popped at {pop_time}, before the last chain that was forgotten here: whether it was known cannot be told")]
+    Forgotten {
+        /// Pop time of the checkpoint, Unix ms.
+        pop_time: i64,
+    },
     /// This kind of request is not served.
     #[error("{0} is not supported")]
     NotSupported(String),
@@ -69,7 +75,7 @@ impl Refusal {
         match self {
             Self::Header(_) | Self::Field { .. } => response::INVALID_PARAMETER,
             Self::Filter(_) => response::SUBSCRIPTION_PARSE_FAILED,
-            Self::Body(_) | Self::MessageIllegal(_) => response::MESSAGE_ILLEGAL,
+            Self::Body(_) | Self::MessageIllegal(_) | Self::Forgotten { .. } => response::MESSAGE_ILLEGAL,
             Self::TopicUnknown(_) => response::TOPIC_NOT_EXIST,
             Self::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Self::NotPermitted(_) => response::NO_PERMISSION,

@@ -45,7 +45,9 @@ impl Shared {
 
     async fn adopt(&self, body: CheckpointBody) -> Result<Command, Refusal> {
         let chains = self.chains_of(&body);
-        self.store.submit(Adopt { chains }).await?;
+        if self.store.submit(Adopt { chains }).await?.too_old > 0 {
+            return Err(Refusal::Forgotten { pop_time: body.pop_time });
+        }
         // Confirmed only once a consumer can find what it may become.
         self.registration.published().await.map_err(Refusal::NotRouted)?;
         Ok(stored(body.start_offset))

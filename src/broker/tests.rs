@@ -4,6 +4,7 @@ mod away_from_home;
 mod deletion;
 mod escape;
 mod foreign;
+mod kept;
 mod observe;
 mod one_transaction;
 mod pop;

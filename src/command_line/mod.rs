@@ -77,6 +77,15 @@ struct BrokerArgs {
     /// How long chains may be overdue without one being taken up before the broker counts as stuck.
     #[arg(long, default_value = "1m", value_parser = humantime::parse_duration)]
     stuck_after: std::time::Duration,
+    /// For how long a chain is known after it was over; 0s is for ever.
+    #[arg(long, default_value = "1d", value_parser = humantime::parse_duration)]
+    chain_window: std::time::Duration,
+    /// How long messages are kept; by default for ever.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    retention_age: Option<std::time::Duration>,
+    /// How many bytes of log are kept, the oldest messages going first; by default all.
+    #[arg(long)]
+    retention_bytes: Option<u64>,
     /// How long a remote read may take.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     read_timeout: std::time::Duration,
@@ -92,6 +101,9 @@ impl BrokerArgs {
         config.read_timeout_ms = millis(&self.read_timeout);
         config.metrics_listen = (self.metrics_listen != "off").then(|| self.metrics_listen.clone());
         config.stuck_after_ms = millis(&self.stuck_after);
+        config.chain_window_ms = millis(&self.chain_window);
+        config.retention.age_ms = self.retention_age.as_ref().map(millis);
+        config.retention.bytes = self.retention_bytes;
         config.policy.jitter = self.jitter;
         config.policy.total_ms = self.total.as_ref().map(millis);
         if !self.waits.is_empty() {

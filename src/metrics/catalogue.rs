@@ -98,6 +98,14 @@ catalogue! {
         "Chains that were given up until an operator resumes them, by reason";
     RESUMED: Counter, "pop_revive_resumed", [], "chains", Log,
         "Chains that an operator resumed";
+    EXPIRED: Counter, "pop_revive_messages_expired", [], "messages", Log,
+        "Messages that were past their retention; live chains may still hold some of them back";
+    FORGOTTEN: Counter, "pop_revive_chains_forgotten", [], "chains", Log,
+        "Chains that were taken off the tables some time after they were over";
+    RETAINED: Gauge, "pop_revive_log_bytes", [], "bytes", Tables,
+        "Bytes of the log entries that have not expired";
+    HELD_BACK: Gauge, "pop_revive_messages_held_back", [], "messages", Tables,
+        "Expired messages that live chains still need";
     CHAINS_PARKED: Gauge, "pop_revive_chains_parked", [], "chains", Tables,
         "Chains that are parked now";
     CHAINS_WAITING: Gauge, "pop_revive_chains_waiting", [], "chains", Tables,

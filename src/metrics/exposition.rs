@@ -79,6 +79,8 @@ impl Scrape {
             }
             catalogue::PARKED => named(&REASONS, &recovery.parked),
             catalogue::RESUMED => vec![(vec![], recovery.resumed.load(Relaxed))],
+            catalogue::EXPIRED => vec![(vec![], recovery.expired.load(Relaxed))],
+            catalogue::FORGOTTEN => vec![(vec![], recovery.forgotten.load(Relaxed))],
             catalogue::COMMITS => vec![(vec![], commits.count())],
             catalogue::COMMIT_FAILURES => vec![
                 (vec!["not-committed".into()], commits.not_committed.load(Relaxed)),
@@ -142,6 +144,8 @@ impl Scrape {
             catalogue::CHAINS_PARKED => (vec![], tables.parked as f64),
             catalogue::CHAINS_WAITING => (vec![], tables.waiting as f64),
             catalogue::STALLED => (vec![], seconds(self.readings.stalled_ms(self.metrics.recovery.progress_ms()))),
+            catalogue::RETAINED => (vec![], tables.retained_bytes as f64),
+            catalogue::HELD_BACK => (vec![], tables.held_back as f64),
             catalogue::SET_ASIDE => (vec![], tables.set_aside as f64),
             _ => return Vec::new(),
         };

@@ -26,6 +26,10 @@ pub struct TableReadings {
     pub overdue: usize,
     /// When the first of them was due, Unix ms.
     pub overdue_since_ms: Option<i64>,
+    /// Bytes of the log entries that have not expired.
+    pub retained_bytes: u64,
+    /// Expired messages that live chains hold back.
+    pub held_back: u64,
 }
 
 /// How many overdue chains are counted at the most: a scrape must stay cheap.

@@ -29,6 +29,8 @@ pub struct Recovery {
     pub(super) outcomes: [AtomicU64; OUTCOMES.len()],
     pub(super) parked: [AtomicU64; REASONS.len()],
     pub(super) resumed: AtomicU64,
+    pub(super) expired: AtomicU64,
+    pub(super) forgotten: AtomicU64,
     pub(super) rewrites: [AtomicU64; ATTEMPTS + 1],
     pub(super) read_failures: Failures,
     pub(super) hand_over_failures: Failures,
@@ -53,8 +55,11 @@ impl Recovery {
     /// Counts what an entry says.
     pub fn committed(&self, entry: &LogEntry) {
         for record in &entry.records {
-            if let Record::Chain(chain) = record {
-                self.chain(chain, entry.at_ms);
+            match record {
+                Record::Chain(chain) => self.chain(chain, entry.at_ms),
+                Record::Expired { messages, .. } => drop(self.expired.fetch_add(*messages, Relaxed)),
+                Record::Forgotten { chains } => drop(self.forgotten.fetch_add(chains.len() as u64, Relaxed)),
+                _ => {}
             }
         }
     }

@@ -279,6 +279,15 @@ pub struct FailedAttempt {
 }
 
 impl Chain {
+    /// Whether it may still become something here, so that its message is needed.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        match self.state {
+            ChainState::Open { .. } | ChainState::Moving { .. } | ChainState::Parked { .. } => true,
+            ChainState::Moved { .. } | ChainState::Ended { .. } => false,
+        }
+    }
+
     /// When the next step is due, if one is.
     #[must_use]
     pub fn due_ms(&self) -> Option<i64> {

@@ -138,6 +138,43 @@ pub enum Record {
         #[serde(default)]
         epoch: LogPosition,
     },
+    /// Everything in the log below an index is past its retention: each queue begins with its first message from there
+    /// on. What a live chain of this broker's own messages, or a delayed message, still needs keeps its place in the
+    /// log until it is over.
+    Expired {
+        /// The group whose messages these are, as its chains name it.
+        broker: String,
+        /// The log index; what stands there and after it is kept.
+        before: u64,
+        /// Messages that go.
+        messages: u64,
+        /// Bytes of the log entries that go, or would if nothing needed them.
+        bytes: u64,
+    },
+    /// Chains that have long been over leave the tables. What was popped until the latest of them and is not known is
+    /// never taken for new.
+    Forgotten {
+        /// Which.
+        chains: Vec<ForgottenChain>,
+    },
+}
+
+/// A chain that is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgottenChain {
+    /// Since when it was over, Unix ms.
+    pub since_ms: i64,
+    /// Which.
+    pub id: ChainId,
+}
+
+impl LogEntry {
+    /// Whether it says more than that other things have gone: what says only that goes along with what counts, and is
+    /// no reason to let anything expire, or there would be no end to it.
+    #[must_use]
+    pub fn counts_for_retention(&self) -> bool {
+        !self.records.iter().all(|record| matches!(record, Record::Expired { .. } | Record::Forgotten { .. }))
+    }
 }
 
 /// A message to the revive topic that cannot be understood.

@@ -142,14 +142,15 @@ fn read_locally(txn: &Txn<'_, '_>, chain: &Chain) -> Result<ReadOutcome, StoreEr
         return Ok(ReadOutcome::Gone(GoneProof::TopicRecreated { epoch: row.epoch }));
     }
     let bounds = txn.bounds(&id.topic, id.queue)?;
-    if id.offset < bounds.minimum {
-        return Ok(ReadOutcome::Gone(GoneProof::BelowMinimum { minimum: bounds.minimum }));
-    }
     match txn.message(&id.topic, id.queue, id.offset) {
         Ok(Some(mut stored)) => Ok(match Message::decode(&mut stored) {
             Ok(message) => ReadOutcome::Found(Box::new(message)),
             Err(_) => failed(Cause::Undecodable),
         }),
+        // An expired message stays where it is as long as a chain of ours needs it.
+        Ok(None) if id.offset < bounds.minimum => {
+            Ok(ReadOutcome::Gone(GoneProof::BelowMinimum { minimum: bounds.minimum }))
+        }
         Ok(None) => Ok(failed(Cause::BeyondEnd)),
         // A damaged entry is this chain's failure alone: as an error it would hold up every chain that is due.
         Err(error @ (StoreError::Entry(_) | StoreError::Dangling { .. })) => {

@@ -95,9 +95,22 @@ impl RewritePolicy {
     /// all rewrites would have taken. Then it is parked: that nobody asks is no reason to wait for ever.
     #[must_use]
     pub fn longest_ms(&self) -> u64 {
+        self.total_ms.unwrap_or_else(|| self.all_waits_ms())
+    }
+
+    fn all_waits_ms(&self) -> u64 {
         let last = self.waits_ms.last().copied().unwrap_or(SHORTEST_WAIT_MS);
         let waits = self.waits_ms.iter().copied().chain(std::iter::repeat(last));
-        self.total_ms.unwrap_or_else(|| waits.take(self.rewrites as usize).fold(0, u64::saturating_add))
+        waits.take(self.rewrites as usize).fold(0, u64::saturating_add)
+    }
+
+    /// How long one round takes at the most if nobody is away for long, ms, when an attempt takes `attempt_limit_ms`.
+    #[must_use]
+    pub fn longest_round_ms(&self, attempt_limit_ms: u64) -> u64 {
+        let waits = self.all_waits_ms();
+        let waits = waits.saturating_add((waits as f64 * self.jitter) as u64);
+        let attempts = attempt_limit_ms.saturating_mul(u64::from(self.rewrites) + 1);
+        waits.saturating_add(attempts).min(self.total_ms.unwrap_or(u64::MAX).saturating_add(attempt_limit_ms))
     }
 
     /// Whether no further attempt may begin at `now_ms`.
@@ -189,7 +202,34 @@ mod tests {
         assert!(!policy.is_used_up(&fresh, i64::MAX));
     }
 
+    /// When the last attempt of a round begins, ms after the first, if each fails as late as it can.
+    fn last_attempt_ms(policy: &RewritePolicy, attempt_limit_ms: i64) -> i64 {
+        let (mut now_ms, mut attempt) = (0, 1);
+        loop {
+            let chain = Chain { attempt, round_began_ms: Some(0), ..chain(OWN) };
+            match policy.next_due_ms(&chain, now_ms + attempt_limit_ms) {
+                Some(due_ms) => (now_ms, attempt) = (due_ms, attempt + 1),
+                None => return now_ms,
+            }
+        }
+    }
+
     proptest! {
+        /// The rule for `chain_window_ms`: nothing is asked again after the longest round, unless somebody resumes it.
+        #[test]
+        fn no_attempt_begins_after_the_longest_round(
+            waits_ms in proptest::collection::vec(SHORTEST_WAIT_MS..5_000, 1..5),
+            rewrites in 0..12_u32,
+            total_ms in proptest::option::of(1..20_000_u64),
+            jitter in prop_oneof![Just(0.0), 0.0..0.9_f64],
+            attempt_limit_ms in 1..3_000_u64,
+        ) {
+            let policy = RewritePolicy { total_ms, jitter, ..policy(waits_ms, rewrites) };
+            let last_ms = last_attempt_ms(&policy, i64::try_from(attempt_limit_ms).unwrap_or(0));
+            let longest_ms = policy.longest_round_ms(attempt_limit_ms);
+            prop_assert!(u64::try_from(last_ms).is_ok_and(|last_ms| last_ms < longest_ms), "{last_ms} of {longest_ms}");
+        }
+
         #[test]
         fn jitter_stays_in_its_bounds_and_is_the_same_for_everybody(
             wait in 100u64..10_000_000, jitter in 0.0..=0.9f64, attempt in 1u32..40, round in 0u32..5, offset in 0i64..,

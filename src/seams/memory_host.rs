@@ -43,6 +43,11 @@ impl MemoryDisk {
         self.refusing.store(count, Ordering::SeqCst);
     }
 
+    /// Length of a file, bytes.
+    pub(crate) fn length(&self, name: &str) -> usize {
+        locked(&self.files).get(name).map_or(0, |bytes| locked(bytes).len())
+    }
+
     /// Syncs so far.
     pub(crate) fn syncs(&self) -> usize {
         self.syncs.load(Ordering::SeqCst)

@@ -12,12 +12,22 @@ pub(super) struct Counts {
     pub(super) parked: u64,
     /// Messages that were set aside.
     pub(super) set_aside: u64,
+    /// Bytes of the log entries that have not expired.
+    pub(super) retained_bytes: u64,
+    /// Expired messages that live chains hold back.
+    pub(super) kept: u64,
 }
 
 impl Counts {
     /// Each count with its name in the database.
-    pub(super) const fn named(&mut self) -> [(&'static str, &mut u64); 3] {
-        [("waiting", &mut self.waiting), ("parked", &mut self.parked), ("set-aside", &mut self.set_aside)]
+    pub(super) const fn named(&mut self) -> [(&'static str, &mut u64); 5] {
+        [
+            ("waiting", &mut self.waiting),
+            ("parked", &mut self.parked),
+            ("set-aside", &mut self.set_aside),
+            ("retained-bytes", &mut self.retained_bytes),
+            ("kept", &mut self.kept),
+        ]
     }
 }
 
@@ -36,9 +46,10 @@ impl View {
     /// # Errors
     /// The store cannot be read.
     pub fn readings(&self, now_ms: i64) -> Result<TableReadings, StoreError> {
-        let Counts { waiting, parked, set_aside } = self.counts();
+        let Counts { waiting, parked, set_aside, retained_bytes, kept } = self.counts();
         let (overdue, _) = self.due_from((i64::MIN, ""), now_ms, OVERDUE_MAX)?;
         let overdue_since_ms = overdue.first().map(|(due_ms, _)| *due_ms);
-        Ok(TableReadings { waiting, parked, set_aside, overdue: overdue.len(), overdue_since_ms })
+        let overdue = overdue.len();
+        Ok(TableReadings { waiting, parked, set_aside, overdue, overdue_since_ms, retained_bytes, held_back: kept })
     }
 }

@@ -1,12 +1,18 @@
 //! The store's database: opening it, replaying what the log implies, and committing.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use super::{
-    FILE, StoreConfig, StoreError, boxed_backend::BoxedBackend, counts::Counts, decoded::Decoded, draft::Draft,
-    error::Chained, rows::Recent, view::Committed,
+    FILE, StoreConfig, StoreError,
+    boxed_backend::BoxedBackend,
+    counts::Counts,
+    decoded::Decoded,
+    draft::{Changes, Draft},
+    error::Chained,
+    rows::Recent,
+    view::Committed,
 };
 use crate::{model::record::LogEntry, sabotage, seams::Disk};
 
@@ -18,7 +24,7 @@ pub(super) const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("row
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
 /// Version of the tables and of the log's encoding.
-const SCHEMA: u64 = 2;
+const SCHEMA: u64 = 3;
 const SCHEMA_KEY: &str = "schema";
 const TERM_KEY: &str = "term";
 /// Up to which log index the rows are settled.
@@ -92,48 +98,67 @@ pub(super) fn replay(database: &Database) -> Result<Committed, StoreError> {
     let mut draft = Draft::over(&base);
     let mut last = settled;
     for row in transaction.open_table(LOG)?.range(settled + 1..)? {
-        let entry = LogEntry::decode(row?.1.value())?;
+        let packed = row?.1;
+        let entry = LogEntry::decode(packed.value())?;
         last = entry.position.index;
+        draft.counts_mut().retained_bytes += packed.value().len() as u64;
         for (number, record) in (0..).zip(&entry.records) {
             draft.apply((last, number), entry.at_ms, record)?;
         }
     }
-    let (recent, counts, _) = draft.finish();
+    // Nothing is left to be cut: what has entries cut is settled with them.
+    let Changes { recent, counts, .. } = draft.finish();
     Committed::read(database, decoded, recent, counts, last)
 }
 
-/// Writes entries to the log and makes them durable; settles the rows when enough have come together.
+/// Writes entries to the log and makes them durable; settles the rows when enough have come together, or when entries
+/// leave the log that they might follow from.
 pub(super) fn commit(
     database: &Database,
     base: &Committed,
-    (recent, mut counts): (Recent, Counts),
-    entries: &[Arc<LogEntry>],
+    changes: Changes,
     config: &StoreConfig,
-) -> Result<Committed, StoreError> {
+) -> Result<(Vec<Arc<LogEntry>>, Committed), StoreError> {
+    let Changes { recent, mut counts, entries, cut } = changes;
     let last = entries.last().map_or(0, |entry| entry.position.index);
     let mut transaction = database.begin_write()?;
     if sabotage!("success-before-commit") {
         transaction.set_durability(Durability::None).map_err(|error| StoreError::not_committed(&error))?;
     }
-    let lengths = append(&transaction, entries)?;
-    let recent =
-        if recent.len() < config.recent_rows { recent } else { settle(&transaction, &recent, &mut counts, last)? };
+    let lengths = append(&transaction, &entries, &cut)?;
+    counts.retained_bytes += lengths.iter().map(|bytes| *bytes as u64).sum::<u64>();
+    let may_wait = cut.is_empty() || sabotage!("cut-without-settling");
+    let recent = match may_wait && recent.len() < config.recent_rows {
+        true => recent,
+        false => settle(&transaction, &recent, &mut counts, last)?,
+    };
     let unknown = |error: &dyn std::error::Error| StoreError::OutcomeUnknown { reason: Chained(error).to_string() };
     transaction.commit().map_err(|error| unknown(&error))?;
+    let decoded = base.decoded();
     for (entry, bytes) in entries.iter().zip(lengths) {
-        base.decoded().keep(entry.clone(), bytes);
+        decoded.keep(entry.clone(), bytes);
     }
-    Committed::read(database, base.decoded().clone(), recent, counts, last).map_err(|error| unknown(&error))
+    cut.iter().for_each(|index| decoded.forget(*index));
+    let committed =
+        Committed::read(database, decoded.clone(), recent, counts, last).map_err(|error| unknown(&error))?;
+    Ok((entries, committed))
 }
 
-/// Writes the entries; tells how many bytes each has.
-fn append(transaction: &WriteTransaction, entries: &[Arc<LogEntry>]) -> Result<Vec<usize>, StoreError> {
+/// Writes the entries, and takes off those that leave the log; tells how many bytes each of the new ones has.
+fn append(
+    transaction: &WriteTransaction,
+    entries: &[Arc<LogEntry>],
+    cut: &BTreeSet<u64>,
+) -> Result<Vec<usize>, StoreError> {
     let mut log = transaction.open_table(LOG)?;
     let mut lengths = Vec::with_capacity(entries.len());
     for entry in entries {
         let bytes = entry.encode()?;
         log.insert(entry.position.index, bytes.as_slice())?;
         lengths.push(bytes.len());
+    }
+    for index in cut {
+        log.remove(index)?;
     }
     Ok(lengths)
 }

@@ -34,6 +34,14 @@ impl Decoded {
         kept.entries.get(&index).map(|(entry, _)| entry.clone())
     }
 
+    /// Lets go of an entry that has left the log.
+    pub(super) fn forget(&self, index: u64) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = kept.entries.pop(&index) {
+            kept.bytes -= bytes;
+        }
+    }
+
     /// Keeps an entry that is on disk, and lets go of those that nobody asked for longest.
     pub(super) fn keep(&self, entry: Arc<LogEntry>, bytes: usize) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,5 +81,10 @@ mod tests {
         assert_eq!(decoded.get(3), Some(entry(3)), "an entry kept twice counts once");
         decoded.keep(entry(6), BYTES + 1);
         assert_eq!((decoded.get(6), decoded.get(1)), (None, None));
+        decoded.keep(entry(7), BYTES);
+        decoded.forget(7);
+        decoded.forget(8);
+        decoded.keep(entry(9), BYTES);
+        assert_eq!((decoded.get(7), decoded.get(9)), (None, Some(entry(9))), "what is forgotten takes no room");
     }
 }

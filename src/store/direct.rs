@@ -41,9 +41,8 @@ impl Direct {
         let mut txn = Txn::new(&mut draft, position, now_ms);
         let reply = step.decide(&mut txn).unwrap();
         if txn.finish() {
-            let (recent, counts, entries) = draft.finish();
-            let committed = database::commit(&self.database, &base, (recent, counts), &entries, &self.config);
-            self.committed = Arc::new(committed.unwrap());
+            let (_, committed) = database::commit(&self.database, &base, draft.finish(), &self.config).unwrap();
+            self.committed = Arc::new(committed);
         }
         reply
     }

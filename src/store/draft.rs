@@ -1,6 +1,6 @@
 //! The state while a batch of steps runs: the last commit, and over it what these steps have stated.
 
-use std::{ops::Bound, sync::Arc};
+use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
 
@@ -29,11 +29,25 @@ pub(super) struct Draft<'t> {
     counts: Counts,
     /// Entries that are not in the log yet.
     entries: Vec<Arc<LogEntry>>,
+    /// Entries that leave the log.
+    cut: BTreeSet<u64>,
+}
+
+/// What a draft comes to.
+pub(super) struct Changes {
+    /// The rows that are not settled.
+    pub(super) recent: Recent,
+    /// Sizes of tables.
+    pub(super) counts: Counts,
+    /// What the log gets.
+    pub(super) entries: Vec<Arc<LogEntry>>,
+    /// What leaves the log: nothing but settled rows may follow from it.
+    pub(super) cut: BTreeSet<u64>,
 }
 
 impl<'t> Draft<'t> {
     pub(super) fn over(base: &'t Committed) -> Self {
-        Self { base, recent: base.recent().clone(), counts: base.counts(), entries: Vec::new() }
+        Self { base, recent: base.recent().clone(), counts: base.counts(), entries: Vec::new(), cut: BTreeSet::new() }
     }
 
     /// Adds an entry whose records were applied.
@@ -41,8 +55,26 @@ impl<'t> Draft<'t> {
         self.entries.push(entry);
     }
 
-    pub(super) fn finish(self) -> (Recent, Counts, Vec<Arc<LogEntry>>) {
-        (self.recent, self.counts, self.entries)
+    pub(super) fn finish(self) -> Changes {
+        let Self { recent, counts, entries, cut, .. } = self;
+        Changes { recent, counts, entries, cut }
+    }
+
+    pub(super) const fn base(&self) -> &'t Committed {
+        self.base
+    }
+
+    pub(super) const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub(super) const fn counts_mut(&mut self) -> &mut Counts {
+        &mut self.counts
+    }
+
+    /// Has an entry leave the log.
+    pub(super) fn cut(&mut self, index: u64) {
+        self.cut.insert(index);
     }
 
     /// Lets the tables follow a record, `place` being its entry's index and its number in there, `at_ms` the entry's
@@ -68,13 +100,19 @@ impl<'t> Draft<'t> {
                 let bounds = Row::Bounds(Bounds { minimum, next: offset + 1 });
                 self.put(Key::of(Table::Bounds).text(topic).number(queue), bounds);
             }
-            Record::Timer { due_ms, .. } => self.put(timer(*due_ms, place), Row::Mark),
-            Record::TimerFired { due_ms, index, record } => self.remove(timer(*due_ms, (*index, *record))),
+            Record::Timer { due_ms, .. } => {
+                self.put(timer(*due_ms, place), Row::Mark);
+                self.need(place.0)?;
+            }
+            Record::TimerFired { due_ms, index, record } => {
+                self.remove(timer(*due_ms, (*index, *record)));
+                self.need_no_more(*index)?;
+            }
             Record::Offset { group, topic, queue, offset } | Record::OffsetReset { group, topic, queue, offset } => {
                 let key = Key::of(Table::Offsets).text(group).text(topic).number((*queue).into());
                 self.put(key, Row::Number(*offset));
             }
-            Record::Chain(chain) => self.apply_chain(chain)?,
+            Record::Chain(chain) => self.apply_chain(at_ms, chain)?,
             Record::EarlyAck { id, until_ms } => {
                 let id = id.to_string();
                 self.put(Key::of(Table::EarlyAcks).text(&id), Row::Number(*until_ms));
@@ -98,6 +136,8 @@ impl<'t> Draft<'t> {
                 self.put(send_key(*expires_ms, topic, key), Row::Sent(Arc::new(told)));
                 self.drop_expired_sends(at_ms)?;
             }
+            Record::Expired { broker, before, bytes, .. } => self.apply_expired(broker, *before, *bytes)?,
+            Record::Forgotten { chains } => self.apply_forgotten(chains)?,
         }
         Ok(())
     }
@@ -122,7 +162,7 @@ impl<'t> Draft<'t> {
         Ok(())
     }
 
-    fn apply_chain(&mut self, chain: &Chain) -> Result<(), StoreError> {
+    fn apply_chain(&mut self, at_ms: i64, chain: &Chain) -> Result<(), StoreError> {
         let id = chain.id.to_string();
         let key = Key::of(Table::Chains).text(&id);
         let before = match self.rows().get(Table::Chains, &key)? {
@@ -149,6 +189,10 @@ impl<'t> Draft<'t> {
             _ => {}
         }
         self.put(key, Row::Chain(Arc::new(chain.clone())));
+        self.list_over(before.as_deref(), chain, at_ms);
+        if before.is_some_and(|before| before.is_live()) && !chain.is_live() {
+            self.release(&chain.id, &chain.state)?;
+        }
         Ok(())
     }
 
@@ -162,12 +206,12 @@ impl<'t> Draft<'t> {
         Ok(())
     }
 
-    fn put(&mut self, key: Key, row: Row) {
+    pub(super) fn put(&mut self, key: Key, row: Row) {
         self.recent.insert(Bytes::from(key.into_bytes()), Some(row));
     }
 
     /// The row may be settled, so that its absence has to be remembered.
-    fn remove(&mut self, key: Key) {
+    pub(super) fn remove(&mut self, key: Key) {
         self.recent.insert(Bytes::from(key.into_bytes()), None);
     }
 }

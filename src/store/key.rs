@@ -35,6 +35,13 @@ impl Key {
         self
     }
 
+    /// The beginning of a text: all keys whose next part begins so.
+    pub(super) fn beginning(mut self, text: &str) -> Self {
+        self = self.text(text);
+        self.0.truncate(self.0.len() - END_OF_TEXT.len());
+        self
+    }
+
     /// A number; negative ones come first.
     pub(super) fn number(mut self, number: i64) -> Self {
         self.0.extend((number.cast_unsigned() ^ (1 << 63)).to_be_bytes());

@@ -14,7 +14,9 @@ mod decoded;
 pub(crate) mod direct;
 mod draft;
 mod error;
+mod forgetting;
 mod key;
+mod retention;
 mod row;
 mod rows;
 mod sends;
@@ -33,6 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::{
     append::{Place, physical_offset},
     error::StoreError,
+    retention::{Expiry, Retention},
     row::{Bounds, TopicRow},
     sends::SentAs,
     step::{Step, Txn},

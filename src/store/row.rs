@@ -42,8 +42,21 @@ pub(super) enum Table {
     SetAside = 12,
     /// Expiry, topic, `UNIQ_KEY` → what a client's send was answered with.
     Sends = 13,
+    /// Own broker, topic, queue, offset (as a chain's id begins) → [`Place`](Row::Place) of an expired message that live
+    /// chains still need.
+    Kept = 14,
+    /// Log index → how many bodies in that entry must stay, whatever expires.
+    Needed = 15,
+    /// Log index: expired entries that nothing needs any more.
+    Free = 16,
+    /// Log indexes of which there is one each, by name.
+    Marks = 17,
+    /// Since when, chain id: the chains that are over.
+    Over = 18,
+    /// Broker → the latest pop time of the forgotten chains about its messages.
+    Forgotten = 19,
     /// Topic that does not exist any more → the [`LogPosition`] of the entry that deleted it.
-    DeletedTopics = 14,
+    DeletedTopics = 20,
 }
 
 impl Table {
@@ -64,6 +77,12 @@ impl Table {
             Self::SetAside => "set-aside",
             Self::Sends => "sends",
             Self::DeletedTopics => "deleted-topics",
+            Self::Kept => "kept",
+            Self::Needed => "needed",
+            Self::Free => "free",
+            Self::Marks => "marks",
+            Self::Over => "over",
+            Self::Forgotten => "forgotten",
         }
     }
 }
@@ -136,16 +155,20 @@ impl Row {
             Table::Topics => Self::Topic(Arc::new(read(table, key, bytes)?)),
             Table::Groups => Self::Group(Arc::new(read(table, key, bytes)?)),
             Table::Bounds => Self::Bounds(read(table, key, bytes)?),
-            Table::Queues => {
+            Table::Queues | Table::Kept => {
                 let (index, record) = read(table, key, bytes)?;
                 Self::Place(index, record)
             }
-            Table::Offsets | Table::EarlyAcks => Self::Number(read(table, key, bytes)?),
+            Table::Offsets | Table::EarlyAcks | Table::Needed | Table::Marks | Table::Forgotten => {
+                Self::Number(read(table, key, bytes)?)
+            }
             Table::Chains => Self::Chain(Arc::new(read(table, key, bytes)?)),
             Table::SetAside => Self::SetAside(Arc::new(read(table, key, bytes)?)),
             Table::Sends => Self::Sent(Arc::new(read(table, key, bytes)?)),
             Table::DeletedTopics => Self::Position(read(table, key, bytes)?),
-            Table::Due | Table::Parked | Table::Timers | Table::EarlyAcksUntil => Self::Mark,
+            Table::Due | Table::Parked | Table::Timers | Table::EarlyAcksUntil | Table::Free | Table::Over => {
+                Self::Mark
+            }
         })
     }
 }

@@ -45,6 +45,12 @@ impl<'a, 't> Txn<'a, 't> {
     }
 }
 
+impl<'t> Txn<'_, 't> {
+    pub(super) const fn draft(&self) -> &Draft<'t> {
+        self.draft
+    }
+}
+
 impl Txn<'_, '_> {
     /// The holder's clock when the batch began, Unix ms.
     #[must_use]

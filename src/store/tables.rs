@@ -14,7 +14,7 @@ use super::{
 use crate::model::{
     chain::{Chain, ChainId, LogPosition},
     group::SubscriptionGroupConfig,
-    record::{LogEntry, Record, SetAside},
+    record::{ForgottenChain, LogEntry, Record, SetAside},
 };
 
 /// What the reading functions are built on; implemented inside the store alone.
@@ -314,6 +314,31 @@ pub trait Tables: Source {
     /// The store cannot be read.
     fn first_early_acks(&self, limit: usize) -> Result<Vec<(i64, String)>, StoreError> {
         times_and_ids(self.rows(), Table::EarlyAcksUntil, limit)
+    }
+
+    /// The first log index that has not expired; what stands before it is gone, or is held back by something under way.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn expired_before(&self) -> Result<u64, StoreError> {
+        super::retention::expired_before(self)
+    }
+
+    /// The latest pop time of the chains about this group's messages that were forgotten: one that is not known and was
+    /// popped until then may have been here, one that was popped later was not.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn forgotten_until_ms(&self, broker: &str) -> Result<Option<i64>, StoreError> {
+        super::forgetting::forgotten_until_ms(self, broker)
+    }
+
+    /// The chains that are over, those first that were over first, at most `limit`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn over(&self, limit: usize) -> Result<Vec<ForgottenChain>, StoreError> {
+        super::forgetting::over_chains(self, limit)
     }
 
     /// What was set aside, oldest first, at most `limit`.

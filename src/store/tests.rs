@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::*;
+use super::{tables::Source as _, *};
 use crate::{
     model::{
         chain::{Chain, ChainState, LogPosition, Outcome, ParkReason},
@@ -370,20 +370,66 @@ fn any_record() -> impl proptest::strategy::Strategy<Value = Record> {
 fn told(view: &View) -> String {
     let queues: Vec<_> = (0..3).map(|queue| (view.bounds("t", queue), view.offset("g", "t", queue))).collect();
     let id = |offset| crate::model::chain::ChainId { offset, ..chain(OWN).id };
-    let chains: Vec<_> = (0..5).map(|offset| view.chain(&id(offset))).collect();
+    let chains: Vec<_> = (0..5).map(|offset| (view.chain(&id(offset)), view.message("t", 0, offset))).collect();
+    let log: Vec<_> = (1..=view.last()).map(|index| view.entry(index).map(|entry| entry.is_some())).collect();
     let messages: Vec<_> = (0..3).map(|queue| view.messages("t", queue, 0, 99)).collect();
     let lists = (view.due_keys(99), view.parked("", 99), view.first_early_acks(99), view.all_topics());
-    format!("{queues:?} {chains:?} {messages:?} {lists:?} {:?} {:?}", view.last_index(), view.readings(4))
+    let ends = (view.expired_before(), view.last_index(), view.forgotten_until_ms(OWN), view.over(99));
+    format!("{queues:?} {chains:?} {messages:?} {lists:?} {log:?} {ends:?} {:?}", view.readings(4))
 }
 
-/// Runs the facts, and a message where there are none, through a store that settles at `recent_rows` and is reopened
-/// after every `reopen` steps.
-fn told_by(steps: &[Option<Vec<Record>>], recent_rows: usize, reopen: usize) -> String {
+/// Lets expire what is older than 5 ms.
+struct Expire;
+
+impl Step for Expire {
+    type Reply = Expiry;
+
+    fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Expiry, StoreError> {
+        txn.expire(OWN, Retention { age_ms: Some(5), bytes: None })
+    }
+}
+
+/// Forgets what was over for 7 ms.
+struct Forget;
+
+impl Step for Forget {
+    type Reply = usize;
+
+    fn decide(self, txn: &mut Txn<'_, '_>) -> Result<usize, StoreError> {
+        txn.forget(7)
+    }
+}
+
+/// One step of a store's life.
+#[derive(Debug, Clone)]
+enum Act {
+    Facts(Vec<Record>),
+    Put,
+    Expire,
+    Forget,
+}
+
+fn any_act() -> impl proptest::strategy::Strategy<Value = Act> {
+    use proptest::prelude::*;
+    prop_oneof![
+        7 => proptest::collection::vec(any_record(), 1..4).prop_map(Act::Facts),
+        3 => Just(Act::Put),
+        2 => Just(Act::Expire),
+        2 => Just(Act::Forget),
+    ]
+}
+
+/// Runs the acts, a millisecond apart, through a store that settles at `recent_rows` and is reopened after every
+/// `reopen` acts.
+fn told_by(acts: &[Act], recent_rows: usize, reopen: usize) -> String {
     let mut store = direct::Direct::with(StoreConfig { recent_rows, ..StoreConfig::default() });
-    for (number, step) in (1..).zip(steps) {
-        match step {
-            Some(records) => drop(store.run(POPPED_MS, Facts(records.clone()))),
-            None => drop(store.run(POPPED_MS, Put(Message { queue_id: number % 3, ..message() }))),
+    for (number, act) in (1..).zip(acts) {
+        let now_ms = POPPED_MS + i64::from(number);
+        match act {
+            Act::Facts(records) => drop(store.run(now_ms, Facts(records.clone()))),
+            Act::Put => drop(store.run(now_ms, Put(Message { queue_id: number % 3, ..message() }))),
+            Act::Expire => drop(store.run(now_ms, Expire)),
+            Act::Forget => drop(store.run(now_ms, Forget)),
         }
         if (number as usize).is_multiple_of(reopen) {
             store.reopen();
@@ -398,12 +444,11 @@ proptest::proptest! {
     /// Whether rows are recent, settled or replayed is nobody's business but the store's.
     #[test]
     fn tables_tell_the_same_however_often_they_are_settled_and_replayed(
-        steps in proptest::collection::vec(
-            proptest::option::weighted(0.7, proptest::collection::vec(any_record(), 1..4)), 1..20),
+        acts in proptest::collection::vec(any_act(), 1..40),
         recent_rows in 1..30_usize,
         reopen in 1..9_usize,
     ) {
-        let run = |recent_rows, reopen| told_by(&steps, recent_rows, reopen);
+        let run = |recent_rows, reopen| told_by(&acts, recent_rows, reopen);
         let never = run(usize::MAX, usize::MAX);
         proptest::prop_assert_eq!(&run(recent_rows, usize::MAX), &never, "settled now and then");
         proptest::prop_assert_eq!(&run(usize::MAX, reopen), &never, "replayed as a whole");

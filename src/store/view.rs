@@ -67,6 +67,12 @@ impl Committed {
         self.decoded.keep(entry.clone(), bytes.value().len());
         Ok(Some(entry))
     }
+
+    /// An entry, `None` in its place if it is damaged, and its size on disk.
+    pub(super) fn sized_entry(&self, index: u64) -> Result<Option<(Option<LogEntry>, u64)>, StoreError> {
+        let Some(bytes) = self.log.get(index)? else { return Ok(None) };
+        Ok(Some((LogEntry::decode(bytes.value()).ok(), bytes.value().len() as u64)))
+    }
 }
 
 /// The tables as of the last commit.
@@ -81,6 +87,11 @@ impl View {
 
     pub(super) fn counts(&self) -> Counts {
         self.committed.counts()
+    }
+
+    #[cfg(test)]
+    pub(super) fn committed(&self) -> &Committed {
+        &self.committed
     }
 }
 

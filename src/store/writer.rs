@@ -289,10 +289,10 @@ fn run_steps(
             position.index += 1;
         }
     }
-    let (recent, counts, entries) = draft.finish();
-    if entries.is_empty() {
-        return Ok((entries, None));
+    let changes = draft.finish();
+    if changes.entries.is_empty() {
+        return Ok((changes.entries, None));
     }
-    let committed = database::commit(database, base, (recent, counts), &entries, config)?;
+    let (entries, committed) = database::commit(database, base, changes, config)?;
     Ok((entries, Some(committed)))
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Of several facts that became durable together the first in this list names the phase.
-const WEIGHT: [Phase; 14] = [
+const WEIGHT: [Phase; 16] = [
     Phase::Operate,
     Phase::Park,
     Phase::Resume,
@@ -23,6 +23,8 @@ const WEIGHT: [Phase; 14] = [
     Phase::Renew,
     Phase::Ack,
     Phase::Timer,
+    Phase::Expire,
+    Phase::Forget,
     Phase::Pop,
     Phase::Send,
     Phase::SetUp,
@@ -49,6 +51,8 @@ impl<'h> Phases<'h> {
             Fact::TopicDeleted { .. } | Fact::OffsetReset { .. } => Phase::Operate,
             Fact::Message(_) | Fact::Sent { .. } => Phase::Send,
             Fact::Timer { .. } | Fact::TimerFired { .. } => Phase::Timer,
+            Fact::Expired { .. } => Phase::Expire,
+            Fact::Forgotten { .. } => Phase::Forget,
             Fact::Offset { .. } => Phase::Pop,
             Fact::EarlyAck { .. } | Fact::EarlyAckDropped { .. } => Phase::Ack,
             Fact::SetAside { .. } | Fact::Unknown(_) => Phase::Other,

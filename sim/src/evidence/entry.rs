@@ -15,6 +15,8 @@ pub struct DurableEntry {
     pub index: u64,
     /// Checksum of its bytes on disk: it stands for all the rest.
     pub checksum: u32,
+    /// Length of its bytes on disk.
+    pub length: u64,
     /// When it was decided, Unix ms on the broker's clock.
     pub at_ms: i64,
     /// What became true, in order.
@@ -134,6 +136,18 @@ pub enum Fact {
         queue: i32,
         /// Offset that was told.
         offset: i64,
+    },
+    /// What the log holds below an index is past its retention.
+    Expired {
+        /// Whose messages.
+        broker: String,
+        /// The log index.
+        before: u64,
+    },
+    /// Chains that had long been over were taken off the tables.
+    Forgotten {
+        /// Which.
+        chains: Vec<ChainId>,
     },
     /// A record that this decoder does not understand: its kind and why. An oracle complains of it.
     Unknown(String),

@@ -72,7 +72,8 @@ impl DiskScanner {
                 }
                 known.push(raw.checksum);
                 from = start + raw.length();
-                found.push(Arc::new(DurableEntry::read((raw.term, raw.index), raw.checksum, raw.payload)));
+                let size = (raw.checksum, raw.length() as u64);
+                found.push(Arc::new(DurableEntry::read((raw.term, raw.index), size, raw.payload)));
             }
         }
         found.sort_by_key(|entry| (entry.term, entry.index));

@@ -14,8 +14,8 @@ use super::{
 impl DurableEntry {
     /// Reads an entry's payload. What is not understood becomes [`Fact::Unknown`], never an error: an oracle complains.
     #[must_use]
-    pub fn read((term, index): (u64, u64), checksum: u32, payload: &[u8]) -> Self {
-        let whole = |at_ms, facts| Self { term, index, checksum, at_ms, facts };
+    pub fn read((term, index): (u64, u64), (checksum, length): (u32, u64), payload: &[u8]) -> Self {
+        let whole = |at_ms, facts| Self { term, index, checksum, length, at_ms, facts };
         let unknown = |why: String| whole(0, vec![Fact::Unknown(why)]);
         let mut rest = payload;
         match rmpv::decode::read_value_ref(&mut rest) {
@@ -92,6 +92,12 @@ fn read_fact(variant: &Variant<'_, '_>) -> Result<Fact, Misread> {
             queue: fields.number("queue")?,
             offset: fields.number("offset")?,
         },
+        "expired" => Fact::Expired { broker: fields.text("broker")?, before: fields.number("before")? },
+        "forgotten" => {
+            let chains = fields.list("chains")?.iter();
+            let id = |chain| chain_id(Fields::of(chain, "chains")?.map("id")?);
+            Fact::Forgotten { chains: chains.map(id).collect::<Result<_, _>>()? }
+        }
         other => Fact::Unknown(other.to_owned()),
     })
 }

@@ -59,6 +59,45 @@ pub struct Stored<'h> {
     pub place: Place<'h>,
     /// What.
     pub message: &'h StoredMessage,
+    /// The entry that holds it.
+    pub entry: &'h DurableEntry,
+}
+
+/// One entry of a node's log.
+#[derive(Debug, Clone, Copy)]
+pub struct LogStep<'h> {
+    /// When: position in the history.
+    pub event: usize,
+    /// The entry.
+    pub entry: &'h DurableEntry,
+}
+
+/// Messages of a broker went because they were past their retention.
+#[derive(Debug, Clone, Copy)]
+pub struct Expiry<'h> {
+    /// When: position in the history.
+    pub event: usize,
+    /// Whose disk.
+    pub node: &'h str,
+    /// The entry that says so.
+    pub entry: &'h DurableEntry,
+    /// The first log index that did not go before.
+    pub from: u64,
+    /// The first log index that did not go.
+    pub before: u64,
+}
+
+/// A chain was taken off a broker's tables.
+#[derive(Debug, Clone, Copy)]
+pub struct Forgetting<'h> {
+    /// When: position in the history.
+    pub event: usize,
+    /// Whose disk.
+    pub node: &'h str,
+    /// The entry that says so.
+    pub entry: &'h DurableEntry,
+    /// Which chain.
+    pub id: &'h ChainId,
 }
 
 /// One durable state of a chain.
@@ -226,8 +265,12 @@ pub struct Ledger<'h> {
     pub timers: Vec<TimerStep<'h>>,
     /// Fired timers: position, node, due time, log index, record.
     pub fired: Vec<(usize, &'h str, i64, u64, u32)>,
-    /// Log entries by node: position, term, index.
-    pub logs: BTreeMap<&'h str, Vec<(usize, u64, u64)>>,
+    /// Log entries by node.
+    pub logs: BTreeMap<&'h str, Vec<LogStep<'h>>>,
+    /// What went because it was past its retention.
+    pub expiries: Vec<Expiry<'h>>,
+    /// Chains that were forgotten.
+    pub forgotten: Vec<Forgetting<'h>>,
     /// Records that are not understood: position, node, what.
     pub unknown: Vec<(usize, &'h str, &'h str)>,
     /// What was set aside: positions.
@@ -267,6 +310,8 @@ impl<'h> Ledger<'h> {
             timers: Vec::new(),
             fired: Vec::new(),
             logs: BTreeMap::new(),
+            expiries: Vec::new(),
+            forgotten: Vec::new(),
             unknown: Vec::new(),
             set_aside: Vec::new(),
             sends: Vec::new(),
@@ -296,7 +341,7 @@ impl<'h> Ledger<'h> {
     }
 
     fn durable(&mut self, (event, at_ms): (usize, SimMs), node: &'h str, entry: &'h DurableEntry) {
-        self.logs.entry(node).or_default().push((event, entry.term, entry.index));
+        self.logs.entry(node).or_default().push(LogStep { event, entry });
         for (number, fact) in entry.facts.iter().enumerate() {
             match fact {
                 Fact::Topic { name, perm, read_queues, epoch, .. } => {
@@ -304,7 +349,7 @@ impl<'h> Ledger<'h> {
                     self.topics.entry((node, name)).or_default().push(step);
                 }
                 Fact::TopicDeleted { name, at, .. } => self.deleted(node, name, Deletion { event, at: *at }),
-                Fact::Message(message) => self.message((event, at_ms), node, message),
+                Fact::Message(message) => self.message((event, at_ms), node, entry, message),
                 Fact::Timer { message, .. } => {
                     let record = (entry.index, u32::try_from(number).unwrap_or(u32::MAX));
                     let era = self.eras(node, &message.topic);
@@ -333,6 +378,14 @@ impl<'h> Ledger<'h> {
                     self.resets.push(OffsetReset { event, at_ms, index: entry.index, to, group, from });
                 }
                 Fact::Chain(chain) => self.chain(node, ChainStep { event, at_ms, entry, chain }),
+                Fact::Expired { before, .. } => {
+                    let before_that = self.expiries.iter().rev().find(|expiry| expiry.node == node);
+                    let from = before_that.map_or(1, |expiry| expiry.before);
+                    self.expiries.push(Expiry { event, node, entry, from, before: *before });
+                }
+                Fact::Forgotten { chains } => {
+                    self.forgotten.extend(chains.iter().map(|id| Forgetting { event, node, entry, id }));
+                }
                 Fact::Unknown(what) => self.unknown.push((event, node, what)),
                 Fact::SetAside { .. } => self.set_aside.push(event),
                 Fact::Group { .. } | Fact::EarlyAck { .. } | Fact::EarlyAckDropped { .. } | Fact::Sent { .. } => {}
@@ -340,11 +393,17 @@ impl<'h> Ledger<'h> {
         }
     }
 
-    fn message(&mut self, (event, at_ms): (usize, SimMs), node: &'h str, message: &'h StoredMessage) {
+    fn message(
+        &mut self,
+        (event, at_ms): (usize, SimMs),
+        node: &'h str,
+        entry: &'h DurableEntry,
+        message: &'h StoredMessage,
+    ) {
         let era = self.eras(node, &message.topic);
         let place = Place { node, topic: &message.topic, queue: message.queue, offset: message.offset, era };
         let number = self.messages.len();
-        self.messages.push(Stored { event, at_ms, place, message });
+        self.messages.push(Stored { event, at_ms, place, message, entry });
         self.by_place.insert(place, number);
         if let Some(stamp) = &message.ledger {
             let list = *self.by_stamp.entry(&stamp.0).or_insert(self.lists.len());
@@ -443,6 +502,13 @@ impl<'h> Ledger<'h> {
     pub fn stored(&self, place: &Place<'_>) -> Option<&Stored<'h>> {
         let at = self.by_place.get(place).copied();
         at.map(|at| &self.messages[at])
+    }
+
+    /// When a message was past its retention and went: position in the history.
+    #[must_use]
+    pub fn expired(&self, stored: &Stored<'_>) -> Option<usize> {
+        let goes = |expiry: &&Expiry<'_>| expiry.node == stored.place.node && stored.entry.index < expiry.before;
+        self.expiries.iter().find(goes).map(|expiry| expiry.event)
     }
 
     /// The durable messages with this stamp, on all disks.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::NodeName;
+use crate::{plan::NodeName, scenario::Retention};
 
 /// What a run is judged against, besides its history.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +15,10 @@ pub struct Obligations {
     pub policy: PolicySpec,
     /// Broker that may act for an absent master → broker that is then the home of its chains.
     pub escapes: BTreeMap<NodeName, NodeName>,
+    /// How long each broker keeps messages; for ever those that are not listed.
+    pub retention: BTreeMap<NodeName, Retention>,
+    /// How long each broker knows a chain after it was over, ms.
+    pub chain_windows_ms: BTreeMap<NodeName, u64>,
 }
 
 /// A consumer group.

@@ -154,8 +154,14 @@ impl Story {
     pub(crate) fn durable(&mut self, node: &str, facts: Vec<Fact>) -> &mut Self {
         let slot = usize::from(node == "b");
         self.indexes[slot] += 1;
-        let entry =
-            Arc::new(DurableEntry { term: 1, index: self.indexes[slot], checksum: 0, at_ms: at(self.now_ms), facts });
+        let entry = Arc::new(DurableEntry {
+            term: 1,
+            index: self.indexes[slot],
+            checksum: 0,
+            length: 100,
+            at_ms: at(self.now_ms),
+            facts,
+        });
         self.event(EventKind::Durable { node: node.into(), sync: self.indexes[slot], entry })
     }
 

@@ -9,6 +9,8 @@ mod counts;
 pub(crate) mod fixture;
 pub mod p1_nothing_lost;
 mod p1_park;
+mod p1_retention;
+mod p2_forgetting;
 pub mod p2_nothing_revived_twice;
 pub mod p3_ack_is_final;
 pub mod p4_every_chain_ends;

@@ -4,11 +4,11 @@
 //!
 //! Rule: folded over all disks, every chain about the message must have ended in one of these, or go on in a chain or
 //! copy that is durable and does. A message or copy without a chain was never popped: lost. A chain that ended acked
-//! counts only if a client tried to ack it. No retention exists here, so `Gone` is believed only of a topic whose owner
-//! deleted it or created it again; a park is believed by `p1_park`'s rule. What an operator deletes with its topic, or
-//! skips by a reset, is owed no longer; what a reset hands out anew has to be popped again.
+//! counts only if a client tried to ack it. `Gone` is believed of a topic whose owner deleted it or created it again, and
+//! of a message that its owner let expire by `p1_retention`'s rule; a park is believed by `p1_park`'s. What an operator
+//! deletes with its topic, or skips by a reset, is owed no longer; what a reset hands out anew has to be popped again.
 
-use super::{Findings, Reads, p1_park};
+use super::{Findings, Reads, p1_park, p1_retention};
 use crate::{
     evidence::{ChainState, CopyPlace, GoneProof, Outcome},
     history::{Seen, Sent},
@@ -35,6 +35,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
         let (queue, offset) = place(ack);
         (ack.group.as_str(), ack.place.0.as_str(), queue, offset)
     });
+    p1_retention::check(ledger, found);
     let settling = Settling { ledger, reads, tried: tried.collect() };
     let end_ms = ledger.history.events.last().map_or(0, |event| event.at_ms);
     for (_, sent) in &ledger.sends {
@@ -119,8 +120,9 @@ impl<'h> Settling<'_, 'h> {
             .any(|reset| reset.skips(stored.place, &group.name) && Some(reset.event) > last_popped.max(last_reset));
         match (last_popped, last_reset) {
             _ if is_skipped => Ok(()),
+            (None, _) if self.ledger.expired(stored).is_some() => Ok(()),
             (None, _) => Err(self.never_popped(stored.place, group)),
-            (Some(popped), Some(reset)) if popped < reset => {
+            (Some(popped), Some(reset)) if popped < reset && self.ledger.expired(stored).is_none() => {
                 let at_ms = self.ledger.at_ms(reset);
                 Err(format!("{} was reset to before it at {at_ms} ms, and it was never popped again", group.name))
             }
@@ -201,7 +203,7 @@ impl<'h> Settling<'_, 'h> {
     fn gone(&self, life: &ChainLife<'_>, proof: &GoneProof) -> Result<(), String> {
         let id = life.id;
         let proved = match proof {
-            GoneProof::BelowMinimum { .. } => false,
+            GoneProof::BelowMinimum { minimum } => p1_retention::is_proved(self.ledger, life, *minimum),
             GoneProof::TopicDeleted { at } => {
                 let deletions = self.ledger.deletions_of(&id.broker, &id.topic);
                 let real = deletions.iter().any(|deletion| deletion.at == *at);

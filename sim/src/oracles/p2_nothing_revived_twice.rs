@@ -6,9 +6,10 @@
 //! one pop answer per group; each timer fires at most once; a message has one root, however often its producer sent it: it
 //! does so with one key, to one broker, and within the time in which a broker knows a send by its key. An operator's reset
 //! allows one more of each for what it hands out anew, and ends what else would bring it; a root in a topic that was deleted
-//! allows one in its successor. After its topic's deletion no chain is revived by the broker that deleted it.
+//! allows one in its successor. After its topic's deletion no chain is revived by the broker that deleted it. What may be
+//! forgotten, and what comes of that, is `p2_forgetting`'s rule.
 
-use super::{Findings, Reads};
+use super::{Findings, Reads, p2_forgetting};
 use crate::{
     evidence::{ChainState, Outcome, ParkReason},
     history::LedgerId,
@@ -22,6 +23,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     timers(ledger, found);
     resets(ledger, found);
     resurrections(ledger, found);
+    p2_forgetting::check(ledger, found);
 }
 
 fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {

@@ -1,14 +1,15 @@
 //! P5, progress is safe: at every durable state, forgetting memory and recovering yields every unfinished obligation.
 //!
-//! Rule: a group's offset never falls but by a reset, and whenever it moves from a to b, every durable message in between that the
-//! group's filter takes has its chain in the same entry or an earlier one after the last reset (or, when an acting broker hands its chains
-//! over, already on its target's disk). Each broker's log has the indexes 1, 2, 3... without a gap, terms never fall,
+//! Rule: a group's offset never falls but by a reset, and whenever it moves from a to b, every durable message in between
+//! that the group's filter takes has its chain in the same entry or an earlier one after the last reset (or, when an acting
+//! broker hands its chains over, already on its target's disk), or went because it was past its retention. Each broker's
+//! log has the indexes 1, 2, 3... without a gap, terms never fall,
 //! no place in it was ever durable with two contents, and every record in it is understood.
 
 use std::ops::RangeInclusive;
 
 use super::{Findings, Reads};
-use crate::ledger::{GroupSpec, Ledger, OffsetMove, Place};
+use crate::ledger::{GroupSpec, Ledger, LogStep, OffsetMove, Place};
 
 /// More than any run stores in a queue: an offset that moves further was made up.
 const LONGEST_MOVE: i64 = 1_000_000;
@@ -56,6 +57,9 @@ fn passed(ledger: &Ledger<'_>, step: &OffsetMove<'_>, found: &mut Findings<'_>) 
             );
             continue;
         };
+        if ledger.expired(stored).is_some_and(|event| event <= step.event) {
+            continue; // gone before anybody came for it
+        }
         let wants = !is_normal || group.wants(stored.message.property("TAGS"));
         if wants && !has_chain(ledger, group, place, step.since..=step.event) {
             let detail =
@@ -73,9 +77,10 @@ fn has_chain(ledger: &Ledger<'_>, group: &GroupSpec, place: Place<'_>, span: Ran
     })
 }
 
-fn log(ledger: &Ledger<'_>, node: &str, entries: &[(usize, u64, u64)], found: &mut Findings<'_>) {
+fn log(ledger: &Ledger<'_>, node: &str, entries: &[LogStep<'_>], found: &mut Findings<'_>) {
     let (mut last_term, mut next) = (0, 1);
-    for &(event, term, index) in entries {
+    for LogStep { event, entry } in entries {
+        let (event, term, index) = (*event, entry.term, entry.index);
         let at_ms = ledger.at_ms(event);
         if index < next {
             found.other(at_ms, node, format!("log index {index} was durable before with another content"));

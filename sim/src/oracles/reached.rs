@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Reads, p8_bounded::PROBE_EVERY_MS, silence::silences};
 use crate::{
-    evidence::{ChainFact, ChainState, Outcome},
+    evidence::{ChainFact, ChainState, GoneProof, Outcome},
     history::{AckVerdict, EventKind, Seen},
     ledger::{ChainLife, Ledger, Place, wire::Pull},
 };
@@ -33,6 +33,10 @@ pub(super) fn reached(ledger: &Ledger<'_>, reads: &Reads<'_>) -> BTreeSet<&'stat
         ("offset-reused", is_reused(ledger)),
         ("timer-delivered", !ledger.fired.is_empty()),
         ("set-aside", !ledger.set_aside.is_empty()),
+        ("forgotten", !ledger.forgotten.is_empty()),
+        ("refused-as-forgotten", is_refused_as_forgotten(ledger)),
+        ("expired", ledger.messages.iter().any(|stored| ledger.expired(stored).is_some())),
+        ("kept-past-expiry", ledger.chains.iter().any(|life| is_kept_past_expiry(ledger, life))),
         ("filtered", is_filtered(ledger)),
     ];
     reached.extend(conditions.iter().filter(|(_, held)| *held).map(|(name, _)| *name));
@@ -69,6 +73,7 @@ fn chain(ledger: &Ledger<'_>, life: &ChainLife<'_>, reached: &mut BTreeSet<&'sta
             ChainState::Ended { outcome: Outcome::Revived(_), .. } => Some("revived"),
             ChainState::Ended { outcome: Outcome::DeadLettered(_), .. } => Some("dead-lettered"),
             ChainState::Ended { outcome: Outcome::Superseded(_), .. } => Some("renewed"),
+            ChainState::Ended { outcome: Outcome::Gone(GoneProof::BelowMinimum { .. }), .. } => Some("gone-expired"),
             ChainState::Ended { outcome: Outcome::Gone(_), .. } if is_remote => Some("gone-remotely"),
             ChainState::Ended { outcome: Outcome::Gone(_), .. } => Some("gone-with-topic"),
             ChainState::Ended { outcome: Outcome::Reset, .. } => Some("reset-anew"),
@@ -169,6 +174,32 @@ fn nodes(ledger: &Ledger<'_>, reached: &mut BTreeSet<&'static str>) {
             _ => None,
         });
     }
+}
+
+/// RocketMQ's `MESSAGE_ILLEGAL`, with which a checkpoint is refused that may be of a forgotten chain.
+const MESSAGE_ILLEGAL: i32 = 13;
+
+/// A checkpoint was refused whose chains its receiver had forgotten.
+fn is_refused_as_forgotten(ledger: &Ledger<'_>) -> bool {
+    ledger.wire.sends.iter().any(|send| {
+        let Some((event, code)) = send.call.answer else { return false };
+        let Some(checkpoint) = send.checkpoint().filter(|_| code == MESSAGE_ILLEGAL) else { return false };
+        ledger.forgotten.iter().any(|forgetting| {
+            let id = forgetting.id;
+            let is_it = (&id.broker, &id.topic, id.queue, &id.group, id.pop_time)
+                == (&checkpoint.broker, &checkpoint.topic, checkpoint.queue, &checkpoint.group, checkpoint.pop_time);
+            forgetting.event < event && forgetting.node == send.call.to && is_it
+        })
+    })
+}
+
+/// A chain at the owner of its message was revived after the message had expired.
+fn is_kept_past_expiry(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> bool {
+    let last = &life.steps[life.steps.len() - 1];
+    let is_copied =
+        matches!(last.chain.state, ChainState::Ended { outcome: Outcome::Revived(_) | Outcome::DeadLettered(_), .. });
+    let expired = ledger.stored(&life.origin()).and_then(|stored| ledger.expired(stored));
+    is_copied && life.node == life.id.broker && expired.is_some_and(|event| event < last.event)
 }
 
 /// How far one move of an offset is looked through: one that goes further is P5's affair.

@@ -28,6 +28,8 @@ fn fact(fact: &Fact) -> String {
         Fact::EarlyAckDropped { id } => format!("early ack is done with: {id}"),
         Fact::SetAside { tag, reason } => format!("set aside {tag}: {reason}"),
         Fact::Sent { topic, key, queue, offset } => format!("sends of {key} are known as {topic}/{queue}/{offset}"),
+        Fact::Expired { before, .. } => format!("all below log index {before} has expired"),
+        Fact::Forgotten { chains } => format!("{} chains that are over are forgotten", chains.len()),
         Fact::Unknown(what) => format!("not understood: {what}"),
     }
 }

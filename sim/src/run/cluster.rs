@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use pop_revive::{
-    broker::{Broker, BrokerConfig},
+    broker::{Broker, BrokerConfig, RetentionConfig},
     namesrv::{NameServer, NameServerConfig},
     revive::RewritePolicy,
     seams::Host,
@@ -82,6 +82,8 @@ fn start_broker(world: &World, scenario: &Scenario, index: usize, seed: u64, add
     let mut config = BrokerConfig::new(&broker.name, Addresses::broker(index).1, vec![addresses.name_server.clone()]);
     config.escape_to.clone_from(&broker.escapes_to);
     config.degree = broker.degree;
+    config.chain_window_ms = broker.chain_window_ms;
+    config.retention = RetentionConfig { age_ms: broker.retention.age_ms, bytes: broker.retention.bytes };
     let mut knobs = Streams::new(seed).stream(&format!("knobs/{}", broker.name));
     config.recent_rows = RECENT_ROWS[knobs.random_range(0..RECENT_ROWS.len())];
     config.auto_create_topics = false;

@@ -17,6 +17,28 @@ pub struct Broker {
     pub escapes_to: Option<NodeName>,
     /// Disks that must have synced a record before it is confirmed.
     pub degree: u32,
+    /// How long messages are kept.
+    #[serde(skip_serializing_if = "Retention::is_for_ever")]
+    pub retention: Retention,
+    /// How long a chain is known after it was over.
+    pub chain_window_ms: SimMs,
+}
+
+/// How long a broker keeps messages; without any limit for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Retention {
+    /// How long after it was stored a message expires.
+    pub age_ms: Option<SimMs>,
+    /// How many bytes of log are kept.
+    pub bytes: Option<u64>,
+}
+
+impl Retention {
+    /// Whether nothing ever expires.
+    #[must_use]
+    pub fn is_for_ever(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A topic.

@@ -1,19 +1,22 @@
 //! From the tables of a file to a [`Scenario`]: fills in defaults and reports all that makes no sense.
 
 use super::cast::{
-    Broker, Consumer, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer, Settle, Topic,
+    Broker, Consumer, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer, Retention,
+    Settle, Topic,
 };
 use super::check_crash_points::crash_points;
 use super::check_faults::check_fault;
 use super::error::{Problem, ScenarioErrors};
 use super::file::{
     ActionEntry, BrokerEntry, ConsumerEntry, ExpectEntry, FaultEntry, GroupEntry, NetworkEntry, OperatorEntry,
-    PolicyEntry, ProducerEntry, ScenarioFile, TopicEntry,
+    PolicyEntry, ProducerEntry, RetentionEntry, ScenarioFile, TopicEntry,
 };
 use super::findings::{Findings, Zero, spell};
 use super::reached::REACHED;
 use super::shapes::{Located, Time};
 use super::{Scenario, error::ScenarioError};
+use pop_revive::{broker::BrokerConfig, revive::RewritePolicy};
+
 use crate::plan::SimMs;
 
 /// RocketMQ's waits between revive attempts, in seconds.
@@ -25,6 +28,12 @@ const MEMBERS: u32 = 1;
 
 /// A body must hold the id that the ledger stamps into it, and RocketMQ refuses more than 4 MiB.
 const BODY_BYTES: std::ops::RangeInclusive<u32> = 16..=4 * 1024 * 1024;
+
+/// Less than this would let messages expire as they are stored.
+const RETAINED_BYTES: std::ops::RangeInclusive<u64> = 4_096..=1 << 40;
+
+/// How long a chain is known after it was over unless a broker says otherwise: a day, as `BrokerConfig` has it.
+const CHAIN_WINDOW_MS: SimMs = 86_400_000;
 
 /// The names that the entries of one file may refer to.
 pub(super) struct Names {
@@ -97,6 +106,8 @@ pub(super) fn assemble(f: &mut Findings, name: &str, parts: &Parts<'_>) -> Scena
     let duration_ms =
         f.parse_time("duration", parts.duration.get(), parts.duration.span(), Zero::Refused).unwrap_or(SimMs::MAX);
     check_cast(f, parts);
+    let policy = policy(f, parts.policy);
+    check_windows(f, file, &policy);
     let mut operators: Vec<_> = parts.operator.iter().map(|entry| operator(f, entry, &names)).collect();
     operators.sort_by_key(|step| step.at_ms);
     Scenario {
@@ -108,7 +119,7 @@ pub(super) fn assemble(f: &mut Findings, name: &str, parts: &Parts<'_>) -> Scena
         groups: file.group.iter().map(|entry| group(f, entry, &names)).collect(),
         producers: parts.producer.iter().map(|entry| producer(f, entry, &names, duration_ms)).collect(),
         consumers: parts.consumer.iter().map(|entry| consumer(f, entry, &names)).collect(),
-        policy: policy(f, parts.policy),
+        policy,
         network: network(f, file.network.as_ref()),
         faults: parts.fault.iter().filter_map(|entry| check_fault(f, entry, &names, duration_ms)).collect(),
         operators,
@@ -154,7 +165,41 @@ fn broker(f: &mut Findings, entry: &BrokerEntry, names: &Names) -> Broker {
         f.known("broker.escapes_to", "broker", raw, &names.brokers)
     });
     let degree = f.number("broker.degree", entry.degree.as_ref(), 1, 1..=MEMBERS);
-    Broker { name, escapes_to, degree }
+    let retention = entry.retention.as_ref().map(|raw| retention(f, raw)).unwrap_or_default();
+    let chain_window_ms = f.time_or("broker.chain_window", entry.chain_window.as_ref(), CHAIN_WINDOW_MS, Zero::Refused);
+    Broker { name, escapes_to, degree, retention, chain_window_ms }
+}
+
+/// A broker refuses a window in which a hand-over could be repeated after its chain was forgotten.
+fn check_windows(f: &mut Findings, file: &ScenarioFile, policy: &Policy) {
+    let policy = RewritePolicy {
+        waits_ms: policy.waits_ms.clone(),
+        rewrites: policy.rewrites,
+        total_ms: policy.total_ms,
+        jitter: policy.jitter,
+    };
+    let attempt_limit_ms = BrokerConfig::new("", "", Vec::new()).attempt_limit_ms();
+    let least = policy.longest_round_ms(u64::try_from(attempt_limit_ms).unwrap_or(0));
+    for raw in file.broker.iter().filter_map(|entry| entry.chain_window.as_ref()) {
+        let window_ms = humantime::parse_duration(&raw.get().0).map_or(least, |window| window.as_millis() as SimMs);
+        if window_ms < least {
+            let accepted = format!("at least {}, which the policy may take", spell(least));
+            let value = format!("\"{}\"", raw.get().0);
+            f.report("broker.chain_window", raw.span(), Problem::OutOfRange { value, accepted });
+        }
+    }
+}
+
+fn retention(f: &mut Findings, raw: &Located<RetentionEntry>) -> Retention {
+    let RetentionEntry { age, bytes } = raw.get();
+    if age.is_none() && bytes.is_none() {
+        let accepted = "`age`, `bytes` or both, or no such key to keep messages for ever";
+        f.report("broker.retention", raw.span(), Problem::Empty { what: "the table", accepted });
+    }
+    Retention {
+        age_ms: age.as_ref().map(|raw| f.time("broker.retention.age", raw, Zero::Refused)),
+        bytes: bytes.as_ref().map(|raw| f.whole("broker.retention.bytes", *raw.get(), raw.span(), RETAINED_BYTES)),
+    }
 }
 
 fn topic(f: &mut Findings, entry: &TopicEntry, names: &Names) -> Topic {

@@ -80,6 +80,20 @@ pub(super) struct BrokerEntry {
     pub(super) escapes_to: Option<Located<String>>,
     /// Disks that must have synced a record before it is confirmed; default 1.
     pub(super) degree: Option<Located<i64>>,
+    /// How long messages are kept; default for ever.
+    pub(super) retention: Option<Located<RetentionEntry>>,
+    /// How long a chain is known after it was over; longer than the policy lasts; default "1day".
+    pub(super) chain_window: Option<Located<Time>>,
+}
+
+/// How long a broker keeps messages; at least one limit, and both hold when both are given.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetentionEntry {
+    /// How long after it was stored a message expires.
+    pub(super) age: Option<Located<Time>>,
+    /// How many bytes of log are kept; the oldest messages go first.
+    pub(super) bytes: Option<Located<i64>>,
 }
 
 /// A topic.

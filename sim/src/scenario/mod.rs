@@ -22,7 +22,7 @@ use serde::Serialize;
 
 pub use cast::{
     Broker, Consumer, CrashPoints, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer,
-    Settle, Topic,
+    Retention, Settle, Topic,
 };
 pub use error::{Place, Problem, ScenarioError, ScenarioErrors};
 pub use faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
@@ -107,6 +107,8 @@ impl Scenario {
                 jitter: self.policy.jitter,
             },
             escapes: self.brokers.iter().filter_map(escape).collect(),
+            chain_windows_ms: self.brokers.iter().map(|broker| (broker.name.clone(), broker.chain_window_ms)).collect(),
+            retention: self.brokers.iter().map(|broker| (broker.name.clone(), broker.retention)).collect(),
         }
     }
 

@@ -15,6 +15,10 @@ pub enum Phase {
     Send,
     /// A delayed message is accepted, or falls due.
     Timer,
+    /// Messages that are past their retention go.
+    Expire,
+    /// Chains that have long been over are forgotten.
+    Forget,
     /// Messages are handed out, each with its chain.
     Pop,
     /// A chain goes to the group that is to be its home.
@@ -47,12 +51,14 @@ pub enum Phase {
 
 impl Phase {
     /// All of them, in the order in which a message may meet them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::SetUp,
         Self::Routes,
         Self::Idle,
         Self::Send,
         Self::Timer,
+        Self::Expire,
+        Self::Forget,
         Self::Pop,
         Self::HandOver,
         Self::Adopt,
@@ -78,6 +84,8 @@ impl Phase {
             Self::Idle => "idle",
             Self::Send => "send",
             Self::Timer => "timer",
+            Self::Expire => "expire",
+            Self::Forget => "forget",
             Self::Pop => "pop",
             Self::HandOver => "hand-over",
             Self::Adopt => "adopt",

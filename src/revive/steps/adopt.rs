@@ -10,7 +10,8 @@ use crate::{
     store::{Step, StoreError, Tables, Txn},
 };
 
-/// Adopts chains; one that is known already, in whatever state, is left alone and confirmed again.
+/// Adopts chains; one that is known already, in whatever state, is left alone and confirmed again. One that may have been
+/// known and is forgotten is not taken: it would be revived twice.
 pub struct Adopt {
     /// The chains, each open.
     pub chains: Vec<Chain>,
@@ -21,6 +22,8 @@ pub struct Adopt {
 pub struct Adopted {
     /// How many of the chains are new here.
     pub new: usize,
+    /// How many may have been here before and are forgotten.
+    pub too_old: usize,
 }
 
 impl Step for Adopt {
@@ -29,9 +32,14 @@ impl Step for Adopt {
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Adopted, StoreError> {
         let mut adopted = Adopted::default();
         for chain in self.chains {
-            make_poppable(txn, &chain)?;
             let known =
                 txn.chain(&chain.id)?.is_some() || (sabotage!("dedupe-without-group") && same_but_group(txn, &chain)?);
+            let is_too_old = txn.forgotten_until_ms(&chain.id.broker)?.is_some_and(|until| chain.id.pop_time <= until);
+            if !known && is_too_old && !sabotage!("forgotten-is-new") {
+                adopted.too_old += 1;
+                continue;
+            }
+            make_poppable(txn, &chain)?;
             if known {
                 continue;
             }

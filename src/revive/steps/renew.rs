@@ -64,9 +64,10 @@ impl Renew {
     /// The chain under its new handle; `None` after the last pop time there is, which only a foreign checkpoint has.
     fn successor(&self, txn: &Txn<'_, '_>, chain: &Chain) -> Result<Option<Chain>, StoreError> {
         let mut by = chain.clone();
+        let forgotten_ms = txn.forgotten_until_ms(&by.id.broker)?.map_or(i64::MIN, |until| until.saturating_add(1));
         loop {
             let Some(later) = by.id.pop_time.checked_add(1) else { return Ok(None) };
-            by.id.pop_time = later.max(txn.now_ms());
+            by.id.pop_time = later.max(txn.now_ms()).max(forgotten_ms);
             if txn.chain(&by.id)?.is_none() {
                 break;
             }
