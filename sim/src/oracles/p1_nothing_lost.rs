@@ -93,8 +93,7 @@ impl<'h> Settling<'_, 'h> {
         }
         let place = root.place;
         let is_first = |step: &&crate::ledger::OffsetMove<'_>| {
-            let at = (step.to.node, step.to.topic, step.to.queue);
-            step.from.is_none() && step.group == group.name && at == (place.node, place.topic, place.queue)
+            step.from.is_none() && step.group == group.name && Place { offset: place.offset, ..step.to } == place
         };
         let first = self.ledger.offsets.iter().find(is_first);
         first.is_some_and(|first| place.offset >= first.to.offset)
@@ -235,10 +234,12 @@ impl<'h> Settling<'_, 'h> {
     fn never_popped(&self, place: Place<'_>, group: &GroupSpec) -> String {
         let normal = Place { topic: &group.topic, queue: 0, ..place };
         let why = self.unreadable(place).or_else(|| self.unreadable(normal)).or_else(|| self.unrouted(normal));
-        let passed = self.ledger.offsets.iter().rev().find(|step| {
-            let at = (step.to.node, step.to.topic, step.to.queue);
-            step.group == group.name && at == (place.node, place.topic, place.queue)
-        });
+        let passed = self
+            .ledger
+            .offsets
+            .iter()
+            .rev()
+            .find(|step| step.group == group.name && Place { offset: place.offset, ..step.to } == place);
         match (why, passed) {
             (Some(why), _) => format!("{place} cannot be popped: {why}"),
             (None, Some(step)) if step.to.offset > place.offset => {
@@ -383,6 +384,7 @@ mod tests {
         let (mut story, chain) = popped();
         let copy = crate::evidence::CopyPlace { topic: "%DLQ%g".into(), queue: 0, offset: 0 };
         let dead = Fact::Message(message("%DLQ%g", 0, 1, 1));
+        story.wait(10_000);
         story.durable("a", vec![dead, chain.ended(Outcome::DeadLettered(copy)).fact()]);
         story.obligations.groups[0].reconsume_limit = 0;
         story.holds();

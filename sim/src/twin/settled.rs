@@ -58,29 +58,40 @@ pub fn settled(ledger: &Ledger<'_>) -> BTreeMap<(LedgerId, String), Settled> {
 }
 
 /// The ends of the chains about one stored message; chains that go on elsewhere have none.
+///
+/// Two brokers may know one chain: it stands where it has got furthest.
 fn ends(ledger: &Ledger<'_>, stored: &Stored<'_>, group: &str) -> Vec<End> {
-    let mut chains = ledger.chains_of(stored.place, group).peekable();
-    if chains.peek().is_none() {
+    let mut furthest: BTreeMap<String, (u8, Option<End>)> = BTreeMap::new();
+    for life in ledger.chains_of(stored.place, group) {
+        let reached = reached(&life.last().state);
+        let known = furthest.entry(life.id.to_string()).or_insert(reached);
+        *known = reached.max(*known);
+    }
+    if furthest.is_empty() {
         return vec![End::Open];
     }
-    let end = |state: &ChainState| match state {
-        ChainState::Open { .. } | ChainState::Moving { .. } => Some(End::Open),
-        ChainState::Parked { .. } => Some(End::Parked),
-        ChainState::Moved { .. } => None,
+    furthest.into_values().filter_map(|(_, end)| end).collect()
+}
+
+/// How far a chain in this state has got, and its end, unless it goes on as another one.
+const fn reached(state: &ChainState) -> (u8, Option<End>) {
+    match state {
+        ChainState::Open { .. } | ChainState::Moving { .. } => (0, Some(End::Open)),
+        ChainState::Parked { .. } => (1, Some(End::Parked)),
+        ChainState::Moved { .. } => (2, None),
         ChainState::Ended { outcome, .. } => match outcome {
-            Outcome::Acked => Some(End::Acked),
-            Outcome::DeadLettered(_) => Some(End::DeadLettered),
-            Outcome::Gone(_) => Some(End::Gone),
-            Outcome::Superseded(_) | Outcome::Revived(_) | Outcome::Reset => None,
+            Outcome::Acked => (3, Some(End::Acked)),
+            Outcome::DeadLettered(_) => (3, Some(End::DeadLettered)),
+            Outcome::Gone(_) => (3, Some(End::Gone)),
+            Outcome::Superseded(_) | Outcome::Revived(_) | Outcome::Reset => (3, None),
         },
-    };
-    chains.filter_map(|life| end(&life.last().state)).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracles::fixture::Story;
+    use crate::{evidence::ParkReason, oracles::fixture::Story};
 
     fn ends_of(story: &Story) -> Vec<&'static str> {
         let ledger = Ledger::fold(&story.history, &story.obligations);
@@ -95,6 +106,19 @@ mod tests {
         let chain = story.pop("t", 0, 1, 0);
         assert_eq!(ends_of(&story), ["open"], "it was popped");
         story.durable("a", vec![chain.clone().ended(Outcome::Acked).fact()]);
+        assert_eq!(ends_of(&story), ["acked"]);
+    }
+
+    #[test]
+    fn a_chain_that_two_brokers_know_stands_where_it_has_got_furthest() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let chain = story.pop("t", 0, 1, 0);
+        let mut parked = chain.clone();
+        parked.state = ChainState::Parked { reason: ParkReason::UnknownAt { broker: "b".into() }, at_ms: 0 };
+        story.durable("a", vec![parked.fact()]);
+        assert_eq!(ends_of(&story), ["parked"]);
+        story.durable("b", vec![chain.ended(Outcome::Acked).fact()]);
         assert_eq!(ends_of(&story), ["acked"]);
     }
 }
