@@ -12,7 +12,7 @@ use crate::{
     history::LedgerId,
     ledger::{Ledger, biography::Biography},
     run::{Outcome, RunError, SeedRun, fingerprint::write_line, run_seed},
-    scenario::Scenario,
+    scenario::{OperatorAction, Retention, Scenario},
 };
 
 /// In what the other world differs.
@@ -86,14 +86,19 @@ pub struct Compared {
     pub divergence: Option<Divergence>,
 }
 
-/// How often a message may be revived in either world: with fewer, faults that keep acks away make dead letters of what
-/// is acked without them, as they should.
+/// How often a message may be revived in either world.
 const REVIVALS: u32 = 16;
 
+/// In both worlds nothing ends a message for being late, as it should where faults delay it: few revivals make a dead
+/// letter of what could not be acked, messages expire, operators delete topics and reset offsets.
 fn patient(mut scenario: Scenario) -> Arc<Scenario> {
     for group in &mut scenario.groups {
         group.max_reconsume = group.max_reconsume.max(REVIVALS);
     }
+    for broker in &mut scenario.brokers {
+        broker.retention = Retention::default();
+    }
+    scenario.operators.retain(|step| matches!(step.action, OperatorAction::ResumeParked { .. }));
     Arc::new(scenario)
 }
 
