@@ -47,9 +47,11 @@ pub(super) fn was_in_vain(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> Result<(
     let calls = ledger.wire.pulls.iter().map(|pull| pull.call).chain(ledger.wire.sends.iter().map(|send| send.call));
     let answers = calls.filter(|call| call.from == life.node && call.to == peer).filter_map(|call| {
         let (event, _) = call.answer?;
-        // An answer that leaves while something is broken may be lost on its way.
-        let is_lost = ledger.was_disturbed(call.event, event);
-        let at_ms = signed(ledger.history.events[event].at_ms);
+        // An answer that leaves while something is broken may be lost on its way; a fault that takes it is told after it.
+        let left_ms = ledger.history.events[event].at_ms;
+        let same_ms = ledger.history.events[event..].iter().take_while(|later| later.at_ms == left_ms).count();
+        let is_lost = ledger.was_disturbed(call.event, event + same_ms - 1);
+        let at_ms = signed(left_ms);
         (!is_lost && event < parked.event && at_ms > since_ms).then_some(at_ms)
     });
     match answers.max() {
@@ -131,6 +133,18 @@ mod tests {
         story.wait(1_000);
         park(&mut story, chain);
         story.breaks("P1", "a answered 1000 ms before");
+    }
+
+    #[test]
+    fn an_answer_that_is_lost_tells_nobody() {
+        let (mut story, chain) = due();
+        story.wait(2_000);
+        let call = story.read(7);
+        story.wait(10).response(("a", "b", call), (code::PULL, 19), &[], b"");
+        story.event(EventKind::Fault { index: Some(0), text: "lost-answer".into() });
+        story.wait(1_000);
+        park(&mut story, chain);
+        assert!(!story.judge().violations.iter().any(|it| it.detail.contains("a answered")));
     }
 
     #[test]
