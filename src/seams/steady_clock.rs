@@ -78,7 +78,8 @@ impl Clock for SteadyClock {
     }
 }
 
-#[cfg(test)]
+// Hours pass in these; only simulated time has them.
+#[cfg(all(test, madsim))]
 mod tests {
     use super::*;
     use crate::seams::memory_host::RunningClock;

@@ -75,7 +75,10 @@ async fn the_same_message_popped_twice_in_one_millisecond_is_two_chains() {
         broker.shared.store.submit(Facts(vec![back])).await.unwrap();
     }
     let times = popped.iter().map(|delivered| delivered.handle.parse::<ReceiptHandle>().unwrap().pop_time);
-    assert_eq!(times.collect::<Vec<_>>(), [BEGAN_MS, BEGAN_MS + 1, BEGAN_MS + 2]);
+    let times: Vec<i64> = times.collect();
+    assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
+    // Only in simulated time is it certainly one millisecond.
+    assert!(cfg!(tokio_real) || times == [BEGAN_MS, BEGAN_MS + 1, BEGAN_MS + 2], "{times:?}");
     let open = || broker.shared.store.view().unwrap().due_keys(9).unwrap().len();
     assert_eq!(open(), 3);
     assert_eq!(world.ack(&popped[1]).await.code, response::SUCCESS);
