@@ -95,7 +95,7 @@ fn draw(draw: Draw, rng: &mut impl Rng) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
 
     use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
 //! The command line as its users meet it: what it prints, what it refuses, how it exits.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::process::{Command, Output};
 

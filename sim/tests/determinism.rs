@@ -1,6 +1,6 @@
 //! A seed is the same run in any process, beside any other run and after any other run.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::process::{Command, Output};
 

@@ -1,7 +1,7 @@
 //! What a broker engineer reads when a scenario file is wrong, message by message.
 //!
 //! Each snapshot holds the messages of one family of slips, each below the edit of a sound file that provokes it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

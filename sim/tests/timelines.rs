@@ -1,6 +1,6 @@
 //! What the first seed of every scenario looks like. A change here is a change of behaviour, to be read and accepted.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::{path::Path, sync::Arc};
 

@@ -1,5 +1,5 @@
 //! Tests of the stored form of messages.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::net::IpAddr;
 

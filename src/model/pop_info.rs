@@ -115,7 +115,7 @@ fn number(field: &'static str, text: &str) -> Result<i64, PopInfoError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 

@@ -129,7 +129,7 @@ fn check_pair(name: &str, value: &str) -> Result<(), PropertyError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use proptest::prelude::*;
 
     use super::*;

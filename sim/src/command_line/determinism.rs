@@ -106,7 +106,7 @@ impl std::fmt::Display for Difference {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
     use crate::history::{Event, EventKind};

@@ -26,7 +26,7 @@ pub(super) fn hashes(history: &History, lengths: impl IntoIterator<Item = usize>
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
     use crate::history::{Event, EventKind};

@@ -225,7 +225,7 @@ impl<'a> Handle<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn frame(header: &str, body: &[u8]) -> Vec<u8> {

@@ -220,7 +220,7 @@ pub fn stamp(body: &[u8]) -> Option<LedgerId> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     /// The test vector of the protocol notes: topic `t`, body `hello`, property A=b.

@@ -116,7 +116,7 @@ impl<'a> RawEntry<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use rmpv::Value;
 
     use super::*;

@@ -1,6 +1,6 @@
 //! Histories made by hand: what the oracles' own tests are written in.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 

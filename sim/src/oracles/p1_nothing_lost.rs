@@ -261,7 +261,7 @@ impl<'h> Settling<'_, 'h> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
         evidence::{Fact, GoneProof, Outcome, Position},
         history::{AckVerdict, EventKind, Seen},

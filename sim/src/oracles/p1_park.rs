@@ -105,7 +105,7 @@ fn lain_down_ms(before: &ChainStep<'_>, next: &ChainStep<'_>) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
         evidence::{ChainFact, ChainState, ParkReason, frame::code},
         history::EventKind,

@@ -150,7 +150,7 @@ fn resurrections(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
         evidence::{Fact, GoneProof, Outcome},
         oracles::fixture::{Story, message},

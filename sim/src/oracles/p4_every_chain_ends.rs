@@ -200,7 +200,7 @@ fn reader<'h>(ledger: &Ledger<'h>, life: &ChainLife<'h>, call: Call<'_>) -> Opti
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
         evidence::{ChainFact, Outcome},
         oracles::fixture::{Story, chain},

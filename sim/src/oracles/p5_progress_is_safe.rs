@@ -97,7 +97,7 @@ fn log(ledger: &Ledger<'_>, node: &str, entries: &[LogStep<'_>], found: &mut Fin
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
         evidence::Fact,
         oracles::fixture::{Story, chain},

@@ -116,7 +116,7 @@ fn roots(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use bytes::Bytes;
 
     use crate::{

@@ -188,7 +188,7 @@ fn disks(ledger: &Ledger<'_>, bytes: &FxHashMap<&str, u64>, served: &FxHashMap<&
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::{
         BROKER_REQUESTS_PER_SECOND, BYTES_AT_START, ENTRIES_AT_START, LATER_PROBE_EVERY_MS, PROBE_EVERY_MS,
         SYNCS_PER_SECOND, reads_allowed,

@@ -163,7 +163,7 @@ fn seen_absorbed(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
         evidence::{ChainFact, Fact, Outcome, frame::code},
         history::{AckVerdict, Seen},

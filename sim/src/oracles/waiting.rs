@@ -81,7 +81,7 @@ fn signed(ms: SimMs) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
         evidence::{ChainFact, ChainState, Fact, ParkReason, frame::code},
         history::EventKind,
