@@ -76,9 +76,8 @@ async fn the_same_message_popped_twice_in_one_millisecond_is_two_chains() {
     }
     let times = popped.iter().map(|delivered| delivered.handle.parse::<ReceiptHandle>().unwrap().pop_time);
     let times: Vec<i64> = times.collect();
+    // They would be equal if a pop did not look: the clock stands still.
     assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
-    // Only in simulated time is it certainly one millisecond.
-    assert!(cfg!(tokio_real) || times == [BEGAN_MS, BEGAN_MS + 1, BEGAN_MS + 2], "{times:?}");
     let open = || broker.shared.store.view().unwrap().due_keys(9).unwrap().len();
     assert_eq!(open(), 3);
     assert_eq!(world.ack(&popped[1]).await.code, response::SUCCESS);
