@@ -111,6 +111,16 @@ fn the_sound_file_is_sound() {
 }
 
 #[test]
+fn chains_are_known_for_as_long_as_the_policy_may_last() {
+    let window_ms = |policy: &str| {
+        let text = SOUND.replacen("waits = [\"10s\", \"20s\"]\nrewrites = 2\n", policy, 1);
+        Scenario::parse("x", "x.toml", &text).unwrap().brokers[0].chain_window_ms
+    };
+    assert_eq!(window_ms(""), 86_400_000);
+    assert!(window_ms("waits = [\"1h\"]\nrewrites = 40\n") > 40 * 3_600_000);
+}
+
+#[test]
 fn without_a_policy_rocketmq_s_seventeen_waits_hold() {
     let text = SOUND.replacen("waits = [\"10s\", \"20s\"]\nrewrites = 2\n", "", 1);
     let policy = Scenario::parse("x", "x.toml", &text).unwrap().policy;

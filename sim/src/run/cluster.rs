@@ -93,6 +93,8 @@ fn start_broker(world: &World, scenario: &Scenario, index: usize, seed: u64, add
         total_ms: scenario.policy.total_ms,
         jitter: scenario.policy.jitter,
     };
+    // A check of the scenario is missing, and nothing would ever happen in this run.
+    config.check().unwrap_or_else(|error| panic!("{} cannot be set up as the scenario says: {error}", broker.name));
     world.start(&broker.name, move |host, stop| Box::pin(run_broker(host, config.clone(), stop)));
 }
 

@@ -32,7 +32,8 @@ const BODY_BYTES: std::ops::RangeInclusive<u32> = 16..=4 * 1024 * 1024;
 /// Less than this would let messages expire as they are stored.
 const RETAINED_BYTES: std::ops::RangeInclusive<u64> = 4_096..=1 << 40;
 
-/// How long a chain is known after it was over unless a broker says otherwise: a day, as `BrokerConfig` has it.
+/// How long a chain is known after it was over unless a broker says otherwise: a day, as `BrokerConfig` has it, or longer
+/// where the policy asks for it.
 const CHAIN_WINDOW_MS: SimMs = 86_400_000;
 
 /// The names that the entries of one file may refer to.
@@ -107,14 +108,14 @@ pub(super) fn assemble(f: &mut Findings, name: &str, parts: &Parts<'_>) -> Scena
         f.parse_time("duration", parts.duration.get(), parts.duration.span(), Zero::Refused).unwrap_or(SimMs::MAX);
     check_cast(f, parts);
     let policy = policy(f, parts.policy);
-    check_windows(f, file, &policy);
+    let shortest_window_ms = check_windows(f, file, &policy);
     let mut operators: Vec<_> = parts.operator.iter().map(|entry| operator(f, entry, &names)).collect();
     operators.sort_by_key(|step| step.at_ms);
     Scenario {
         name: name.to_owned(),
         summary: file.summary.get().trim().to_owned(),
         duration_ms,
-        brokers: file.broker.iter().map(|entry| broker(f, entry, &names)).collect(),
+        brokers: file.broker.iter().map(|entry| broker(f, entry, &names, shortest_window_ms)).collect(),
         topics: file.topic.iter().map(|entry| topic(f, entry, &names)).collect(),
         groups: file.group.iter().map(|entry| group(f, entry, &names)).collect(),
         producers: parts.producer.iter().map(|entry| producer(f, entry, &names, duration_ms)).collect(),
@@ -156,7 +157,7 @@ fn check_cast(f: &mut Findings, parts: &Parts<'_>) {
     f.distinct("fault", &[], faults.map(|name| ("fault.name", name)));
 }
 
-fn broker(f: &mut Findings, entry: &BrokerEntry, names: &Names) -> Broker {
+fn broker(f: &mut Findings, entry: &BrokerEntry, names: &Names, shortest_window_ms: SimMs) -> Broker {
     let name = f.name("broker.name", "node name", &entry.name);
     let escapes_to = entry.escapes_to.as_ref().map(|raw| {
         if *raw.get() == name {
@@ -166,12 +167,14 @@ fn broker(f: &mut Findings, entry: &BrokerEntry, names: &Names) -> Broker {
     });
     let degree = f.number("broker.degree", entry.degree.as_ref(), 1, 1..=MEMBERS);
     let retention = entry.retention.as_ref().map(|raw| retention(f, raw)).unwrap_or_default();
-    let chain_window_ms = f.time_or("broker.chain_window", entry.chain_window.as_ref(), CHAIN_WINDOW_MS, Zero::Refused);
+    let window_ms = CHAIN_WINDOW_MS.max(shortest_window_ms);
+    let chain_window_ms = f.time_or("broker.chain_window", entry.chain_window.as_ref(), window_ms, Zero::Refused);
     Broker { name, escapes_to, degree, retention, chain_window_ms }
 }
 
-/// A broker refuses a window in which a hand-over could be repeated after its chain was forgotten.
-fn check_windows(f: &mut Findings, file: &ScenarioFile, policy: &Policy) {
+/// A broker refuses a window in which a hand-over could be repeated after its chain was forgotten; the shortest that it
+/// takes.
+fn check_windows(f: &mut Findings, file: &ScenarioFile, policy: &Policy) -> SimMs {
     let policy = RewritePolicy {
         waits_ms: policy.waits_ms.clone(),
         rewrites: policy.rewrites,
@@ -188,6 +191,7 @@ fn check_windows(f: &mut Findings, file: &ScenarioFile, policy: &Policy) {
             f.report("broker.chain_window", raw.span(), Problem::OutOfRange { value, accepted });
         }
     }
+    least
 }
 
 fn retention(f: &mut Findings, raw: &Located<RetentionEntry>) -> Retention {

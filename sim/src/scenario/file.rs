@@ -82,7 +82,8 @@ pub(super) struct BrokerEntry {
     pub(super) degree: Option<Located<i64>>,
     /// How long messages are kept; default for ever.
     pub(super) retention: Option<Located<RetentionEntry>>,
-    /// How long a chain is known after it was over; longer than the policy lasts; default "1day".
+    /// How long a chain is known after it was over; longer than the policy lasts; default "1day", or
+    /// as long as the policy may last.
     pub(super) chain_window: Option<Located<Time>>,
 }
 
