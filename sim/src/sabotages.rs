@@ -94,6 +94,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "outwaited",
     },
     Sabotage {
+        name: "hurries-after-any-absence",
+        breaks: "a peer that is back cuts every wait for it short, however short its absence",
+        promise: "P4",
+        scenario: "broker-outage",
+    },
+    Sabotage {
         name: "clock-jumps",
         breaks: "due times follow a wall clock that somebody sets",
         promise: "P6",

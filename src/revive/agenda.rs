@@ -27,6 +27,8 @@ pub(super) struct Agenda {
     here: BTreeSet<(i64, String)>,
     /// Those that need a peer.
     away: BTreeMap<String, Queue>,
+    /// Those that are not due and need not wait any longer: their peer is back.
+    hurried: BTreeSet<String>,
 }
 
 /// What a look at the table found.
@@ -76,6 +78,17 @@ impl Agenda {
             self.seen_to = (due_ms, key);
         }
         Ok(looked)
+    }
+
+    /// A chain need not wait any longer, because the peer that it needs is back.
+    pub(super) fn hurry(&mut self, key: String, chain: &Chain, own: &str, now_ms: i64) {
+        self.hurried.insert(key.clone());
+        self.note(now_ms, key, chain, own);
+    }
+
+    /// Those of the chains that were taken off which were hurried.
+    pub(super) fn take_hurried(&mut self, keys: &[String]) -> BTreeSet<String> {
+        keys.iter().filter_map(|key| self.hurried.take(key)).collect()
     }
 
     /// Rows from this time on have to be looked at again.
@@ -143,15 +156,22 @@ impl Agenda {
         self.remove(peer, &taken)
     }
 
-    /// Takes what fits into one trip to a peer: the chain that waits longest, and unless it goes alone its neighbours.
-    pub(super) fn take_trip(&mut self, peer: &str, alone: bool, busy: &BTreeSet<String>) -> Vec<String> {
-        let Some(queue) = self.away.get_mut(peer) else { return Vec::new() };
+    /// Takes what fits into one trip to a peer: the chain that waits longest, and its neighbours.
+    pub(super) fn take_trip(&mut self, peer: &str, busy: &BTreeSet<String>) -> Vec<String> {
+        let Some(queue) = self.away.get(peer) else { return Vec::new() };
         let Some((due_ms, leader)) = queue.first(busy).cloned() else { return Vec::new() };
         let mut taken = vec![(due_ms, leader.clone())];
-        if !alone {
-            taken.extend(queue.neighbours(&leader, busy));
-        }
+        taken.extend(queue.neighbours(&leader, busy));
         self.remove(peer, &taken)
+    }
+
+    /// Takes the chain that goes to see whether a peer is back: the one that waits shortest, so that it is most often the
+    /// one that went before. Each time is an attempt of it and begins its wait anew; if they took turns, none would ever
+    /// have waited for long.
+    pub(super) fn take_probe(&mut self, peer: &str, busy: &BTreeSet<String>) -> Vec<String> {
+        let Some(queue) = self.away.get(peer) else { return Vec::new() };
+        let Some(probe) = queue.last(busy).cloned() else { return Vec::new() };
+        self.remove(peer, &[probe])
     }
 
     /// Takes errands off a peer's queue; gives their keys.
@@ -180,6 +200,10 @@ impl Queue {
 
     fn first(&self, busy: &BTreeSet<String>) -> Option<&(i64, Arc<Errand>)> {
         self.by_due.iter().find(|(_, errand)| !busy.contains(&errand.key))
+    }
+
+    fn last(&self, busy: &BTreeSet<String>) -> Option<&(i64, Arc<Errand>)> {
+        self.by_due.iter().rev().find(|(_, errand)| !busy.contains(&errand.key))
     }
 
     /// What can travel with `leader`: first those after it, then those before it.
@@ -249,12 +273,21 @@ mod tests {
     fn a_trip_is_the_one_that_waits_longest_and_its_neighbours() {
         let chains = [(9, 0), (8, 10), (1, 14), (7, 15), (6, 20), (5, 29), (4, 60)];
         let mut agenda = noted(&chains.map(|(due_ms, offset)| (due_ms, due(OTHER, offset))));
-        assert_eq!(offsets(&agenda.take_trip(OTHER, false, &idle())), [10, 14, 15, 20]);
-        assert_eq!(offsets(&agenda.take_trip(OTHER, true, &idle())), [60]);
-        assert_eq!(offsets(&agenda.take_trip(OTHER, false, &idle())), [29]);
-        assert_eq!(offsets(&agenda.take_trip(OTHER, false, &idle())), [0]);
-        assert_eq!(agenda.take_trip(OTHER, false, &idle()), Vec::<String>::new());
+        assert_eq!(offsets(&agenda.take_trip(OTHER, &idle())), [10, 14, 15, 20]);
+        assert_eq!(offsets(&agenda.take_trip(OTHER, &idle())), [60]);
+        assert_eq!(offsets(&agenda.take_trip(OTHER, &idle())), [29]);
+        assert_eq!(offsets(&agenda.take_trip(OTHER, &idle())), [0]);
+        assert_eq!(agenda.take_trip(OTHER, &idle()), Vec::<String>::new());
         assert_eq!(agenda.peers(&idle()), []);
+    }
+
+    #[test]
+    fn the_one_that_looks_whether_a_peer_is_back_is_the_one_that_waits_shortest() {
+        let mut agenda = noted(&[(3, due(OTHER, 0)), (5, due(OTHER, 1)), (4, due(OTHER, 2))]);
+        assert_eq!(offsets(&agenda.take_probe(OTHER, &BTreeSet::from([due(OTHER, 1).id.to_string()]))), [2]);
+        assert_eq!(offsets(&agenda.take_probe(OTHER, &idle())), [1]);
+        assert_eq!(offsets(&agenda.take_trip(OTHER, &idle())), [0]);
+        assert_eq!(agenda.take_probe(OTHER, &idle()), Vec::<String>::new());
     }
 
     #[test]
@@ -266,9 +299,9 @@ mod tests {
             (1, chain)
         };
         let mut agenda = noted(&[moving(1, 5), moving(2, 6), moving(3, 5), (2, due(OTHER, 4))]);
-        assert_eq!(offsets(&agenda.take_trip(OTHER, false, &idle())), [1, 3]);
-        assert_eq!(offsets(&agenda.take_trip(OTHER, false, &idle())), [2]);
-        assert_eq!(offsets(&agenda.take_trip(OTHER, false, &idle())), [4]);
+        assert_eq!(offsets(&agenda.take_trip(OTHER, &idle())), [1, 3]);
+        assert_eq!(offsets(&agenda.take_trip(OTHER, &idle())), [2]);
+        assert_eq!(offsets(&agenda.take_trip(OTHER, &idle())), [4]);
     }
 
     #[test]
@@ -277,8 +310,8 @@ mod tests {
         let busy = BTreeSet::from([due(OTHER, 0).id.to_string(), due(OWN, 2).id.to_string()]);
         assert_eq!((agenda.first_here(&busy), agenda.take_here(9, &busy).len()), (None, 0));
         assert_eq!(agenda.peers(&busy), [(OTHER.to_owned(), 2)]);
-        assert_eq!(offsets(&agenda.take_trip(OTHER, false, &busy)), [1]);
-        assert_eq!(offsets(&agenda.take_trip(OTHER, false, &idle())), [0]);
+        assert_eq!(offsets(&agenda.take_trip(OTHER, &busy)), [1]);
+        assert_eq!(offsets(&agenda.take_trip(OTHER, &idle())), [0]);
         assert_eq!(offsets(&agenda.take_here(9, &idle())), [2]);
     }
 
@@ -297,7 +330,7 @@ mod tests {
     fn a_chain_that_is_seen_twice_waits_once() {
         let mut agenda = noted(&[(5, due(OTHER, 0)), (3, due(OTHER, 0)), (3, due(OTHER, 0))]);
         assert_eq!(agenda.peers(&idle()), [(OTHER.to_owned(), 3)]);
-        assert_eq!(agenda.take_trip(OTHER, false, &idle()).len(), 1);
+        assert_eq!(agenda.take_trip(OTHER, &idle()).len(), 1);
         assert_eq!(agenda.peers(&idle()), []);
     }
 }

@@ -18,6 +18,8 @@ use crate::{
 pub enum Event {
     /// Its wait is over.
     Due,
+    /// The peer that it waits for was away and is back: its wait ends here.
+    PeerBack,
     /// A read that was begun has come to something.
     Read {
         /// The round in which it was begun.
@@ -126,6 +128,7 @@ impl Engine for Reviver {
     fn step(&self, chain: &Chain, event: Event, now_ms: i64) -> Transition {
         match event {
             Event::Due => self.due(chain, now_ms),
+            Event::PeerBack => self.peer_back(chain, now_ms),
             Event::Read { round, attempt, outcome } => self.read(chain, (round, attempt), outcome, now_ms),
             Event::Handed { round, attempt, result } => self.handed(chain, (round, attempt), result, now_ms),
             Event::Waited { failure } => waited(chain, failure, now_ms),
@@ -148,6 +151,18 @@ impl Reviver {
             ChainState::Moving { due_ms, .. } if *due_ms <= now_ms => {
                 self.begin_attempt(chain, now_ms, Effect::HandOver)
             }
+            _ => Transition::stay(Answer::Stale),
+        }
+    }
+
+    fn peer_back(&self, chain: &Chain, now_ms: i64) -> Transition {
+        match &chain.state {
+            // Only a wait after a failure may be cut short; before the first attempt it is the invisible time.
+            _ if chain.attempt == 0 => Transition::stay(Answer::Stale),
+            ChainState::Open { .. } if chain.id.broker != self.own_broker => {
+                self.begin_attempt(chain, now_ms, Effect::ReadRemotely)
+            }
+            ChainState::Moving { .. } => self.begin_attempt(chain, now_ms, Effect::HandOver),
             _ => Transition::stay(Answer::Stale),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! [`engine`] is the pure core, [`policy`] says when to try again, [`outcome`] what a failure means. [`apply`] performs
 //! a transition in one transaction, [`steps`] are those transactions, and [`service`] drives them: `agenda` holds what
-//! is due, `work` gathers it into trips, `results` gathers what they came to.
+//! is due, `work` gathers it into trips, `results` gathers what they came to, `returns` tells whose wait is cut short.
 
 mod admission;
 mod agenda;
@@ -13,6 +13,7 @@ pub mod outcome;
 pub mod policy;
 mod poppable;
 mod results;
+mod returns;
 pub mod service;
 pub mod steps;
 pub mod trace;

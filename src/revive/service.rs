@@ -22,6 +22,7 @@ use super::{
     outcome::ReadOutcome,
     policy::RewritePolicy,
     results::{Outcome, Results},
+    returns::Returns,
     steps::{conclude::Conclude, tick::Tick},
     trace,
     work::Work,
@@ -125,7 +126,8 @@ impl Pause {
 struct Trips {
     peer: String,
     count: usize,
-    alone: bool,
+    /// Not a trip but a look whether it is back.
+    is_probe: bool,
 }
 
 impl ReviveService {
@@ -145,10 +147,10 @@ impl ReviveService {
 
     /// Runs until `stop`; jobs under way then are left to their durable attempts.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut agenda = Agenda::default();
+        let (mut agenda, mut returns) = (Agenda::default(), Returns::default());
         let mut ticked: Option<Instant> = None;
         while !stop.is_cancelled() {
-            let pause = match self.turn(&mut agenda, &mut ticked).await {
+            let pause = match self.turn(&mut agenda, &mut returns, &mut ticked).await {
                 Ok(pause) => pause,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
@@ -176,7 +178,12 @@ impl ReviveService {
     }
 
     /// Looks at what is due, and takes up what is ripe.
-    async fn turn(self: &Arc<Self>, agenda: &mut Agenda, ticked: &mut Option<Instant>) -> Result<Pause, StoreError> {
+    async fn turn(
+        self: &Arc<Self>,
+        agenda: &mut Agenda,
+        returns: &mut Returns,
+        ticked: &mut Option<Instant>,
+    ) -> Result<Pause, StoreError> {
         let now_ms = self.clock.now_ms();
         // Asked before the look, so that no commit falls between the two.
         agenda.look_again_from(self.wake.take_announced_ms());
@@ -189,13 +196,15 @@ impl ReviveService {
         if let Some(due_ms) = looked.next_due_ms {
             pause.until_at_most(due_ms.saturating_add(self.interval_ms()));
         }
-        let waited = self.waited(agenda, now_ms, &mut pause);
+        self.hurry(agenda, returns, now_ms, &mut pause)?;
+        let waited = self.waited(agenda, returns, now_ms, &mut pause);
         let keys = self.ripe(agenda, now_ms, *ticked, &mut pause);
+        let hurried = agenda.take_hurried(&keys);
         if keys.is_empty() && waited.is_empty() {
             return Ok(pause);
         }
         *ticked = Some(Instant::now());
-        let done = self.store.submit(Tick { home: self.home.clone(), keys, waited }).await?;
+        let done = self.store.submit(Tick { home: self.home.clone(), keys, hurried, waited }).await?;
         if let Some(due_ms) = done.not_yet_ms {
             agenda.look_again_from(due_ms);
         }
@@ -225,8 +234,11 @@ impl ReviveService {
             return Vec::new();
         }
         let mut keys = agenda.take_here(self.config.chains_per_tick, &busy);
-        for Trips { peer, count, alone } in trips {
-            (0..count).for_each(|_| keys.extend(agenda.take_trip(&peer, alone, &busy)));
+        for Trips { peer, count, is_probe } in trips {
+            match is_probe {
+                true => keys.extend(agenda.take_probe(&peer, &busy)),
+                false => (0..count).for_each(|_| keys.extend(agenda.take_trip(&peer, &busy))),
+            }
         }
         keys
     }
@@ -235,7 +247,7 @@ impl ReviveService {
     fn admitted(&self, agenda: &Agenda, busy: &BTreeSet<String>, pause: &mut Pause) -> (Option<i64>, Vec<Trips>) {
         let (mut first, mut trips) = (None, Vec::new());
         for (peer, since_ms) in agenda.peers(busy) {
-            let (count, alone) = match self.peers.admission(&peer) {
+            let (count, is_probe) = match self.peers.admission(&peer) {
                 Admission::Calls(count) => (count, false),
                 Admission::Probe => (1, true),
                 Admission::Later { wait_ms } => {
@@ -246,21 +258,50 @@ impl ReviveService {
                 }
             };
             first = Some(first.map_or(since_ms, |before: i64| before.min(since_ms)));
-            trips.push(Trips { peer, count, alone });
+            trips.push(Trips { peer, count, is_probe });
         }
         (first, trips)
     }
 
+    /// Puts on the agenda what waits for a peer that is back.
+    fn hurry(
+        &self,
+        agenda: &mut Agenda,
+        returns: &mut Returns,
+        now_ms: i64,
+        pause: &mut Pause,
+    ) -> Result<(), StoreError> {
+        returns.ask(&*self.peers, now_ms);
+        if !returns.has_more() {
+            return Ok(());
+        }
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, chain) in returns.look(&self.store.view()?, &busy)? {
+            agenda.hurry(key, &chain, &self.home.broker, now_ms);
+        }
+        if returns.has_more() {
+            pause.at_most(Duration::ZERO);
+        }
+        Ok(())
+    }
+
     /// Takes off the agenda what has waited for an absent peer for as long as the policy lasts, or says when something
     /// will have. Time in which this broker was away itself, or nobody knew that the peer is, does not count.
-    fn waited(&self, agenda: &mut Agenda, now_ms: i64, pause: &mut Pause) -> Vec<(String, ReadFailure)> {
-        if sabotage!("waits-for-ever") {
-            return Vec::new();
-        }
+    fn waited(
+        &self,
+        agenda: &mut Agenda,
+        returns: &mut Returns,
+        now_ms: i64,
+        pause: &mut Pause,
+    ) -> Vec<(String, ReadFailure)> {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let (longest_ms, mut waited) = (millis(self.config.longest_wait), Vec::new());
         for (peer, since_ms) in agenda.peers(&busy) {
             let Some(away_for) = self.peers.away_for(&peer) else { continue };
+            returns.is_away(&peer, away_for);
+            if sabotage!("waits-for-ever") {
+                continue;
+            }
             let left_ms = longest_ms.saturating_sub(millis(away_for)).max(0);
             let give_up_ms = now_ms.saturating_sub(longest_ms);
             if left_ms == 0 && since_ms <= give_up_ms {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::{
     model::{
-        chain::{ChainState, Outcome as Ended, ParkReason},
+        chain::{ChainState, FailedAttempt, Outcome as Ended, ParkReason},
         message::Message,
         record::{LogEntry, Record},
     },
@@ -52,6 +52,7 @@ impl Peers for Fake {
         if peer == OTHER {
             // Whoever answers is back.
             *self.admission.lock().unwrap() = Admission::Calls(8);
+            *self.away_since.lock().unwrap() = None;
         }
         chains.iter().map(|_| ReadOutcome::Found(Box::new(message()))).collect()
     }
@@ -208,6 +209,27 @@ async fn what_has_waited_for_an_absent_peer_as_long_as_the_policy_lasts_is_parke
     assert!(world.reads().is_empty());
     pass(20_000).await;
     assert!(matches!(world.chain(&late).state, ChainState::Parked { .. }));
+}
+
+#[tokio::test]
+async fn a_peer_that_is_back_cuts_short_the_waits_that_are_no_longer_than_its_absence() {
+    let failed = |offset, wait_ms| {
+        let mut chain = Chain { attempt: 1, ..due(OTHER, offset, wait_ms) };
+        let failure = failure(Cause::Timeout);
+        chain.history.push(FailedAttempt { round: 0, attempt: 1, at_ms: POPPED_MS, failure });
+        chain
+    };
+    let (short, long, invisible) = (failed(100, 30_000), failed(200, 60_000), due(OTHER, 300, 30_000));
+    let chains = vec![due(OTHER, 0, 0), short.clone(), long.clone(), invisible.clone()];
+    let world = World::with(chains, Admission::Later { wait_ms: Some(500) }).await;
+    *world.peers.away_since.lock().unwrap() = Some(tokio::time::Instant::now() - Duration::from_secs(40));
+    pass(1_500).await;
+    *world.peers.admission.lock().unwrap() = Admission::Probe;
+    pass(3_000).await;
+    assert!(world.is_revived(&short), "{:?}", world.chain(&short));
+    assert_eq!(world.chain(&short).attempt, 2);
+    assert_eq!(world.chain(&long), long, "it was not away for that long");
+    assert_eq!(world.chain(&invisible), invisible, "its invisible time is not over");
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@
 //! Rule: no chain is open or moving at the end of the run, and what has ended never changes. Within a round attempts go
 //! up by one and never above `rewrites + 1`; rounds go up by one; the count of failures never falls, and rises with each
 //! rewrite. A due time that is set is at least the policy's wait after the entry's own time (both are the broker's
-//! clock); the plan made when an attempt begins lies later still. At the wire, two reads of one chain in one round are
+//! clock); the plan made when an attempt begins lies later still. An attempt begins when it is due, or earlier if its
+//! peer was away for at least as long and is back (see `waiting`). At the wire, two reads of one chain in one round are
 //! as far apart as the wait between them, and the k-th read of a message comes after k durable attempts. A chain whose
 //! message lies elsewhere comes to nothing that a read brings without a durable attempt. A read of several messages is
 //! one of each (see `reads`). What is due and not tried is parked in time (see `waiting`).
@@ -41,7 +42,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
         }
         waiting::check(ledger, life, found);
         for pair in life.steps.windows(2) {
-            for detail in wrongs(ledger, &pair[0], &pair[1]) {
+            for detail in wrongs(ledger, &pair[0], &pair[1]).into_iter().chain(early(ledger, life, pair)) {
                 found.stamped(pair[1].at_ms, stamp, format!("chain {}", life.id), detail);
             }
         }
@@ -56,6 +57,12 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
         let stamp = ledger.stored(&place).and_then(|stored| stored.message.ledger.as_ref());
         found.stamped(at_ms, stamp, place, detail);
     }
+}
+
+/// An attempt that begins before its time.
+fn early(ledger: &Ledger<'_>, life: &ChainLife<'_>, pair: &[ChainStep<'_>]) -> Option<String> {
+    let [before, step] = pair else { return None };
+    if before.chain.round != step.chain.round { None } else { waiting::began_early(ledger, life, before, step) }
 }
 
 /// It has what only a read can bring, and no attempt was ever made durable.
@@ -160,7 +167,8 @@ fn hurried(ledger: &Ledger<'_>, lives: &[&ChainLife<'_>], pulls: &[&Pull<'_>], h
         }
         let wait = ledger.obligations.policy.shortest_wait_ms(old.attempt);
         let gap = i64::try_from(second.at_ms.saturating_sub(first.at_ms)).unwrap_or(i64::MAX);
-        if gap + SLACK_MS < wait {
+        let is_cut_short = || waiting::is_back(ledger, (home, first.to), first.event..second.event, wait);
+        if gap + SLACK_MS < wait && !is_cut_short() {
             let detail =
                 format!("{home} reads again after {gap} ms, the wait after attempt {} is {wait} ms", old.attempt);
             found.push((second.at_ms, detail));
@@ -360,6 +368,47 @@ mod tests {
             story.read_span(1, 2);
             assert_eq!(is_blamed(&mut story, "1 attempts are durable"), blamed, "{brought:?}");
         }
+    }
+
+    /// `a` answers `b`.
+    fn heard(story: &mut Story) {
+        let opaque = story.read(9);
+        story.response(("a", "b", opaque), (crate::evidence::frame::code::PULL, 19), &[], b"");
+    }
+
+    /// `a` is silent for a time, an attempt fails that is to be repeated after 1 s, and `a` is heard of again; the next
+    /// attempt begins 200 ms after the failed one.
+    fn tried_again_after_an_absence_of(silent_ms: u64) -> Story {
+        let (mut story, chain) = due();
+        heard(&mut story);
+        story.wait(silent_ms);
+        let failed = attempt(&mut story, chain, 1_000);
+        story.wait(100);
+        heard(&mut story);
+        let due_ms = story.wait(100).now_ms + 20_000;
+        story.durable("b", vec![failed.attempt(2).open(due_ms).fact()]);
+        story.read(0);
+        story
+    }
+
+    #[test]
+    fn a_wait_is_cut_short_only_by_a_peer_that_was_away_for_as_long() {
+        let blamed = |story: &mut Story| {
+            (is_blamed(story, "begins 800 ms before it is due"), is_blamed(story, "b reads again after 210 ms"))
+        };
+        assert_eq!(blamed(&mut tried_again_after_an_absence_of(2_000)), (false, false));
+        assert_eq!(blamed(&mut tried_again_after_an_absence_of(500)), (true, true));
+    }
+
+    #[test]
+    fn the_invisible_time_is_cut_short_by_nothing() {
+        let (mut story, chain) = due();
+        let chain = chain.open(story.now_ms + 1_000);
+        story.durable("b", vec![chain.clone().fact()]).wait(500);
+        heard(&mut story);
+        let due_ms = story.now_ms + 20_000;
+        story.durable("b", vec![chain.attempt(1).open(due_ms).fact()]);
+        assert!(is_blamed(&mut story, "attempt 1 begins 500 ms before it is due"));
     }
 
     #[test]

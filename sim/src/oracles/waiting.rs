@@ -1,7 +1,8 @@
 //! How long chains lie due without being tried, because their peer is away.
 //!
 //! A home that spares an absent peer may not spare itself the end: what has lain due for as long as the policy lasts is
-//! parked, and nothing is parked for that reason that has not, or whose peer answered meanwhile.
+//! parked, and nothing is parked for that reason that has not, or whose peer answered meanwhile. A wait may end early only
+//! because the peer is back that it was for, after an absence at least as long as the wait.
 
 use super::Findings;
 use crate::{
@@ -39,24 +40,75 @@ pub(super) fn was_in_vain(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> Result<(
     if lain < longest {
         return Err(format!("it lay due for {lain} ms, the policy lasts {longest} ms"));
     }
-    let peer = match &before.chain.state {
-        ChainState::Moving { to, .. } => to.as_str(),
-        _ => life.id.broker.as_str(),
-    };
-    let since_ms = signed(parked.at_ms) - longest;
+    let (peer, since_ms) = (peer(life, before), signed(parked.at_ms) - longest);
+    let heard = answers(ledger, life.node, peer)
+        .filter(|answer| !answer.may_be_lost && answer.event < parked.event && answer.at_ms > since_ms);
+    match heard.map(|answer| answer.at_ms).max() {
+        Some(at_ms) => Err(format!("{peer} answered {} ms before", signed(parked.at_ms) - at_ms)),
+        None => Ok(()),
+    }
+}
+
+/// Part of P4: an attempt begins when its wait is over, or when its peer is back.
+pub(super) fn began_early(
+    ledger: &Ledger<'_>,
+    life: &ChainLife<'_>,
+    before: &ChainStep<'_>,
+    step: &ChainStep<'_>,
+) -> Option<String> {
+    let (ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. }) = before.chain.state else { return None };
+    let early_ms = due_ms.saturating_sub(step.entry.at_ms);
+    if step.chain.attempt <= before.chain.attempt || early_ms <= 0 {
+        return None;
+    }
+    let is_failed = before.chain.attempt > 0;
+    let wait_ms = due_ms.saturating_sub(before.entry.at_ms);
+    let is_cut_short = is_failed && is_back(ledger, (life.node, peer(life, before)), before.event..step.event, wait_ms);
+    (!is_cut_short).then(|| format!("attempt {} begins {early_ms} ms before it is due", step.chain.attempt))
+}
+
+/// Whether a peer was heard of between these events, by this home, for the first time in at least `wait_ms`.
+pub(super) fn is_back(
+    ledger: &Ledger<'_>,
+    (home, peer): (&str, &str),
+    between: std::ops::Range<usize>,
+    wait_ms: i64,
+) -> bool {
+    // The home's clock may be slewed by a thousandth, and it only knows of an absence that it has noticed.
+    let wait_ms = wait_ms - wait_ms / 500 - 50;
+    let answers: Vec<_> = answers(ledger, home, peer).collect();
+    let returns = answers.iter().filter(|answer| between.contains(&answer.event));
+    returns.clone().any(|back| {
+        let before = answers.iter().filter(|answer| answer.event < back.event && !answer.may_be_lost);
+        back.at_ms - before.map(|answer| answer.at_ms).max().unwrap_or(0) >= wait_ms
+    })
+}
+
+/// An answer that left a peer.
+struct Answered {
+    event: usize,
+    at_ms: i64,
+    may_be_lost: bool,
+}
+
+/// What a peer answered a home, reads and hand-overs alike, in no order.
+fn answers<'a>(ledger: &'a Ledger<'_>, home: &'a str, peer: &'a str) -> impl Iterator<Item = Answered> + 'a {
     let calls = ledger.wire.pulls.iter().map(|pull| pull.call).chain(ledger.wire.sends.iter().map(|send| send.call));
-    let answers = calls.filter(|call| call.from == life.node && call.to == peer).filter_map(|call| {
+    calls.filter(move |call| call.from == home && call.to == peer).filter_map(|call| {
         let (event, _) = call.answer?;
         // An answer that leaves while something is broken may be lost on its way; a fault that takes it is told after it.
         let left_ms = ledger.history.events[event].at_ms;
         let same_ms = ledger.history.events[event..].iter().take_while(|later| later.at_ms == left_ms).count();
-        let is_lost = ledger.was_disturbed(call.event, event + same_ms - 1);
-        let at_ms = signed(left_ms);
-        (!is_lost && event < parked.event && at_ms > since_ms).then_some(at_ms)
-    });
-    match answers.max() {
-        Some(at_ms) => Err(format!("{peer} answered {} ms before", signed(parked.at_ms) - at_ms)),
-        None => Ok(()),
+        let may_be_lost = ledger.was_disturbed(call.event, event + same_ms - 1);
+        Some(Answered { event, at_ms: signed(left_ms), may_be_lost })
+    })
+}
+
+/// Whom a chain waits for.
+fn peer<'a>(life: &'a ChainLife<'_>, step: &'a ChainStep<'_>) -> &'a str {
+    match &step.chain.state {
+        ChainState::Moving { to, .. } => to.as_str(),
+        _ => life.id.broker.as_str(),
     }
 }
 

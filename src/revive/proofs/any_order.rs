@@ -41,6 +41,7 @@ fn happenings() -> impl Strategy<Value = Vec<(i64, Happens)>> {
             Happens::Handed { stale_round, stale_attempt, confirmed }
         }),
         1 => Just(Happens::Waited),
+        2 => Just(Happens::PeerBack),
         1 => Just(Happens::Acked),
         1 => Just(Happens::Renewed),
         2 => Just(Happens::Resumed),

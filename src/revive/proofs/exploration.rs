@@ -254,8 +254,9 @@ fn no_order_with_a_resumption_and_retention_breaks_a_promise() {
 #[test]
 fn every_defective_core_has_a_counterexample() {
     for mutant in Mutant::ALL {
-        if mutant == Mutant::LateConfirmationIgnored {
-            // The target is asked again, and confirms again: the run only takes longer.
+        // In the one the target is asked again, and confirms again: the run only takes longer. The other needs a wall
+        // clock, which this world does not have.
+        if matches!(mutant, Mutant::LateConfirmationIgnored | Mutant::InvisibleTimeCutShort) {
             continue;
         }
         let broken: BTreeSet<&'static str> =

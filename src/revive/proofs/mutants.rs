@@ -43,12 +43,14 @@ pub(super) enum Mutant {
     HistoryForgotten,
     /// A confirmation that answers an earlier attempt is not taken in.
     LateConfirmationIgnored,
+    /// A peer that is back cuts the invisible time short.
+    InvisibleTimeCutShort,
     /// Resuming counts attempts afresh in the old round, so that old results fit new attempts.
     RoundNotCounted,
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::GoneWithoutProof,
         Self::ParkedIsForgotten,
         Self::FailedHandOverConfirms,
@@ -65,6 +67,7 @@ impl Mutant {
         Self::NeverGivesUp,
         Self::HistoryForgotten,
         Self::LateConfirmationIgnored,
+        Self::InvisibleTimeCutShort,
         Self::RoundNotCounted,
     ];
 
@@ -83,7 +86,8 @@ impl Mutant {
             | Self::RewriteAtOnce
             | Self::NeverGivesUp
             | Self::HistoryForgotten
-            | Self::LateConfirmationIgnored => "P4",
+            | Self::LateConfirmationIgnored
+            | Self::InvisibleTimeCutShort => "P4",
             Self::RoundNotCounted => "P5",
         }
     }
@@ -125,6 +129,9 @@ impl Mutated {
                 let mut next = sound.next.clone()?;
                 next.state = ChainState::Open { due_ms: next.due_ms()? };
                 Some(Transition { next: Some(next), ..sound.clone() })
+            }
+            (Mutant::InvisibleTimeCutShort, Event::PeerBack) if chain.attempt == 0 => {
+                Some(self.core.step(chain, Event::Due, chain.due_ms()?.max(now_ms)))
             }
             (_, Event::Acked) => self.ack_instead(chain, now_ms),
             (Mutant::LateConfirmationIgnored, Event::Handed { round, attempt, result: Ok(()) }) => {

@@ -48,6 +48,8 @@ pub(super) enum Happens {
     },
     /// Its peer was away, and was asked for nothing, as long as the policy lasts.
     Waited,
+    /// Its peer was away and is back.
+    PeerBack,
     Acked,
     Renewed,
     Resumed,
@@ -114,6 +116,7 @@ impl<'e> Play<'e> {
                 let result = if confirmed { Ok(()) } else { Err(failure(Cause::Refused)) };
                 Event::Handed { round, attempt, result }
             }
+            Happens::PeerBack => Event::PeerBack,
             Happens::Waited => Event::Waited { failure: failure(Cause::Away) },
             Happens::Acked => Event::Acked,
             Happens::Renewed => Event::Renewed { by: ChainId { pop_time: self.now_ms + 1, ..self.chain.id.clone() } },
@@ -131,7 +134,7 @@ impl<'e> Play<'e> {
         self.check_copies(&before, event, &transition)?;
         check_target(&before, &after, event)?;
         check_progress(&before, &after, event)?;
-        self.check_attempts(&before, &after, &transition)?;
+        self.check_attempts(&before, &after, event, &transition)?;
         self.check_history(&before, &after, event)?;
         self.check_end_of_hand_over(&before, &after, event)?;
         self.chain = after;
@@ -227,7 +230,13 @@ impl<'e> Play<'e> {
     }
 
     /// An attempt is counted in the very state that its effect comes with, and the next one is planned for a crash.
-    fn check_attempts(&self, before: &Chain, after: &Chain, transition: &Transition) -> Result<(), Broken> {
+    fn check_attempts(
+        &self,
+        before: &Chain,
+        after: &Chain,
+        event: &Event,
+        transition: &Transition,
+    ) -> Result<(), Broken> {
         let rewrites = self.rules.policy.rewrites;
         keeps!("P4", after.attempt <= rewrites + 1, "attempt {} of {} at the most", after.attempt, rewrites + 1);
         if after.round != before.round {
@@ -241,9 +250,10 @@ impl<'e> Play<'e> {
             return Ok(());
         }
         let (was_due, planned) = (before.due_ms().unwrap(), after.due_ms().unwrap());
-        keeps!("P4", was_due <= self.now_ms, "begins {} ms too early", was_due - self.now_ms);
+        let cut_short = before.attempt > 0 && matches!(event, Event::PeerBack);
+        keeps!("P4", was_due <= self.now_ms || cut_short, "begins {} ms too early", was_due - self.now_ms);
         // It moves on by the time in which the chain was due and nobody tried.
-        let began = before.round_began_ms.map_or(self.now_ms, |was| was + self.now_ms - was_due);
+        let began = before.round_began_ms.map_or(self.now_ms, |was| was + (self.now_ms - was_due).max(0));
         keeps!("P4", after.round_began_ms == Some(began), "the round began {:?}, not {began}", after.round_began_ms);
         let in_time = self.rules.policy.total_ms.is_none_or(|total| self.now_ms - began <= total as i64);
         keeps!("P4", in_time, "an attempt after the total time");

@@ -6,7 +6,10 @@ mod races;
 mod reads;
 mod withdrawals;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use super::{
     ack::{Ack, Acked},
@@ -125,7 +128,7 @@ impl World {
         self.clock.set(now_ms);
         let due = self.store.view().unwrap().due_keys(9).unwrap().into_iter();
         let keys = due.filter(|(due_ms, _)| *due_ms <= now_ms).map(|(_, key)| key).collect();
-        self.do_step(Tick { home: home(), keys, waited: Vec::new() }).await
+        self.do_step(Tick { home: home(), keys, hurried: BTreeSet::new(), waited: Vec::new() }).await
     }
 
     /// When the next chain is due.

@@ -1,5 +1,7 @@
 //! Takes up chains whose wait is over.
 
+use std::collections::BTreeSet;
+
 use crate::{
     model::cause::ReadFailure,
     revive::{
@@ -15,6 +17,8 @@ pub struct Tick {
     pub home: Home,
     /// The chains to take up, by their keys. What is not due any more is left alone.
     pub keys: Vec<String>,
+    /// Those among them that are taken up before they are due, because the peer that they wait for is back.
+    pub hurried: BTreeSet<String>,
     /// Those that have waited for an absent peer for as long as the policy lasts, and for whom.
     pub waited: Vec<(String, ReadFailure)>,
 }
@@ -34,13 +38,18 @@ impl Step for Tick {
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Ticked, StoreError> {
         let now_ms = txn.now_ms();
         let mut ticked = Ticked::default();
-        let due = self.keys.into_iter().map(|key| (key, Event::Due));
+        let taken_up = |key: String| match self.hurried.contains(&key) {
+            true => (key, Event::PeerBack),
+            false => (key, Event::Due),
+        };
+        let due = self.keys.into_iter().map(taken_up);
         let waited = self.waited.into_iter().map(|(key, failure)| (key, Event::Waited { failure }));
         for (key, event) in due.chain(waited) {
             let Some(chain) = txn.chain_by_key(&key)? else {
                 return Err(StoreError::Dangling { table: "due", key, index: 0 });
             };
-            if let Some(due_ms) = chain.due_ms().filter(|due_ms| *due_ms > now_ms) {
+            let is_early = |due_ms: &i64| *due_ms > now_ms && !matches!(event, Event::PeerBack);
+            if let Some(due_ms) = chain.due_ms().filter(is_early) {
                 ticked.not_yet_ms = Some(ticked.not_yet_ms.map_or(due_ms, |first| first.min(due_ms)));
                 continue;
             }

@@ -120,6 +120,7 @@ async fn what_is_not_due_any_more_is_left_alone() {
     let tick = || Tick {
         home: home(),
         keys: vec![chain(OTHER).id.to_string(), at_offset(OTHER, 1).id.to_string()],
+        hurried: BTreeSet::new(),
         waited: Vec::new(),
     };
     world.clock.set(DUE_MS - 1);

@@ -1,0 +1,129 @@
+//! Peers that were away and are back: what waits for them need not wait any longer.
+//!
+//! A wait may be cut short only by a peer that is back, and only if that peer was away for at least as long as the wait:
+//! so a peer that comes and goes uses up nobody's attempts faster than the policy would have.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use super::Peers;
+use crate::{
+    model::chain::{Chain, ChainState},
+    sabotage,
+    store::{StoreError, Tables},
+};
+
+/// How many rows of the table one look reads.
+const ROWS_MAX: usize = 4_096;
+
+/// Which peers are away, and which are back and still have to be looked for.
+#[derive(Debug, Default)]
+pub(super) struct Returns {
+    /// The peers that are away, and for how long they were when that was last seen.
+    away: BTreeMap<String, Duration>,
+    back: VecDeque<Back>,
+}
+
+/// A peer that is back; the chains that wait for it are looked for in the table of due times.
+#[derive(Debug)]
+struct Back {
+    peer: String,
+    was_away_ms: i64,
+    /// Rows before this place have been looked at.
+    seen_to: (i64, String),
+}
+
+impl Returns {
+    /// A peer is away, for so long by now.
+    pub(super) fn is_away(&mut self, peer: &str, away_for: Duration) {
+        self.away.insert(peer.to_owned(), away_for);
+    }
+
+    /// Asks who is back of those that were away.
+    pub(super) fn ask(&mut self, peers: &dyn Peers, now_ms: i64) {
+        let is_back = |peer: &String, _: &mut Duration| peers.away_for(peer).is_none();
+        let back = self.away.extract_if(.., is_back).map(|(peer, was_away)| {
+            let was_away_ms = i64::try_from(was_away.as_millis()).unwrap_or(i64::MAX);
+            Back { peer, was_away_ms, seen_to: (now_ms.saturating_add(1), String::new()) }
+        });
+        self.back.extend(back);
+    }
+
+    /// Whether there are chains left to be looked at.
+    pub(super) fn has_more(&self) -> bool {
+        !self.back.is_empty()
+    }
+
+    /// Some of the chains whose wait is cut short. One that is busy is in an attempt and waits for nothing.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(super) fn look(
+        &mut self,
+        tables: &impl Tables,
+        busy: &BTreeSet<String>,
+    ) -> Result<Vec<(String, Chain)>, StoreError> {
+        let Some(back) = self.back.front_mut() else { return Ok(Vec::new()) };
+        let from = (back.seen_to.0, back.seen_to.1.as_str());
+        let (waiting, next_ms) = tables.due_from(from, i64::MAX, ROWS_MAX)?;
+        let mut found = Vec::new();
+        for (due_ms, key) in waiting {
+            let Some(chain) = tables.chain_by_key(&key)? else {
+                return Err(StoreError::Dangling { table: "due", key, index: 0 });
+            };
+            back.seen_to = (due_ms, key.clone());
+            if !busy.contains(&key) && back.cuts_short(&chain) {
+                found.push((key, chain));
+            }
+        }
+        if next_ms.is_none() {
+            self.back.pop_front();
+        }
+        Ok(found)
+    }
+}
+
+impl Back {
+    /// Whether the chain waits for this peer after a failed attempt, and no longer than the peer was away.
+    fn cuts_short(&self, chain: &Chain) -> bool {
+        let peer = match &chain.state {
+            ChainState::Moving { to, .. } => to,
+            _ => &chain.id.broker,
+        };
+        let failed = chain.history.last().filter(|last| (last.round, last.attempt) == (chain.round, chain.attempt));
+        let Some((failed, due_ms)) = failed.zip(chain.due_ms()) else { return false };
+        let wait_ms = due_ms.saturating_sub(failed.at_ms);
+        *peer == self.peer && (wait_ms <= self.was_away_ms || sabotage!("hurries-after-any-absence"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{cause::Cause, chain::FailedAttempt},
+        revive::samples::{OTHER, chain, failure},
+    };
+
+    /// It failed at 1,000 and is due `wait_ms` later.
+    fn waiting(broker: &str, wait_ms: i64) -> Chain {
+        let mut chain = Chain { attempt: 2, state: ChainState::Open { due_ms: 1_000 + wait_ms }, ..chain(broker) };
+        let failure = failure(Cause::Timeout);
+        chain.history.push(FailedAttempt { round: 0, attempt: 2, at_ms: 1_000, failure });
+        chain
+    }
+
+    #[test]
+    fn only_waits_for_this_peer_that_are_no_longer_than_its_absence_are_cut_short() {
+        let back = Back { peer: OTHER.into(), was_away_ms: 60_000, seen_to: (0, String::new()) };
+        assert!(back.cuts_short(&waiting(OTHER, 60_000)));
+        assert!(!back.cuts_short(&waiting(OTHER, 60_001)));
+        assert!(!back.cuts_short(&waiting("broker-c", 60_000)));
+        assert!(!back.cuts_short(&Chain { attempt: 3, ..waiting(OTHER, 60_000) }), "its attempt is not over");
+        assert!(!back.cuts_short(&chain(OTHER)), "its invisible time is not over");
+        let moving = ChainState::Moving { to: OTHER.into(), due_ms: 2_000, revive_ms: 9_000 };
+        assert!(back.cuts_short(&Chain { state: moving, ..waiting("broker-c", 1_000) }));
+    }
+}
