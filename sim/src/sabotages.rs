@@ -97,7 +97,7 @@ pub const SABOTAGES: &[Sabotage] = &[
         name: "hurries-after-any-absence",
         breaks: "a peer that is back cuts every wait for it short, however short its absence",
         promise: "P4",
-        scenario: "broker-outage",
+        scenario: "flaky-link",
     },
     Sabotage {
         name: "clock-jumps",

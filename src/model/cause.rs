@@ -58,6 +58,31 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether it says of the peer that it is not there for anybody. One that is busy or does not serve runs, but whatever
+    /// it is asked it sheds: asking for something else would not help it.
+    #[must_use]
+    pub const fn means_absent(&self) -> bool {
+        match self {
+            Self::Timeout | Self::Refused | Self::Reset | Self::NoRoute | Self::Busy | Self::NotServing => true,
+            Self::Overloaded
+            | Self::NotFound
+            | Self::RetryImmediately
+            | Self::OffsetMoved
+            | Self::WrongMessage { .. }
+            | Self::EmptyAnswer
+            | Self::Undecodable
+            | Self::MalformedAnswer
+            | Self::NoPermission
+            | Self::TopicUnknown
+            | Self::GroupUnknown
+            | Self::BadRequest
+            | Self::BeyondEnd
+            | Self::Code(_)
+            | Self::LocalStore
+            | Self::Away => false,
+        }
+    }
+
     /// Its name without what it carries: one of a fixed set, fit for a label.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -267,6 +267,22 @@ impl LogEntry {
         Ok(bytes)
     }
 
+    /// Place and checksum of an encoded entry, as its header has them; `None` when it is shorter than a header.
+    #[must_use]
+    pub fn peek(bytes: &[u8]) -> Option<(LogPosition, u32)> {
+        let header: &[u8; HEADER] = bytes.first_chunk()?;
+        let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let long = |at: usize| u64::from(word(at)) << 32 | u64::from(word(at + 4));
+        Some((LogPosition { term: long(12), index: long(20) }, word(4)))
+    }
+
+    /// Length of the encoded entry with which these bytes begin, as its header has it.
+    #[must_use]
+    pub fn encoded_length(bytes: &[u8]) -> Option<usize> {
+        let length: [u8; 4] = bytes.get(8..12)?.try_into().ok()?;
+        Some(HEADER + u32::from_be_bytes(length) as usize)
+    }
+
     /// Reads what [`encode`](Self::encode) wrote.
     ///
     /// # Errors

@@ -152,26 +152,10 @@ impl Drop for Call<'_> {
 /// Whether a failure speaks against the peer as a whole, or only about what it was asked.
 const fn health(cause: &Cause) -> Ended {
     match cause {
-        Cause::Timeout | Cause::Refused | Cause::Reset | Cause::NoRoute => Ended::Failed,
-        // It runs, but whatever it is asked, it sheds or does not serve: asking for every chain would not help it.
-        Cause::Busy | Cause::NotServing => Ended::Failed,
-        // Our own limits.
-        Cause::Overloaded | Cause::LocalStore => Ended::Unknown,
-        // Nobody was asked.
-        Cause::Away => Ended::Unknown,
-        Cause::NotFound
-        | Cause::RetryImmediately
-        | Cause::OffsetMoved
-        | Cause::WrongMessage { .. }
-        | Cause::EmptyAnswer
-        | Cause::Undecodable
-        | Cause::MalformedAnswer
-        | Cause::NoPermission
-        | Cause::TopicUnknown
-        | Cause::GroupUnknown
-        | Cause::BadRequest
-        | Cause::BeyondEnd
-        | Cause::Code(_) => Ended::Answered,
+        // Our own limits; and nobody was asked.
+        Cause::Overloaded | Cause::LocalStore | Cause::Away => Ended::Unknown,
+        cause if cause.means_absent() => Ended::Failed,
+        _ => Ended::Answered,
     }
 }
 

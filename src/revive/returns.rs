@@ -10,7 +10,7 @@ use std::{
 
 use super::Peers;
 use crate::{
-    model::chain::{Chain, ChainState},
+    model::chain::{Chain, ChainState, FailedAttempt},
     sabotage,
     store::{StoreError, Tables},
 };
@@ -86,13 +86,14 @@ impl Returns {
 }
 
 impl Back {
-    /// Whether the chain waits for this peer after a failed attempt, and no longer than the peer was away.
+    /// Whether the chain waits because this peer was away, and no longer than it was.
     fn cuts_short(&self, chain: &Chain) -> bool {
         let peer = match &chain.state {
             ChainState::Moving { to, .. } => to,
             _ => &chain.id.broker,
         };
-        let failed = chain.history.last().filter(|last| (last.round, last.attempt) == (chain.round, chain.attempt));
+        let is_latest = |failed: &&FailedAttempt| (failed.round, failed.attempt) == (chain.round, chain.attempt);
+        let failed = chain.history.last().filter(is_latest).filter(|failed| failed.failure.cause.means_absent());
         let Some((failed, due_ms)) = failed.zip(chain.due_ms()) else { return false };
         let wait_ms = due_ms.saturating_sub(failed.at_ms);
         *peer == self.peer && (wait_ms <= self.was_away_ms || sabotage!("hurries-after-any-absence"))
@@ -103,7 +104,7 @@ impl Back {
 mod tests {
     use super::*;
     use crate::{
-        model::{cause::Cause, chain::FailedAttempt},
+        model::cause::Cause,
         revive::samples::{OTHER, chain, failure},
     };
 
@@ -123,6 +124,9 @@ mod tests {
         assert!(!back.cuts_short(&waiting("broker-c", 60_000)));
         assert!(!back.cuts_short(&Chain { attempt: 3, ..waiting(OTHER, 60_000) }), "its attempt is not over");
         assert!(!back.cuts_short(&chain(OTHER)), "its invisible time is not over");
+        let mut answered = waiting(OTHER, 1_000);
+        answered.history.latest[0].failure.cause = Cause::EmptyAnswer;
+        assert!(!back.cuts_short(&answered), "it was not away when this one failed");
         let moving = ChainState::Moving { to: OTHER.into(), due_ms: 2_000, revive_ms: 9_000 };
         assert!(back.cuts_short(&Chain { state: moving, ..waiting("broker-c", 1_000) }));
     }

@@ -1,7 +1,11 @@
 //! The store's database: opening it, replaying what the log implies, and committing.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use bytes::Bytes;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use super::{
@@ -119,13 +123,13 @@ pub(super) fn commit(
     changes: Changes,
     config: &StoreConfig,
 ) -> Result<(Vec<Arc<LogEntry>>, Committed), StoreError> {
-    let Changes { recent, mut counts, entries, cut } = changes;
+    let Changes { recent, mut counts, entries, followed, cut } = changes;
     let last = entries.last().map_or(0, |entry| entry.position.index);
     let mut transaction = database.begin_write()?;
     if sabotage!("success-before-commit") {
         transaction.set_durability(Durability::None).map_err(|error| StoreError::not_committed(&error))?;
     }
-    let lengths = append(&transaction, &entries, &cut)?;
+    let lengths = append(&transaction, &entries, &followed, &cut)?;
     counts.retained_bytes += lengths.iter().map(|bytes| *bytes as u64).sum::<u64>();
     let may_wait = cut.is_empty() || sabotage!("cut-without-settling");
     let recent = match may_wait && recent.len() < config.recent_rows {
@@ -148,13 +152,17 @@ pub(super) fn commit(
 fn append(
     transaction: &WriteTransaction,
     entries: &[Arc<LogEntry>],
+    followed: &BTreeMap<u64, Bytes>,
     cut: &BTreeSet<u64>,
 ) -> Result<Vec<usize>, StoreError> {
     let mut log = transaction.open_table(LOG)?;
     let mut lengths = Vec::with_capacity(entries.len());
     for entry in entries {
-        let bytes = entry.encode()?;
-        log.insert(entry.position.index, bytes.as_slice())?;
+        let bytes = match followed.get(&entry.position.index) {
+            Some(bytes) => bytes.clone(),
+            None => Bytes::from(entry.encode()?),
+        };
+        log.insert(entry.position.index, &bytes[..])?;
         lengths.push(bytes.len());
     }
     for index in cut {

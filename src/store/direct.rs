@@ -40,8 +40,10 @@ impl Direct {
         let position = LogPosition { term: self.config.term, index: base.last_index() + 1 };
         let mut txn = Txn::new(&mut draft, position, now_ms);
         let reply = step.decide(&mut txn).unwrap();
-        if txn.finish() {
-            let (_, committed) = database::commit(&self.database, &base, draft.finish(), &self.config).unwrap();
+        txn.finish();
+        let changes = draft.finish();
+        if !changes.entries.is_empty() {
+            let (_, committed) = database::commit(&self.database, &base, changes, &self.config).unwrap();
             self.committed = Arc::new(committed);
         }
         reply

@@ -1,6 +1,10 @@
 //! The state while a batch of steps runs: the last commit, and over it what these steps have stated.
 
-use std::{collections::BTreeSet, ops::Bound, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
@@ -29,6 +33,8 @@ pub(super) struct Draft<'t> {
     counts: Counts,
     /// Entries that are not in the log yet.
     entries: Vec<Arc<LogEntry>>,
+    /// Those among them that come from another member, by index: they stay as they came, byte for byte.
+    followed: BTreeMap<u64, Bytes>,
     /// Entries that leave the log.
     cut: BTreeSet<u64>,
 }
@@ -41,13 +47,16 @@ pub(super) struct Changes {
     pub(super) counts: Counts,
     /// What the log gets.
     pub(super) entries: Vec<Arc<LogEntry>>,
+    /// Entries of another member's log, by index, as they came.
+    pub(super) followed: BTreeMap<u64, Bytes>,
     /// What leaves the log: nothing but settled rows may follow from it.
     pub(super) cut: BTreeSet<u64>,
 }
 
 impl<'t> Draft<'t> {
     pub(super) fn over(base: &'t Committed) -> Self {
-        Self { base, recent: base.recent().clone(), counts: base.counts(), entries: Vec::new(), cut: BTreeSet::new() }
+        let (recent, counts) = (base.recent().clone(), base.counts());
+        Self { base, recent, counts, entries: Vec::new(), followed: BTreeMap::new(), cut: BTreeSet::new() }
     }
 
     /// Adds an entry whose records were applied.
@@ -55,9 +64,20 @@ impl<'t> Draft<'t> {
         self.entries.push(entry);
     }
 
+    /// Adds an entry of another member's log and lets the tables follow it.
+    pub(super) fn follow(&mut self, entry: LogEntry, bytes: Bytes) -> Result<(), StoreError> {
+        let index = entry.position.index;
+        for (number, record) in (0..).zip(&entry.records) {
+            self.apply((index, number), entry.at_ms, record)?;
+        }
+        self.followed.insert(index, bytes);
+        self.push(Arc::new(entry));
+        Ok(())
+    }
+
     pub(super) fn finish(self) -> Changes {
-        let Self { recent, counts, entries, cut, .. } = self;
-        Changes { recent, counts, entries, cut }
+        let Self { recent, counts, entries, followed, cut, .. } = self;
+        Changes { recent, counts, entries, followed, cut }
     }
 
     pub(super) const fn base(&self) -> &'t Committed {

@@ -14,6 +14,7 @@ mod decoded;
 pub(crate) mod direct;
 mod draft;
 mod error;
+mod follow;
 mod forgetting;
 mod key;
 mod retention;
@@ -35,6 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::{
     append::{Place, physical_offset},
     error::StoreError,
+    follow::{Follow, FollowError, LogEnd, LogPart},
     retention::{Expiry, Retention},
     row::{Bounds, TopicRow},
     sends::SentAs,

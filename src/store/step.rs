@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{
     StoreError,
     draft::Draft,
@@ -88,14 +90,20 @@ impl Txn<'_, '_> {
         self.record(Record::Chain(Box::new(chain)))
     }
 
-    /// Adds the step's entry, if it recorded anything, and tells whether it did.
-    pub(super) fn finish(self) -> bool {
-        let is_any = !self.records.is_empty();
-        if is_any {
+    /// Takes over an entry of the log that this one follows, at its own place.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(super) fn follow(&mut self, entry: LogEntry, bytes: Bytes) -> Result<(), StoreError> {
+        self.draft.follow(entry, bytes)
+    }
+
+    /// Adds the step's entry, if it recorded anything.
+    pub(super) fn finish(self) {
+        if !self.records.is_empty() {
             let entry = LogEntry { position: self.position, at_ms: self.now_ms, records: self.records };
             self.draft.push(Arc::new(entry));
         }
-        is_any
     }
 }
 

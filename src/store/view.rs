@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadableDatabase};
 
 use super::{
@@ -68,6 +69,11 @@ impl Committed {
         Ok(Some(entry))
     }
 
+    /// An entry as it is on disk.
+    pub(super) fn raw_entry(&self, index: u64) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.log.get(index)?.map(|bytes| Bytes::copy_from_slice(bytes.value())))
+    }
+
     /// An entry, `None` in its place if it is damaged, and its size on disk.
     pub(super) fn sized_entry(&self, index: u64) -> Result<Option<(Option<LogEntry>, u64)>, StoreError> {
         let Some(bytes) = self.log.get(index)? else { return Ok(None) };
@@ -87,6 +93,10 @@ impl View {
 
     pub(super) fn counts(&self) -> Counts {
         self.committed.counts()
+    }
+
+    pub(super) fn raw_entry(&self, index: u64) -> Result<Option<Bytes>, StoreError> {
+        self.committed.raw_entry(index)
     }
 
     #[cfg(test)]

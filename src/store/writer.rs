@@ -12,6 +12,7 @@ use super::{
     database::{self, Opened},
     draft::Draft,
     error::Chained,
+    tables::Source as _,
     view::Committed,
 };
 use crate::{
@@ -281,13 +282,11 @@ fn run_steps(
     batch: &mut Batch,
 ) -> Result<(Vec<Arc<LogEntry>>, Option<Committed>), StoreError> {
     let mut draft = Draft::over(base);
-    let mut position = LogPosition { term: config.term, index: base.last_index() + 1 };
     for step in batch.iter_mut() {
+        let position = LogPosition { term: config.term, index: draft.last() + 1 };
         let mut txn = Txn::new(&mut draft, position, now_ms);
         step.decide(&mut txn)?;
-        if txn.finish() {
-            position.index += 1;
-        }
+        txn.finish();
     }
     let changes = draft.finish();
     if changes.entries.is_empty() {

@@ -6,7 +6,7 @@
 
 use super::Findings;
 use crate::{
-    evidence::ChainState,
+    evidence::{ChainState, Outcome},
     history::EventKind,
     ledger::{ChainLife, ChainStep, Ledger},
     plan::SimMs,
@@ -61,7 +61,8 @@ pub(super) fn began_early(
     if step.chain.attempt <= before.chain.attempt || early_ms <= 0 {
         return None;
     }
-    let is_failed = before.chain.attempt > 0;
+    let last = before.chain.latest.last().filter(|last| last.attempt == before.chain.attempt);
+    let is_failed = last.is_some_and(|last| ABSENT.contains(&last.failure.cause.name.as_str()));
     let wait_ms = due_ms.saturating_sub(before.entry.at_ms);
     let is_cut_short = is_failed && is_back(ledger, (life.node, peer(life, before)), before.event..step.event, wait_ms);
     (!is_cut_short).then(|| format!("attempt {} begins {early_ms} ms before it is due", step.chain.attempt))
@@ -74,13 +75,39 @@ pub(super) fn is_back(
     between: std::ops::Range<usize>,
     wait_ms: i64,
 ) -> bool {
-    // The home's clock may be slewed by a thousandth, and it only knows of an absence that it has noticed.
-    let wait_ms = wait_ms - wait_ms / 500 - 50;
-    let answers: Vec<_> = answers(ledger, home, peer).collect();
-    let returns = answers.iter().filter(|answer| between.contains(&answer.event));
-    returns.clone().any(|back| {
-        let before = answers.iter().filter(|answer| answer.event < back.event && !answer.may_be_lost);
-        back.at_ms - before.map(|answer| answer.at_ms).max().unwrap_or(0) >= wait_ms
+    // The home's clock may be slewed by a thousandth, and what it has heard is durable a moment later.
+    let wait_ms = wait_ms - wait_ms / 500 - 500;
+    let heard: Vec<_> = heard(ledger, home, peer).collect();
+    let mut returns = answers(ledger, home, peer).filter(|answer| between.contains(&answer.event));
+    returns.any(|back| {
+        let before = heard.iter().filter(|(event, _)| *event < back.event);
+        back.at_ms - before.map(|(_, at_ms)| *at_ms).max().unwrap_or(0) >= wait_ms
+    })
+}
+
+/// Failures that say of a peer nothing but that it is not there for anybody.
+const ABSENT: [&str; 6] = ["timeout", "refused", "reset", "no-route", "busy", "not-serving"];
+/// Failures that come without its having been asked.
+const UNASKED: [&str; 2] = ["overloaded", "away"];
+
+/// When a home made durable what it had heard from a peer. An answer that has left may be lost, or come too late.
+fn heard<'a>(ledger: &'a Ledger<'_>, home: &'a str, peer: &'a str) -> impl Iterator<Item = (usize, i64)> + 'a {
+    let lives = ledger.chains.iter().filter(move |life| life.node == home && peer != home);
+    let pairs = lives.flat_map(|life| life.steps.windows(2).map(move |pair| (life, pair)));
+    pairs.filter(move |(life, pair)| self::peer(life, &pair[0]) == peer).filter_map(|(_, pair)| {
+        let (old, new) = (pair[0].chain, pair[1].chain);
+        let is_heard = match &new.state {
+            // The first answer to a pop's hand-over is stored when there is time.
+            ChainState::Moved { .. } => old.attempt > 1,
+            ChainState::Ended { outcome, .. } => {
+                matches!(outcome, Outcome::Revived(_) | Outcome::DeadLettered(_) | Outcome::Gone(_))
+            }
+            _ => {
+                let cause = new.latest.last().map(|last| last.failure.cause.name.as_str());
+                new.failures > old.failures && cause.is_some_and(|it| !ABSENT.contains(&it) && !UNASKED.contains(&it))
+            }
+        };
+        is_heard.then(|| (pair[1].event, signed(pair[1].at_ms)))
     })
 }
 
