@@ -71,7 +71,7 @@ impl Peers for PlainPeers {
     async fn read(&self, chains: &[Chain]) -> Vec<ReadOutcome> {
         self.under_way.fetch_add(1, SeqCst);
         let id = &chains[0].id;
-        let address = self.routes.address(&id.broker).await.unwrap_or_else(|| panic!("no route"));
+        let address = self.routes.holder(&id.broker).await.unwrap_or_else(|| panic!("no route")).address;
         let header = PullMessageHeader {
             consumer_group: format!("InnerConsumerGroup_{}_{}", "broker-a", 0),
             topic: id.topic.clone(),

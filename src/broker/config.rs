@@ -159,6 +159,9 @@ impl BrokerConfig {
         if self.escape_to.as_ref() == Some(&self.name) {
             return Err(ConfigError::EscapeToItself { name: self.name.clone() });
         }
+        if self.is_slave() && self.escape_to.is_some() {
+            return Err(ConfigError::SlaveEscapes);
+        }
         if self.degree == 0 {
             return Err(ConfigError::Degree);
         }
@@ -173,6 +176,12 @@ impl BrokerConfig {
             1.. if found < least => Err(ConfigError::ChainWindow { found, least }),
             _ => Ok(()),
         }
+    }
+
+    /// Whether this member follows the group's master.
+    #[must_use]
+    pub const fn is_slave(&self) -> bool {
+        self.id != 0
     }
 
     /// The longest that one attempt can take: a route look-up and the call itself.
@@ -214,6 +223,9 @@ pub enum ConfigError {
         /// The name.
         name: String,
     },
+    /// A slave pops nothing, so that nothing can escape.
+    #[error("`escape_to` is set for a slave (`id` is not 0): expected it at masters only")]
+    SlaveEscapes,
     /// Nothing would be durable.
     #[error("`degree` is 0: expected at least 1")]
     Degree,

@@ -20,6 +20,7 @@ impl Handler for Shared {
     async fn handle(&self, peer: &Peer, request: Command) -> Command {
         let code = request.code;
         let answer = match code {
+            _ if self.config.is_slave() && !is_served_by_slaves(code) => Err(Refusal::Slave),
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 => self.send(peer, &request).await,
             request::PULL_MESSAGE => self.pull(&request).await,
             request::POP_MESSAGE => match self.home_is_away().await {
@@ -42,6 +43,7 @@ impl Handler for Shared {
             request::LIST_PARKED => self.list_parked(&request),
             request::RESUME_PARKED => self.resume_parked(&request).await,
             request::LIST_SET_ASIDE => self.list_set_aside(&request),
+            request::REPLICATE => self.replicate(&request).await,
             other => Err(Refusal::NotSupported(format!("request code {other}"))),
         };
         let answer = answer.unwrap_or_else(|refusal| {
@@ -51,6 +53,20 @@ impl Handler for Shared {
         self.metrics.requests.answered(code, answer.code);
         answer
     }
+}
+
+/// What only looks at what is here: everything else would write, or decides about chains, which is the master's.
+const fn is_served_by_slaves(code: i32) -> bool {
+    matches!(
+        code,
+        request::PULL_MESSAGE
+            | request::QUERY_CONSUMER_OFFSET
+            | request::GET_MAX_OFFSET
+            | request::GET_MIN_OFFSET
+            | request::LIST_PARKED
+            | request::LIST_SET_ASIDE
+            | request::UNREGISTER_CLIENT
+    )
 }
 
 impl Shared {

@@ -6,6 +6,7 @@ mod change_invisible;
 mod config;
 mod dispatch;
 mod filter;
+mod follower;
 mod forgetting;
 mod observe;
 mod offsets;
@@ -15,6 +16,7 @@ mod pop_step;
 mod pull;
 mod refusal;
 mod registration;
+mod replicate;
 mod retention;
 mod revive_message;
 mod send;
@@ -28,6 +30,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -39,6 +42,7 @@ pub use self::{
 };
 use self::{
     arrivals::Arrivals,
+    follower::Following,
     registration::{Identity, Registration},
     shared::Shared,
 };
@@ -92,6 +96,7 @@ pub struct Broker {
 struct Woken {
     metrics: Arc<Metrics>,
     arrivals: Arc<Arrivals>,
+    log_grown: Arc<Notify>,
     revive: Arc<Wake>,
     timers: Arc<Wake>,
     retention: Arc<Wake>,
@@ -115,6 +120,7 @@ impl Broker {
         let woken = Arc::new(Woken {
             metrics: Arc::default(),
             arrivals: Arc::default(),
+            log_grown: Arc::default(),
             revive: Arc::default(),
             timers: Arc::default(),
             retention: Arc::default(),
@@ -224,6 +230,9 @@ fn assemble(
         revive,
         neighbours,
         metrics: woken.metrics.clone(),
+        client: client.clone(),
+        log_grown: woken.log_grown.clone(),
+        following: Following::default(),
         arrivals: woken.arrivals.clone(),
         registration,
         stop: CancellationToken::new(),
@@ -234,6 +243,10 @@ fn assemble(
 
 fn start_services(shared: &Arc<Shared>, woken: &Woken) -> Vec<tokio::task::JoinHandle<()>> {
     let stop = &shared.stop;
+    if shared.config.is_slave() {
+        let registration = tokio::spawn(shared.registration.clone().run(stop.clone()));
+        return vec![registration, tokio::spawn(follower::run(shared.clone()))];
+    }
     let (store, clock) = (shared.store.clone(), shared.host.clock.clone());
     let (window_ms, wake) = (shared.config.chain_window_ms, woken.forgetting.clone());
     let forgetting = forgetting::run(store.clone(), window_ms, clock.clone(), wake, stop.clone());
@@ -257,6 +270,7 @@ fn start_services(shared: &Arc<Shared>, woken: &Woken) -> Vec<tokio::task::JoinH
 /// Tells the sleepers what each commit brought.
 fn listener(woken: Arc<Woken>) -> CommitListener {
     Arc::new(move |entries: &[Arc<LogEntry>]| {
+        woken.log_grown.notify_waiters();
         woken.metrics.committed(entries);
         revive::trace::committed(entries);
         if let Some(first) = entries.iter().find(|entry| entry.counts_for_retention()) {

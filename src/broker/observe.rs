@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{BrokerError, shared::Shared};
 use crate::{
     metrics::{
-        Labels, Metrics, Readings,
+        FollowingReadings, Labels, Metrics, Readings, TableReadings,
         breakers::BreakerState,
         http::{MetricsServer, Observed},
     },
@@ -59,6 +59,11 @@ const fn shown(state: remote::BreakerState) -> BreakerState {
     }
 }
 
+/// A slave's chains are driven by its master: that they are overdue here says nothing.
+fn undriven(tables: TableReadings) -> TableReadings {
+    TableReadings { overdue: 0, overdue_since_ms: None, ..tables }
+}
+
 impl Shared {
     /// What a scrape reads instead of counting it.
     pub(super) fn readings(&self) -> Readings {
@@ -67,6 +72,10 @@ impl Shared {
             self.metrics.breakers.set(&peer, shown(state));
         }
         let tables = self.store.view().and_then(|view| view.readings(now_ms));
+        let (tables, following) = match self.config.is_slave() {
+            true => (tables.map(undriven), self.following_readings()),
+            false => (tables, None),
+        };
         if let Err(error) = &tables {
             tracing::warn!(%error, "the tables cannot be read for a scrape");
         }
@@ -75,6 +84,12 @@ impl Shared {
             tables: tables.ok(),
             registered: self.registration.is_registered(),
             long_polls: self.arrivals.waiting(),
+            following,
         }
+    }
+
+    fn following_readings(&self) -> Option<FollowingReadings> {
+        let last_index = self.store.view().and_then(|view| view.last_index()).ok()?;
+        Some(self.following.readings(last_index))
     }
 }

@@ -10,13 +10,14 @@ use super::{
     shared::{Shared, check_queue, readable},
 };
 use crate::{
-    model::chain::LogPosition,
+    model::{chain::LogPosition, group::SubscriptionGroupConfig},
     remote::read::{HOLDER_TERM, TOPIC_DELETED, TOPIC_EPOCH, position_text},
     remoting::{
         Command,
         code::response,
         headers::{PullMessageHeader, PullMessageResponseHeader},
     },
+    sabotage,
     store::{Bounds, Tables},
 };
 
@@ -45,7 +46,7 @@ impl Shared {
     pub(super) async fn pull(&self, request: &Command) -> Result<Command, Refusal> {
         let header: PullMessageHeader = request.header()?;
         let filter = Filter::parse(header.expression_type.as_deref(), header.subscription.as_deref())?;
-        let group = self.group(&header.consumer_group).await?;
+        let group = self.reading_group(&header.consumer_group).await?;
         if !group.consume_enable {
             return Err(Refusal::NotPermitted(format!("group {:?} may not consume", group.group_name)));
         }
@@ -58,18 +59,38 @@ impl Shared {
         loop {
             let pulled = match self.read_queue(&header, &filter) {
                 Ok(pulled) => pulled,
+                Err(refusal) if self.config.is_slave() => return Err(Refusal::SlaveBehind(Box::new(refusal))),
                 Err(refusal) => return self.refused_about_topic(&header.topic, refusal),
             };
             let over = suspend.is_zero() || tokio::time::Instant::now() >= until;
             if pulled.code != response::PULL_NOT_FOUND || over {
-                return Ok(answer(pulled, self.store.term()));
+                return Ok(answer(pulled, self.holder_term()));
             }
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ok(answer(pulled, self.store.term())),
+                () = self.stop.cancelled() => return Ok(answer(pulled, self.holder_term())),
                 () = waiting.arrived() => {}
                 () = tokio::time::sleep_until(until) => {}
             }
+        }
+    }
+
+    /// The term under which this member holds its group, which makes its word final: a slave's is not.
+    fn holder_term(&self) -> Option<u64> {
+        let speaks = !self.config.is_slave() || sabotage!("slave-speaks-for-master");
+        speaks.then(|| self.store.term())
+    }
+
+    /// The group that reads, created if that is allowed and it is missing. A slave creates none: it lets the inner groups
+    /// of other brokers read, which its master would create.
+    async fn reading_group(&self, name: &str) -> Result<SubscriptionGroupConfig, Refusal> {
+        if !self.config.is_slave() {
+            return self.group(name).await;
+        }
+        match self.store.view()?.group(name)? {
+            Some(group) => Ok(group),
+            None if name.starts_with("InnerConsumerGroup_") => Ok(SubscriptionGroupConfig::named(name)),
+            None => Err(Refusal::SlaveBehind(Box::new(Refusal::GroupUnknown(name.into())))),
         }
     }
 
@@ -129,7 +150,7 @@ impl Shared {
     }
 }
 
-fn answer(pulled: Pulled, term: u64) -> Command {
+fn answer(pulled: Pulled, holder_term: Option<u64>) -> Command {
     let fields = PullMessageResponseHeader {
         next_begin_offset: pulled.next,
         min_offset: pulled.bounds.minimum,
@@ -138,7 +159,9 @@ fn answer(pulled: Pulled, term: u64) -> Command {
     };
     let mut answer =
         Command::response(pulled.code).with_header(&fields).with_remark(pulled.status).with_body(pulled.body.freeze());
-    answer.ext.insert(HOLDER_TERM.into(), term.to_string());
+    if let Some(term) = holder_term {
+        answer.ext.insert(HOLDER_TERM.into(), term.to_string());
+    }
     answer.ext.insert(TOPIC_EPOCH.into(), position_text(pulled.epoch));
     answer
 }

@@ -63,6 +63,12 @@ pub enum Refusal {
     /// The route of what is stored here is not known to any name server yet.
     #[error("no name server has taken the route of this broker's topics: {0}")]
     NotRouted(String),
+    /// Only the master of the group does this.
+    #[error("this member of the group is a slave: ask its master")]
+    Slave,
+    /// A slave that does not know what was asked for, which its master may know.
+    #[error("this member of the group is a slave and may be behind: {0}")]
+    SlaveBehind(Box<Refusal>),
     /// This broker is stopping.
     #[error("the broker is stopping")]
     Stopping,
@@ -81,7 +87,10 @@ impl Refusal {
             Self::NotPermitted(_) => response::NO_PERMISSION,
             Self::NoMessage(_) => response::NO_MESSAGE,
             Self::NotSupported(_) => response::REQUEST_CODE_NOT_SUPPORTED,
-            Self::Store(StoreError::Closed | StoreError::Reopening) | Self::Stopping => response::SERVICE_NOT_AVAILABLE,
+            Self::Store(StoreError::Closed | StoreError::Reopening)
+            | Self::Slave
+            | Self::SlaveBehind(_)
+            | Self::Stopping => response::SERVICE_NOT_AVAILABLE,
             Self::Store(StoreError::Overloaded { .. }) | Self::NotConfirmed(_) | Self::NotRouted(_) => {
                 response::SYSTEM_BUSY
             }

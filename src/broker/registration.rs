@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,7 +16,7 @@ use crate::{
     remoting::{
         Client, Command,
         code::{request, response},
-        headers::{RegisterBrokerHeader, UnregisterBrokerHeader},
+        headers::{RegisterBrokerHeader, RegisterBrokerResponseHeader, UnregisterBrokerHeader},
     },
     sabotage,
     seams::Clock,
@@ -57,6 +57,8 @@ pub struct Registration {
     taken: AtomicU64,
     /// Whether the last registration was taken.
     registered: AtomicBool,
+    /// Where the group's master is, as the last registration of a slave was told.
+    master: std::sync::Mutex<Option<String>>,
     wake: Notify,
     one_at_a_time: Mutex<()>,
 }
@@ -75,6 +77,7 @@ impl Registration {
             changed: AtomicU64::new(1),
             taken: AtomicU64::new(0),
             registered: AtomicBool::new(false),
+            master: std::sync::Mutex::default(),
             wake: Notify::new(),
             one_at_a_time: Mutex::default(),
         }
@@ -84,6 +87,19 @@ impl Registration {
     #[must_use]
     pub fn is_registered(&self) -> bool {
         self.registered.load(Ordering::SeqCst)
+    }
+
+    /// Where the master of this slave's group is; `None` while no name server knows one.
+    #[must_use]
+    pub fn master(&self) -> Option<String> {
+        self.master.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Registers anew, because whoever registers a slave is told where its master is.
+    pub async fn look_for_master(&self) {
+        if let Err(reason) = self.register().await {
+            tracing::debug!(broker = %self.identity.broker, reason, "not registered");
+        }
     }
 
     /// The topic table has changed.
@@ -135,11 +151,15 @@ impl Registration {
         let version = self.changed.load(Ordering::SeqCst);
         let body = self.body().map_err(|error| error.to_string())?;
         let mut result = Err("no name server is configured".to_owned());
+        let mut master = None;
         for name_server in &self.identity.name_servers {
             let request =
                 Command::request(request::REGISTER_BROKER).with_header(&self.header(&body)).with_body(body.clone());
             match self.client.call(name_server, request, TIMEOUT).await {
-                Ok(answer) if answer.code == response::SUCCESS => result = Ok(()),
+                Ok(answer) if answer.code == response::SUCCESS => {
+                    result = Ok(());
+                    master = master.or_else(|| answer.header().ok().and_then(master_in));
+                }
                 Ok(answer) if result.is_err() => result = Err(format!("{name_server} answered {}", answer.code)),
                 Err(error) if result.is_err() => result = Err(error.to_string()),
                 Ok(_) | Err(_) => {}
@@ -148,6 +168,7 @@ impl Registration {
         self.registered.store(result.is_ok(), Ordering::SeqCst);
         if result.is_ok() {
             self.taken.fetch_max(version, Ordering::SeqCst);
+            *self.master.lock().unwrap_or_else(PoisonError::into_inner) = master;
         }
         result
     }
@@ -192,4 +213,8 @@ impl Registration {
             }
         }
     }
+}
+
+fn master_in(told: RegisterBrokerResponseHeader) -> Option<String> {
+    told.master_addr.filter(|address| !address.is_empty())
 }

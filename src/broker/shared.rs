@@ -8,13 +8,18 @@ use std::{
     },
 };
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{BrokerConfig, arrivals::Arrivals, pop_step::EscapePlan, refusal::Refusal, registration::Registration};
+use super::{
+    BrokerConfig, arrivals::Arrivals, follower::Following, pop_step::EscapePlan, refusal::Refusal,
+    registration::Registration,
+};
 use crate::{
     metrics::Metrics,
     model::{group::SubscriptionGroupConfig, record::Record},
     remote::Neighbours,
+    remoting::Client,
     revive::{ReviveService, apply::Home},
     seams::Host,
     store::{Step, Store, StoreError, Tables, TopicRow, Txn},
@@ -38,6 +43,12 @@ pub struct Shared {
     pub neighbours: Arc<Neighbours>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The client of this process.
+    pub client: Arc<Client>,
+    /// Notified of every commit.
+    pub log_grown: Arc<Notify>,
+    /// Where it stands, if it is a slave.
+    pub following: Following,
     /// Who waits for messages.
     pub arrivals: Arc<Arrivals>,
     /// Its entry at the name servers.

@@ -12,6 +12,7 @@ mod refusals;
 mod refusing_disk;
 mod reset;
 mod revive;
+mod slaves;
 mod world;
 
 use self::world::*;

@@ -41,6 +41,9 @@ struct BrokerArgs {
     /// The group's name.
     #[arg(long)]
     name: String,
+    /// This member's id in its group: 0 is the master, any other a slave that follows it.
+    #[arg(long, default_value_t = 0)]
+    id: u64,
     /// The cluster's name.
     #[arg(long, default_value = "DefaultCluster")]
     cluster: String,
@@ -95,6 +98,7 @@ impl BrokerArgs {
     fn config(&self) -> BrokerConfig {
         let millis = |span: &std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let mut config = BrokerConfig::new(&self.name, &self.listen, self.namesrv.clone());
+        config.id = self.id;
         config.cluster.clone_from(&self.cluster);
         config.advertise.clone_from(&self.advertise);
         config.escape_to.clone_from(&self.escape_to);

@@ -132,6 +132,10 @@ catalogue! {
         "1 when the last registration was taken by a name server";
     LONG_POLLS: Gauge, "pop_revive_long_polls_waiting", [], "requests", Process,
         "Requests that wait for a message to arrive";
+    REPLICA_BEHIND: Gauge, "pop_revive_replica_behind_entries", [], "entries", Process,
+        "At a slave: log entries of its master that it does not have, as of the master's last answer";
+    REPLICA_STUCK: Gauge, "pop_revive_replica_stuck", [], "bool", Process,
+        "At a slave: 1 while its log cannot go on from its master's, which waiting does not mend";
     REQUESTS: Counter, "pop_revive_requests", ["request_code", "response_code"], "requests", Process,
         "Requests by their code and the code they were answered with";
 }

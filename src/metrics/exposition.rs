@@ -130,6 +130,13 @@ impl Scrape {
             catalogue::STORE_OPEN => alone(f64::from(u8::from(readings.tables.is_some()))),
             catalogue::REGISTERED => alone(f64::from(u8::from(readings.registered))),
             catalogue::LONG_POLLS => alone(readings.long_polls as f64),
+            catalogue::REPLICA_BEHIND => {
+                readings.following.into_iter().flat_map(|following| alone(following.behind as f64)).collect()
+            }
+            catalogue::REPLICA_STUCK => {
+                let stuck = readings.following.map(|following| f64::from(u8::from(following.stuck)));
+                stuck.into_iter().flat_map(alone).collect()
+            }
             _ => self.table_levels(metric),
         }
     }

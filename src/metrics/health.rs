@@ -15,6 +15,8 @@ pub struct Health {
     pub store_open: bool,
     /// A name server took the last registration.
     pub registered: bool,
+    /// A slave's log goes on from its master's; always so at a master.
+    pub follows: bool,
     /// How long chains have been overdue while none was taken up, ms.
     pub stalled_ms: i64,
     /// From how much on that counts as stuck, ms.
@@ -28,6 +30,8 @@ impl Health {
         let stalled_ms = readings.stalled_ms(progress_ms);
         let live = stalled_ms <= stuck_after_ms;
         let (store_open, registered) = (readings.tables.is_some(), readings.registered);
-        Self { live, ready: live && store_open && registered, store_open, registered, stalled_ms, stuck_after_ms }
+        let follows = readings.following.is_none_or(|following| !following.stuck);
+        let ready = live && store_open && registered && follows;
+        Self { live, ready, store_open, registered, follows, stalled_ms, stuck_after_ms }
     }
 }

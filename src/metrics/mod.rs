@@ -23,7 +23,11 @@ use std::sync::Arc;
 use self::{breakers::Breakers, commits::Commits, recovery::Recovery, requests::Requests};
 use crate::model::record::LogEntry;
 
-pub use self::{exposition::Labels, health::Health, readings::Readings};
+pub use self::{
+    exposition::Labels,
+    health::Health,
+    readings::{FollowingReadings, Readings, TableReadings},
+};
 
 /// How many distinct values a label that peers choose may take.
 pub const SERIES_MAX: usize = 1000;

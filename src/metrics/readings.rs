@@ -11,6 +11,17 @@ pub struct Readings {
     pub registered: bool,
     /// Requests that wait for a message.
     pub long_polls: usize,
+    /// How a slave follows its master; `None` at a master.
+    pub following: Option<FollowingReadings>,
+}
+
+/// How a slave follows its master.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FollowingReadings {
+    /// Entries of the master's log that are not here, as far as is known.
+    pub behind: u64,
+    /// The master's log cannot be followed, and waiting does not help.
+    pub stuck: bool,
 }
 
 /// What the tables say.

@@ -5,7 +5,10 @@ mod served;
 
 use std::sync::Arc;
 
-use super::{readings::TableReadings, *};
+use super::{
+    readings::{FollowingReadings, TableReadings},
+    *,
+};
 
 fn labels() -> Labels {
     Labels { cluster: "DefaultCluster".into(), node_id: "broker-a".into() }
@@ -14,7 +17,7 @@ fn labels() -> Labels {
 /// A healthy broker without anything to do.
 fn readings() -> Readings {
     let tables = Some(TableReadings::default());
-    Readings { now_ms: 1_000_000, tables, registered: true, long_polls: 0 }
+    Readings { now_ms: 1_000_000, tables, registered: true, long_polls: 0, following: None }
 }
 
 fn text(metrics: &Arc<Metrics>, readings: Readings) -> String {

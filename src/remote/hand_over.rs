@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use super::neighbours::{Neighbours, cause_of_call, millis};
+use super::{
+    neighbours::{Neighbours, cause_of_call, millis},
+    routes::Member,
+};
 use crate::{
     model::{
         ack::AckBody,
@@ -131,7 +134,7 @@ impl Neighbours {
 
     async fn ask(&self, to: &str, request: Command, timeout_ms: u64) -> Result<Command, ReadFailure> {
         let began = tokio::time::Instant::now();
-        let Some(address) = self.routes.address(to).await else {
+        let Some(Member { address, .. }) = self.routes.master(to).await else {
             return Err(failure(to, Cause::NoRoute, millis(began.elapsed())));
         };
         self.client.call(&address, request, Duration::from_millis(timeout_ms)).await.map_err(|error| {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     classify::{Answered, Meaning, classify},
     neighbours::{Neighbours, cause_of_call, millis},
+    routes::Member,
 };
 use crate::{
     model::{
@@ -43,15 +44,22 @@ impl Neighbours {
         let call = self.breakers.begin(broker);
         let began = tokio::time::Instant::now();
         let mut meanings: Vec<Option<Meaning>> = vec![None; chains.len()];
-        let (peer, failed) = match self.routes.address(broker).await {
+        let holder = self.routes.holder(broker).await;
+        let (peer, failed) = match &holder {
             None => (broker.clone(), Some(Cause::NoRoute)),
-            Some(address) => {
-                let failed = self.pull_all(&address, chains, &mut meanings).await;
+            Some(Member { address, .. }) => {
+                let failed = self.pull_all(address, chains, &mut meanings).await;
                 (format!("{broker}@{address}"), failed)
             }
         };
         let failure = |cause| ReadFailure { cause, peer: peer.clone(), took_ms: millis(began.elapsed()) };
         call.ended(failed.clone().map(failure).as_ref());
+        match (&holder, &failed) {
+            (Some(holder), Some(_)) => self.routes.failed(broker, holder),
+            (Some(holder), None) => self.routes.answered(holder),
+            (None, _) => {}
+        }
+        let is_final = holder.as_ref().is_none_or(Member::is_master);
         // What has no meaning was not heard of before the call failed.
         let unheard = failed.unwrap_or(Cause::Timeout);
         let outcomes: Vec<ReadOutcome> = meanings
@@ -60,6 +68,8 @@ impl Neighbours {
                 // Only a message that several groups wait for is still shared.
                 Meaning::Found(message) => ReadOutcome::Found(Box::new(Arc::unwrap_or_clone(message))),
                 Meaning::Gone(proof) => ReadOutcome::Gone(proof),
+                // A slave may not know yet what its master knows: nothing that it lacks is an answer for good.
+                Meaning::Failed(cause) if !is_final => ReadOutcome::Retry(failure(cause)),
                 Meaning::Failed(cause) => ReadOutcome::failed(failure(cause)),
             })
             .collect();

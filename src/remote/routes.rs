@@ -1,25 +1,59 @@
 //! Where the brokers are: asked of the name servers, remembered until a broker fails.
+//!
+//! A group's messages are read from its master, or while that fails from a slave; whatever changes something goes to the
+//! master alone.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use crate::{
-    model::route::{self, ClusterInfo},
+    model::route::{self, ClusterInfo, MASTER_ID},
     remoting::{Client, Command, code},
 };
 
 /// How long a name server may take to answer.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
+/// For how long another member is asked after one has failed; twice as long each time that it fails again, so that a
+/// name server's delay in noticing that a master is gone costs few calls.
+const AVOIDED_FIRST: Duration = Duration::from_secs(30);
+/// The longest that a member is avoided.
+const AVOIDED_LONGEST: Duration = Duration::from_secs(480);
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its id; 0 is the master.
+    pub id: i64,
+    /// Where it listens.
+    pub address: String,
+}
+
+impl Member {
+    /// Whether it is the master, whose word about its log is final.
+    #[must_use]
+    pub const fn is_master(&self) -> bool {
+        self.id == MASTER_ID
+    }
+}
 
 /// Looks up brokers by name (`RouteInfoManager.getAllClusterInfo`).
 pub struct Routes {
     client: Arc<Client>,
     name_servers: Vec<String>,
-    /// Broker name → address of its smallest id.
-    known: Mutex<BTreeMap<String, String>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Broker name → its members, by id.
+    members: BTreeMap<String, BTreeMap<i64, String>>,
+    /// Address → since when it is avoided, and for how long.
+    avoided: BTreeMap<String, (Instant, Duration)>,
 }
 
 impl Routes {
@@ -29,19 +63,45 @@ impl Routes {
         Self { client, name_servers, known: Mutex::default() }
     }
 
-    /// The address of a broker: the master's, or that of whoever stands in for it. `None` when no name server knows one.
-    pub async fn address(&self, broker: &str) -> Option<String> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(broker).cloned();
-        if known.is_some() {
-            return known;
+    /// The master of a group. `None` when no name server knows one.
+    pub async fn master(&self, broker: &str) -> Option<Member> {
+        let master = |known: &Known| known.members(broker).find(Member::is_master);
+        let found = master(&self.known());
+        if found.is_some() {
+            return found;
         }
         self.refresh().await;
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(broker).cloned()
+        master(&self.known())
     }
 
-    /// Forgets a broker's address after a failure: the next look-up asks again.
+    /// The member of a group to read from: the first that has not just failed, or the first if all have. `None` when no
+    /// name server knows one.
+    pub async fn holder(&self, broker: &str) -> Option<Member> {
+        let found = self.known().holder(broker);
+        if found.is_some() {
+            return found;
+        }
+        self.refresh().await;
+        self.known().holder(broker)
+    }
+
+    /// Forgets where a group's members are: the next look-up asks again.
     pub fn forget(&self, broker: &str) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(broker);
+        self.known().members.remove(broker);
+    }
+
+    /// A member was asked and failed: another one is asked for a while.
+    pub fn failed(&self, broker: &str, member: &Member) {
+        let mut known = self.known();
+        known.members.remove(broker);
+        let before = known.avoided.get(&member.address).map(|(_, span)| *span);
+        let span = before.map_or(AVOIDED_FIRST, |span| (span * 2).min(AVOIDED_LONGEST));
+        known.avoided.insert(member.address.clone(), (Instant::now(), span));
+    }
+
+    /// A member has answered.
+    pub fn answered(&self, member: &Member) {
+        self.known().avoided.remove(&member.address);
     }
 
     async fn refresh(&self) {
@@ -59,19 +119,66 @@ impl Routes {
                 continue;
             }
             match route::from_json(&answer.body) {
-                Ok(cluster) => return self.learn(cluster),
+                Ok(cluster) => return self.known().learn(cluster),
                 Err(error) => tracing::warn!(%name_server, %error, "route look-up answered nonsense"),
             }
         }
     }
 
-    fn learn(&self, cluster: ClusterInfo) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.clear();
-        for (name, broker) in cluster.broker_addr_table {
-            if let Some((_, address)) = broker.broker_addrs.into_iter().next() {
-                known.insert(name, address);
-            }
-        }
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn members(&self, broker: &str) -> impl Iterator<Item = Member> + use<'_> {
+        let members = self.members.get(broker).into_iter().flatten();
+        members.map(|(id, address)| Member { id: *id, address: address.clone() })
+    }
+
+    fn holder(&self, broker: &str) -> Option<Member> {
+        let is_avoided =
+            |member: &Member| self.avoided.get(&member.address).is_some_and(|(since, span)| since.elapsed() < *span);
+        self.members(broker).find(|member| !is_avoided(member)).or_else(|| self.members(broker).next())
+    }
+
+    fn learn(&mut self, cluster: ClusterInfo) {
+        let brokers = cluster.broker_addr_table.into_iter();
+        self.members = brokers.map(|(name, broker)| (name, broker.broker_addrs)).collect();
+        let members = &self.members;
+        self.avoided.retain(|address, _| members.values().any(|group| group.values().any(|known| known == address)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> Known {
+        let members = BTreeMap::from([(0, "10.0.0.1:1".to_owned()), (1, "10.0.0.2:1".to_owned())]);
+        Known { members: BTreeMap::from([("a".to_owned(), members)]), avoided: BTreeMap::new() }
+    }
+
+    #[tokio::test]
+    async fn reads_go_to_the_master_and_while_that_fails_to_a_slave() {
+        let routes = Routes::new(
+            Arc::new(Client::new(Arc::new(crate::seams::tcp::Tcp), crate::remoting::ClientConfig::default())),
+            Vec::new(),
+        );
+        *routes.known() = known();
+        let master = routes.holder("a").await.unwrap();
+        assert!(master.is_master());
+        routes.failed("a", &master);
+        assert_eq!(routes.holder("a").await, None, "it is asked again where they are");
+        routes.known().members = known().members;
+        let slave = routes.holder("a").await.unwrap();
+        assert_eq!((slave.id, slave.is_master()), (1, false));
+        assert!(routes.master("a").await.unwrap().is_master(), "what changes something goes to no other");
+        routes.failed("a", &slave);
+        routes.known().members = known().members;
+        assert!(routes.holder("a").await.unwrap().is_master(), "all have failed");
+        routes.answered(&master);
+        routes.answered(&slave);
+        assert!(routes.holder("a").await.unwrap().is_master());
     }
 }

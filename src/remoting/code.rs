@@ -125,6 +125,8 @@ pub mod request {
         RESUME_PARKED = 900_002,
         /// Ours: list the records set aside as unreadable.
         LIST_SET_ASIDE = 900_003,
+        /// Ours: a slave asks for what comes after the end of its log.
+        REPLICATE = 900_004,
     }
 }
 

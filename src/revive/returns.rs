@@ -43,7 +43,14 @@ impl Returns {
 
     /// Asks who is back of those that were away.
     pub(super) fn ask(&mut self, peers: &dyn Peers, now_ms: i64) {
-        let is_back = |peer: &String, _: &mut Duration| peers.away_for(peer).is_none();
+        let is_back = |peer: &String, was_away: &mut Duration| match peers.away_for(peer) {
+            None => true,
+            // Perhaps it was back in between, and is away again for a shorter time.
+            Some(away_for) => {
+                *was_away = away_for;
+                false
+            }
+        };
         let back = self.away.extract_if(.., is_back).map(|(peer, was_away)| {
             let was_away_ms = i64::try_from(was_away.as_millis()).unwrap_or(i64::MAX);
             Back { peer, was_away_ms, seen_to: (now_ms.saturating_add(1), String::new()) }

@@ -57,6 +57,8 @@ async fn health_says_what_is_wrong() {
     let cases = [
         (Readings { registered: false, ..readings() }, 200, 503),
         (Readings { tables: None, ..readings() }, 200, 503),
+        (Readings { following: Some(FollowingReadings { behind: 7, stuck: false }), ..readings() }, 200, 200),
+        (Readings { following: Some(FollowingReadings { behind: 7, stuck: true }), ..readings() }, 200, 503),
         (Readings { tables: overdue(940_000), ..readings() }, 200, 200),
         (Readings { tables: overdue(939_999), ..readings() }, 503, 503),
     ];

@@ -11,6 +11,7 @@ pub mod namesrv;
 pub mod offset;
 pub mod pop;
 pub mod pull;
+pub mod replicate;
 pub mod send;
 pub mod topic;
 
@@ -34,6 +35,7 @@ pub use pop::{
     PopMessageResponseHeader,
 };
 pub use pull::{PullMessageHeader, PullMessageResponseHeader};
+pub use replicate::{ReplicateHeader, ReplicateResponseHeader};
 pub use send::{SendMessageHeader, SendMessageResponseHeader};
 pub use topic::{CreateTopicHeader, DeleteTopicHeader};
 

@@ -1,0 +1,140 @@
+//! A slave's service: follows the log of its group's master.
+//!
+//! The master is the one that the name servers name. While there is none, or it does not answer, the slave serves what it
+//! has. A log that is not the beginning of the master's is left as it is, and the slave says so: which of the two is
+//! right, nobody but an operator can tell.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::shared::Shared;
+use crate::{
+    metrics::FollowingReadings,
+    remoting::{
+        CallError, Command, HeaderError,
+        code::{request, response},
+        headers::{ReplicateHeader, ReplicateResponseHeader},
+    },
+    store::{Follow, FollowError, StoreError},
+};
+
+/// How long the master may hold a request while there is nothing new.
+const SUSPEND: Duration = Duration::from_secs(15);
+/// How long an answer may take beyond that.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long to wait before asking again after a failure.
+const RETRY: Duration = Duration::from_secs(5);
+/// How long to wait where asking again soon does not help.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// Where a slave stands.
+#[derive(Debug, Default)]
+pub struct Following {
+    /// Index of the master's last entry, when it was last heard of.
+    master_last: AtomicU64,
+    /// It cannot go on from the master's log, and waiting does not help.
+    stuck: AtomicBool,
+}
+
+/// Why the master's log was not followed.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("no name server knows a master of this group")]
+    NoMaster,
+    #[error("the master was not heard")]
+    Call(#[from] CallError),
+    #[error("the master answered {code}: {remark}")]
+    Refused { code: i32, remark: String },
+    #[error("the master's answer is not understood")]
+    Header(#[from] HeaderError),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("this log is not the beginning of the master's: it ends at {last_index}, the master's at {master_last}")]
+    Diverged { last_index: u64, master_last: u64 },
+    #[error("what comes after {last_index} has left the master's log, which is whole from {whole_from} on")]
+    Cut { last_index: u64, whole_from: u64 },
+}
+
+impl Failed {
+    const fn is_stuck(&self) -> bool {
+        matches!(self, Self::Diverged { .. } | Self::Cut { .. } | Self::Follow(_))
+    }
+}
+
+impl Following {
+    /// Where it stands if its own log ends at `last_index`.
+    #[must_use]
+    pub fn readings(&self, last_index: u64) -> FollowingReadings {
+        let behind = self.master_last.load(Ordering::SeqCst).saturating_sub(last_index);
+        FollowingReadings { behind, stuck: self.stuck.load(Ordering::SeqCst) }
+    }
+}
+
+/// Follows until the broker stops.
+pub(super) async fn run(shared: Arc<Shared>) {
+    while !shared.stop.is_cancelled() {
+        let outcome = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            outcome = follow(&shared) => outcome,
+        };
+        shared.following.stuck.store(outcome.as_ref().is_err_and(Failed::is_stuck), Ordering::SeqCst);
+        let Err(failed) = outcome else { continue };
+        let wait = match failed.is_stuck() {
+            true => {
+                tracing::error!(broker = %shared.config.name, %failed, "the master cannot be followed");
+                STUCK
+            }
+            false => {
+                tracing::debug!(broker = %shared.config.name, %failed, "the master was not followed; trying again");
+                RETRY
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => shared.registration.look_for_master().await,
+        }
+    }
+}
+
+/// Asks once for what comes next, and appends it.
+async fn follow(shared: &Shared) -> Result<(), Failed> {
+    let master = shared.registration.master().ok_or(Failed::NoMaster)?;
+    let end = shared.store.view()?.log_end()?;
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let header = ReplicateHeader {
+        broker_name: shared.config.name.clone(),
+        broker_id: signed(shared.config.id),
+        last_term: signed(end.position.term),
+        last_index: signed(end.position.index),
+        last_checksum: end.checksum.into(),
+        suspend_timeout_millis: i64::try_from(SUSPEND.as_millis()).unwrap_or(i64::MAX),
+    };
+    let ask = Command::request(request::REPLICATE).with_header(&header);
+    let answer = shared.client.call(&master, ask, SUSPEND + GRACE).await?;
+    if answer.code != response::SUCCESS && answer.code != response::PULL_OFFSET_MOVED {
+        return Err(Failed::Refused { code: answer.code, remark: answer.remark.unwrap_or_default() });
+    }
+    let fields: ReplicateResponseHeader = answer.header()?;
+    let (last_index, master_last) = (end.position.index, u64::try_from(fields.last_index).unwrap_or(0));
+    shared.following.master_last.store(master_last, Ordering::SeqCst);
+    if fields.diverged {
+        return Err(Failed::Diverged { last_index, master_last });
+    }
+    if let Some(whole_from) = fields.whole_from {
+        return Err(Failed::Cut { last_index, whole_from: u64::try_from(whole_from).unwrap_or(0) });
+    }
+    let entries = Follow::read(answer.body)?;
+    if !entries.is_empty() {
+        shared.store.submit(entries).await??;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Serves the log to the slaves of this group (RocketMQ `HAConnection`, as one request and answer after the other).
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use super::{refusal::Refusal, shared::Shared};
+use crate::{
+    model::chain::LogPosition,
+    remoting::{
+        Command,
+        code::response,
+        headers::{ReplicateHeader, ReplicateResponseHeader},
+    },
+    store::{LogEnd, LogPart, Tables},
+};
+
+/// Longest wait for something new, whatever the follower asks for.
+const SUSPEND_MAX: Duration = Duration::from_secs(30);
+/// Most bytes of entries in one answer; the first entry always fits.
+const BYTES_MAX: usize = 1 << 20;
+
+impl Shared {
+    /// Serves REPLICATE.
+    pub(super) async fn replicate(&self, request: &Command) -> Result<Command, Refusal> {
+        let header: ReplicateHeader = request.header()?;
+        if header.broker_name != self.config.name {
+            let expected = format!("{:?}", self.config.name);
+            return Err(Refusal::Field { field: "brokerName", found: header.broker_name, expected });
+        }
+        let end = end_of(&header)?;
+        let suspend = Duration::from_millis(u64::try_from(header.suspend_timeout_millis).unwrap_or(0));
+        let until = tokio::time::Instant::now() + suspend.min(SUSPEND_MAX);
+        loop {
+            let grown = self.log_grown.notified();
+            tokio::pin!(grown);
+            grown.as_mut().enable(); // before the look, so that no commit falls between the two
+            let view = self.store.view()?;
+            let (part, last_index) = (view.log_after(end, BYTES_MAX)?, view.last_index()?);
+            drop(view);
+            let is_over = tokio::time::Instant::now() >= until;
+            if !is_over && matches!(&part, LogPart::Entries(entries) if entries.is_empty()) {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return Err(Refusal::Stopping),
+                    () = grown => {}
+                    () = tokio::time::sleep_until(until) => {}
+                }
+                continue;
+            }
+            return Ok(answer(part, last_index));
+        }
+    }
+}
+
+fn end_of(header: &ReplicateHeader) -> Result<LogEnd, Refusal> {
+    let unsigned = |field, number: i64| {
+        let wrong = || Refusal::Field { field, found: number.to_string(), expected: "0 or more".into() };
+        u64::try_from(number).map_err(|_| wrong())
+    };
+    let checksum = u32::try_from(header.last_checksum).map_err(|_| Refusal::Field {
+        field: "lastChecksum",
+        found: header.last_checksum.to_string(),
+        expected: "an unsigned 32-bit integer".into(),
+    })?;
+    let (term, index) = (unsigned("lastTerm", header.last_term)?, unsigned("lastIndex", header.last_index)?);
+    Ok(LogEnd { position: LogPosition { term, index }, checksum })
+}
+
+fn answer(part: LogPart, last_index: u64) -> Command {
+    let signed = |index: u64| i64::try_from(index).unwrap_or(i64::MAX);
+    let mut fields = ReplicateResponseHeader { last_index: signed(last_index), ..ReplicateResponseHeader::default() };
+    let mut body = BytesMut::new();
+    match part {
+        LogPart::Entries(entries) => entries.iter().for_each(|entry| body.extend_from_slice(entry)),
+        LogPart::Diverged(_) => fields.diverged = true,
+        LogPart::Cut { first } => fields.whole_from = Some(signed(first)),
+    }
+    let code =
+        if fields.diverged || fields.whole_from.is_some() { response::PULL_OFFSET_MOVED } else { response::SUCCESS };
+    Command::response(code).with_header(&fields).with_body(body.freeze())
+}

@@ -1,0 +1,31 @@
+//! Following a master's log. RocketMQ replicates over a protocol of its own (`HAService`); this one is ours.
+
+header! {
+    /// REPLICATE: what comes after the end of my log?
+    pub struct ReplicateHeader {
+        /// Broker group.
+        broker_name: String = "brokerName",
+        /// The follower's id in the group.
+        broker_id: i64 = "brokerId",
+        /// Term of the follower's last entry; 0 for an empty log.
+        last_term: i64 = "lastTerm",
+        /// Index of the follower's last entry; 0 for an empty log.
+        last_index: i64 = "lastIndex",
+        /// Checksum of the follower's last entry; 0 for an empty log.
+        last_checksum: i64 = "lastChecksum",
+        /// How long the master may hold the request while there is nothing new, ms.
+        suspend_timeout_millis: i64 = "suspendTimeoutMillis",
+    }
+}
+
+header! {
+    /// Answer to REPLICATE; the entries are the body, one after the other as they are on disk.
+    pub struct ReplicateResponseHeader {
+        /// Index of the master's last entry.
+        last_index: i64 = "lastIndex",
+        /// Set when the follower's log is not the beginning of the master's.
+        diverged: bool = "diverged" or false,
+        /// Set when what comes next has left the master's log: from where on it is whole.
+        whole_from: Option<i64> = "wholeFrom",
+    }
+}
