@@ -77,6 +77,15 @@ impl Node {
         Self::start(folder, name, &[&given, more].concat())
     }
 
+    /// A slave of the broker of that name.
+    fn slave(folder: &Path, broker: &str, name_server: &Self) -> Self {
+        let name = format!("{broker}-slave");
+        let data = folder.join(&name);
+        let given = ["broker", "--name", broker, "--id", "1", "--listen", "127.0.0.1:0", "--namesrv"];
+        let more = [&name_server.address, "--data", data.to_str().unwrap(), "--metrics-listen", "127.0.0.1:0"];
+        Self::start(folder, &name, &[&given[..], &more].concat())
+    }
+
     /// Where the broker serves metrics and health: its log says so before it says that it listens.
     fn metrics_address(&self) -> String {
         let log = self.log_text();
@@ -338,6 +347,46 @@ async fn unacked_messages_of_a_killed_broker_are_revived_elsewhere_exactly_once(
     expected.sort();
     assert_eq!(revived, expected, "broker-b's log:\n{}", b.log_text());
     assert_eq!(consumer.parked(&b.address).await, "[]");
+}
+
+#[tokio::test]
+async fn unacked_messages_of_a_killed_master_are_revived_from_its_slave_exactly_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let name_server = Node::name_server(folder.path());
+    let b = Node::broker(folder.path(), "broker-b", "127.0.0.1:0", &name_server, &WAITS);
+    let escape = [&["--escape-to", "broker-b"][..], &WAITS].concat();
+    let mut a = Node::broker(folder.path(), "broker-a", "127.0.0.1:0", &name_server, &escape);
+    let slave = Node::slave(folder.path(), "broker-a", &name_server);
+    let consumer = Consumer::new();
+    consumer.create_topic(&a.address).await;
+    for number in 0..MESSAGES {
+        consumer.send(&a.address, &format!("order {number}")).await;
+    }
+    let popped = consumer.pop(&a.address, "broker-a", INVISIBLE_MS, 5_000).await;
+    assert_eq!(popped.len(), MESSAGES);
+    let (acked, owed) = popped.split_at(MESSAGES / 2);
+    for delivered in acked {
+        consumer.ack(&a.address, delivered).await;
+    }
+    let bytes = |node: &Node| node.metric("pop_revive_log_bytes", "");
+    until("the slave has what its master has", async || (bytes(&slave) == bytes(&a)).then_some(())).await;
+    a.kill();
+
+    let mut revived = Vec::new();
+    until("every message that was not acked came again", async || {
+        for delivered in consumer.pop(&b.address, "broker-b", 60_000, 500).await {
+            consumer.ack(&b.address, &delivered).await;
+            revived.push(delivered.body);
+        }
+        (revived.len() >= owed.len()).then_some(())
+    })
+    .await;
+    let late = consumer.pop(&b.address, "broker-b", 60_000, 1_500).await;
+    revived.extend(late.into_iter().map(|delivered| delivered.body));
+    revived.sort();
+    let mut expected: Vec<String> = owed.iter().map(|delivered| delivered.body.clone()).collect();
+    expected.sort();
+    assert_eq!(revived, expected, "broker-b's log:\n{}", b.log_text());
 }
 
 #[tokio::test]
