@@ -95,6 +95,8 @@ pub struct Broker {
 /// What a commit has to wake, and who counts it; filled once all of it exists.
 struct Woken {
     metrics: Arc<Metrics>,
+    /// What becomes true here was decided and told elsewhere.
+    is_slave: bool,
     arrivals: Arc<Arrivals>,
     log_grown: Arc<Notify>,
     revive: Arc<Wake>,
@@ -119,6 +121,7 @@ impl Broker {
         host.clock = clock.clone();
         let woken = Arc::new(Woken {
             metrics: Arc::default(),
+            is_slave: config.is_slave(),
             arrivals: Arc::default(),
             log_grown: Arc::default(),
             revive: Arc::default(),
@@ -137,7 +140,9 @@ impl Broker {
         };
         let store = Store::open(&host, store_config, listener(woken.clone())).await?;
         clock.not_before(store.view()?.last_at_ms()?);
-        observe::began(&woken.metrics, &store, host.clock.now_ms())?;
+        if !config.is_slave() {
+            observe::began(&woken.metrics, &store, host.clock.now_ms())?;
+        }
         let listen = |cause| BrokerError::Listen { address: config.listen.clone(), cause };
         let bound = host.transport.bind(&config.listen).await.map_err(listen)?;
         let advertised = config.advertise.clone().unwrap_or_else(|| bound.local_address());
@@ -271,8 +276,13 @@ fn start_services(shared: &Arc<Shared>, woken: &Woken) -> Vec<tokio::task::JoinH
 fn listener(woken: Arc<Woken>) -> CommitListener {
     Arc::new(move |entries: &[Arc<LogEntry>]| {
         woken.log_grown.notify_waiters();
-        woken.metrics.committed(entries);
-        revive::trace::committed(entries);
+        match woken.is_slave {
+            true => woken.metrics.followed(entries),
+            false => {
+                woken.metrics.committed(entries);
+                revive::trace::committed(entries);
+            }
+        }
         if let Some(first) = entries.iter().find(|entry| entry.counts_for_retention()) {
             woken.retention.due(first.at_ms.saturating_add(woken.expired_lies_ms));
         }

@@ -51,8 +51,13 @@ impl Metrics {
     /// Counts what was committed: one call per batch, with the entries of its steps. A batch that recorded nothing was
     /// no commit.
     pub fn committed(&self, entries: &[Arc<LogEntry>]) {
-        self.commits.committed(entries.len());
+        self.followed(entries);
         entries.iter().for_each(|entry| self.recovery.committed(entry));
+    }
+
+    /// Counts what a slave took over from its master, who counts what became of chains.
+    pub fn followed(&self, entries: &[Arc<LogEntry>]) {
+        self.commits.committed(entries.len());
     }
 }
 

@@ -1,6 +1,7 @@
 //! A slave follows its master, serves reads while that is away, and decides nothing.
 
 use super::{world::*, *};
+use crate::metrics::Labels;
 
 const SLAVE: &str = "10.0.0.11:10911";
 
@@ -54,6 +55,15 @@ async fn what_the_master_stores_is_read_at_the_slave_too() {
     }
     let readings = slave.shared.readings().following.unwrap();
     assert_eq!((readings.behind, readings.stuck), (0, false));
+    world.pop_now(&popping("t")).await;
+    caught_up(&master, &slave).await;
+    let text = |broker: &Broker| {
+        let labels = Labels { cluster: "c".into(), node_id: "n".into() };
+        broker.shared.metrics.encode(&labels, broker.shared.readings()).unwrap()
+    };
+    let popped = "rocketmq_pop_revive_in_message_total{";
+    assert!(text(&master).contains(popped));
+    assert!(!text(&slave).contains(popped), "what the master counts is not counted twice");
     assert_eq!(master.shared.readings().following, None);
 }
 
