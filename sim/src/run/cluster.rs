@@ -114,7 +114,8 @@ fn start_name_server(world: &World, addresses: &Addresses) {
     });
 }
 
-fn start_member(world: &World, scenario: &Scenario, member: &Member<'_>, seed: u64, addresses: &Addresses) {
+/// How a member is set up: a slave as its master, but for who it is.
+fn config(scenario: &Scenario, member: &Member<'_>, seed: u64, addresses: &Addresses) -> BrokerConfig {
     let Member { broker, id, node, listen } = member;
     let mut config = BrokerConfig::new(&broker.name, listen.clone(), vec![addresses.name_server.clone()]);
     config.id = u64::from(*id);
@@ -132,6 +133,11 @@ fn start_member(world: &World, scenario: &Scenario, member: &Member<'_>, seed: u
         total_ms: scenario.policy.total_ms,
         jitter: scenario.policy.jitter,
     };
+    config
+}
+
+fn start_member(world: &World, scenario: &Scenario, member: &Member<'_>, seed: u64, addresses: &Addresses) {
+    let (config, node) = (config(scenario, member, seed, addresses), &member.node);
     // A check of the scenario is missing, and nothing would ever happen in this run.
     config.check().unwrap_or_else(|error| panic!("{node} cannot be set up as the scenario says: {error}"));
     world.start(node, move |host, stop| Box::pin(run_broker(host, config.clone(), stop)));
@@ -219,4 +225,53 @@ fn start_operator(world: &World, scenario: &Scenario, recorder: &Recorder, obser
             observer.done(OPERATOR);
         })
     });
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const TEXT: &str = r#"summary = "x"
+duration = "1h"
+[[broker]]
+name = "a"
+slaves = 2
+escapes_to = "b"
+retention = { age = "2m" }
+[[broker]]
+name = "b"
+slaves = 1
+[[topic]]
+name = "t"
+"#;
+
+    #[test]
+    fn a_slave_is_set_up_as_its_master_but_for_who_it_is() {
+        let scenario = Scenario::parse("x", "x.toml", TEXT).unwrap();
+        let addresses = Addresses { name_server: "10.0.0.1:9876".into() };
+        let slaves: Vec<_> = Member::slaves(&scenario).collect();
+        let places: Vec<_> = slaves.iter().map(|(slave, ip)| (&*slave.node, &**ip, &*slave.listen)).collect();
+        let expected = [
+            ("a-s1", "10.0.4.1", "10.0.4.1:10911"),
+            ("a-s2", "10.0.4.2", "10.0.4.2:10911"),
+            ("b-s1", "10.0.4.3", "10.0.4.3:10911"),
+        ];
+        assert_eq!(places, expected);
+        let master = config(&scenario, &Member::master(&scenario, 0), 1, &addresses);
+        let slave = config(&scenario, &slaves[1].0, 1, &addresses);
+        assert_eq!(
+            (master.id, slave.id, master.escape_to.as_deref(), slave.escape_to.as_deref()),
+            (0, 2, Some("b"), None)
+        );
+        let like_master = BrokerConfig {
+            id: 0,
+            listen: master.listen.clone(),
+            escape_to: master.escape_to.clone(),
+            recent_rows: master.recent_rows,
+            ..slave
+        };
+        assert_eq!(like_master, master);
+    }
 }
