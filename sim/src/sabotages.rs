@@ -100,6 +100,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "flaky-link",
     },
     Sabotage {
+        name: "follower-leaves-gaps",
+        breaks: "a slave leaves out entries of its master's log",
+        promise: "P5",
+        scenario: "lagging-slave",
+    },
+    Sabotage {
         name: "clock-jumps",
         breaks: "due times follow a wall clock that somebody sets",
         promise: "P6",

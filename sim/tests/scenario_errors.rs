@@ -121,6 +121,33 @@ fn chains_are_known_for_as_long_as_the_policy_may_last() {
 }
 
 #[test]
+fn slaves_are_nodes_of_their_own() {
+    let text = SOUND.replacen("degree = 1", "slaves = 2", 1);
+    let fault = |kind: &str| Scenario::parse("x", "x.toml", &format!("{text}\n[[fault]]\n{kind}\n"));
+    for kind in [
+        "kind = 'crash'\nnode = 'broker-a-s2'\nbefore_sync = 3\ndown = '2m'",
+        "kind = 'kill'\nnode = 'broker-a-s1'\nat = '1m'\ndown = '2m'",
+        "kind = 'pause'\nnode = 'broker-a-s1'\nat = '1m'\nfor = '2m'",
+        "kind = 'clock-step'\nnode = 'broker-a-s1'\nat = '1m'\nby = '2m'",
+        "kind = 'partition'\nbetween = [['broker-a-s1'], ['broker-a']]\nat = '5m'\nfor = '1m'",
+        "kind = 'lost-answer'\nfrom = 'broker-b'\nto = 'broker-a-s2'\nrpc = 11\nnth = 1",
+    ] {
+        assert!(fault(kind).is_ok(), "{kind}");
+    }
+    assert!(fault("kind = 'kill'\nnode = 'broker-a-s3'\nat = '1m'\ndown = '2m'").is_err());
+    assert!(fault("kind = 'kill'\nnode = 'broker-b-s1'\nat = '1m'\ndown = '2m'").is_err());
+    assert!(message(&text.replacen("producer-1", "broker-a-s2", 1)).contains("broker.slaves"));
+    let none = SOUND.replacen("degree = 1", "slaves = 0", 1);
+    assert_eq!(
+        Scenario::parse("x", "x.toml", &none).unwrap().digest(),
+        Scenario::parse("x", "x.toml", SOUND).unwrap().digest()
+    );
+    let obligations = Scenario::parse("x", "x.toml", &text).unwrap().obligations();
+    assert_eq!(obligations.slaves.keys().collect::<Vec<_>>(), ["broker-a-s1", "broker-a-s2"]);
+    assert_eq!((obligations.group_of("broker-a-s2"), obligations.group_of("broker-b")), ("broker-a", "broker-b"));
+}
+
+#[test]
 fn without_a_policy_rocketmq_s_seventeen_waits_hold() {
     let text = SOUND.replacen("waits = [\"10s\", \"20s\"]\nrewrites = 2\n", "", 1);
     let policy = Scenario::parse("x", "x.toml", &text).unwrap().policy;
@@ -166,6 +193,7 @@ fn wrong_names() {
             ("group = \"billing\"", "group = \"biling\""),
             ("name = \"consumer-1\"", "name = \"producer-1\""),
             ("name = \"consumer-1\"", "name = \"namesrv\""),
+            ("degree = 1\n", "slaves = 1\n[[broker]]\nname = \"broker-a-s1\"\n"),
             ("name = \"orders\"", "name = \"%RETRY%orders\""),
             ("tag = \"*\"", "tag = \"A | B\""),
             ("tags = [\"A\", \"B\"]", "tags = [\"A\", \"\"]"),
@@ -186,6 +214,8 @@ fn wrong_numbers() {
             ("batch = 8", "batch = 0"),
             ("queues = 4", "queues = -4"),
             ("degree = 1", "degree = 2"),
+            ("degree = 1", "slaves = 3"),
+            ("degree = 1", "slaves = -1"),
             ("degree = 1", "retention = { bytes = 100 }"),
             ("degree = 1", "retention = {}"),
             ("degree = 1", "chain_window = \"2s\""),
@@ -238,6 +268,7 @@ fn wrong_process_faults() {
             "kind = 'crash'\nnode = 'broker-a'\nat = 5\ndown = '2m'",
             "kind = 'crash'\nnode = 'broker-a'\nat = '5m'\nbefore_sync = 3\ndown = '2m'",
             "kind = 'crash'\nnode = 'consumer-1'\nbefore_sync = 3\ndown = '2m'",
+            "kind = 'crash'\nnode = 'broker-a-s1'\nbefore_sync = 3\ndown = '2m'",
             "kind = 'crash'\nnode = 'broker-a'\nbefore_sync = { from = 5, to = 3 }\ndown = '2m'",
             "kind = 'crash'\nnode = 'broker-a'\nafter_sync = 0\ndown = '2m'",
             "kind = 'crash'\nnode = 'broker-a'\non = { rpc = 'PULL', to = 'broker-x' }\ndown = '2m'",

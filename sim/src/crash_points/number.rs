@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     history::{Event, EventKind, History},
+    ledger::Obligations,
     plan::{Fault, Moment, NodeName, Plan, SimMs},
     scenario::{NAMESRV, Phase, Scenario},
 };
@@ -36,11 +37,14 @@ pub struct Numbers {
     pub healed: u64,
 }
 
-/// Numbers the points of a run of `scenario`: syncs, requests and answers of every broker, answers of the name server.
+/// Numbers the points of a run of `scenario`: syncs, requests and answers of every broker and slave, answers of the name
+/// server.
 #[must_use]
 pub fn number(scenario: &Scenario, history: &History, plan: &Plan) -> Numbers {
-    let brokers = scenario.brokers.iter().map(|broker| broker.name.as_str());
-    let nodes = brokers.chain([NAMESRV]).map(|name| (name, Node::default())).collect();
+    let Obligations { brokers, slaves, .. } = scenario.obligations();
+    let node = |is_slave| Node { is_slave, ..Node::default() };
+    let masters = brokers.into_iter().chain([NAMESRV.to_owned()]).map(|name| (name, node(false)));
+    let nodes = masters.chain(slaves.into_keys().map(|name| (name, node(true)))).collect();
     let mut numbering = Numbering { nodes, phases: Phases::default(), events: &history.events, plan, healed: false };
     let mut numbers = Numbers::default();
     for (at, event) in history.events.iter().enumerate() {
@@ -59,6 +63,8 @@ pub fn number(scenario: &Scenario, history: &History, plan: &Plan) -> Numbers {
 /// What was counted of one node.
 #[derive(Default)]
 struct Node {
+    /// Its entries are its master's.
+    is_slave: bool,
     requests: u64,
     answers: u64,
     /// It has committed something.
@@ -68,7 +74,7 @@ struct Node {
 }
 
 struct Numbering<'h> {
-    nodes: BTreeMap<&'h str, Node>,
+    nodes: BTreeMap<NodeName, Node>,
     phases: Phases<'h>,
     events: &'h [Event],
     plan: &'h Plan,
@@ -80,8 +86,8 @@ impl<'h> Numbering<'h> {
     fn event(&mut self, at: usize, event: &'h Event) -> Vec<(Numbered, bool)> {
         match &event.kind {
             EventKind::Durable { node, sync, entry } => {
-                let phase = self.phases.entry(node, entry);
                 if let Some(known) = self.nodes.get_mut(node.as_str()) {
+                    let phase = if known.is_slave { Some(Phase::Replicate) } else { self.phases.entry(node, entry) };
                     let same = known.syncing.filter(|(number, ..)| number == sync);
                     let (_, from, before) = same.unwrap_or((*sync, at, None));
                     known.syncing = Some((*sync, from, heavier(before, phase)));

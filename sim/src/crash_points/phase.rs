@@ -5,13 +5,17 @@ use pop_revive::remoting::code::{request, response};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    evidence::{ChainFact, ChainId, ChainState, DurableEntry, Fact, Outcome, frame::WireFrame, message},
+    evidence::{
+        ChainFact, ChainId, ChainState, DurableEntry, Fact, Outcome,
+        frame::{WireFrame, code},
+        message,
+    },
     history::Frame,
     scenario::Phase,
 };
 
 /// Of several facts that became durable together the first in this list names the phase.
-const WEIGHT: [Phase; 16] = [
+const WEIGHT: [Phase; 17] = [
     Phase::Operate,
     Phase::Park,
     Phase::Resume,
@@ -27,6 +31,7 @@ const WEIGHT: [Phase; 16] = [
     Phase::Forget,
     Phase::Pop,
     Phase::Send,
+    Phase::Replicate,
     Phase::SetUp,
 ];
 
@@ -74,6 +79,7 @@ impl<'h> Phases<'h> {
             request::LIST_PARKED | request::RESUME_PARKED => Phase::Resume,
             request::DELETE_TOPIC_IN_BROKER | request::INVOKE_BROKER_TO_RESET_OFFSET => Phase::Operate,
             request::UPDATE_AND_CREATE_TOPIC | request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => Phase::SetUp,
+            code::REPLICATE => Phase::Replicate,
             request::HEART_BEAT | request::UNREGISTER_CLIENT => Phase::Idle,
             request::REGISTER_BROKER | request::UNREGISTER_BROKER => Phase::Routes,
             request::GET_ROUTEINFO_BY_TOPIC | request::GET_BROKER_CLUSTER_INFO => Phase::Routes,

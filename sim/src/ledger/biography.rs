@@ -132,10 +132,10 @@ impl Writer<'_, '_> {
                 continue;
             }
             let answer = match call.answer {
-                Some((event, code)) => format!("{} answered {code} at {}", call.to, SimTime(ledger.at_ms(event))),
+                Some((event, code)) => format!("{} answered {code} at {}", call.server, SimTime(ledger.at_ms(event))),
                 None => "no answer left".to_owned(),
             };
-            self.step(call.event, call.from, format!("reads it from {}: {answer}", call.to));
+            self.step(call.event, call.from, format!("reads it from {}: {answer}", call.server));
         }
         for it in ledger.wire.deliveries.iter().filter(|it| it.message.ledger.as_ref() == Some(stamp)) {
             let event = it.call.answer.map_or(it.call.event, |answer| answer.0);

@@ -4,6 +4,7 @@ pub mod biography;
 pub mod facts;
 pub mod lives;
 pub mod obligations;
+pub mod replicas;
 pub mod wire;
 
 use rustc_hash::FxHashMap;
@@ -15,6 +16,7 @@ pub use facts::{
     TopicStep,
 };
 pub use obligations::{GroupSpec, Obligations, PolicySpec};
+pub use replicas::{ReplicaStep, Replicas};
 pub use wire::Wire;
 
 use crate::{
@@ -46,8 +48,10 @@ pub struct Ledger<'h> {
     pub timers: Vec<TimerStep<'h>>,
     /// Fired timers: position, node, due time, log index, record.
     pub fired: Vec<(usize, &'h str, i64, u64, u32)>,
-    /// Log entries by node.
+    /// Log entries by node, of masters.
     pub logs: BTreeMap<&'h str, Vec<LogStep<'h>>>,
+    /// Log entries of slaves: the same facts once more, and therefore nowhere else in here.
+    pub replicas: Replicas<'h>,
     /// What went because it was past its retention.
     pub expiries: Vec<Expiry<'h>>,
     /// Chains that were forgotten.
@@ -91,6 +95,7 @@ impl<'h> Ledger<'h> {
             timers: Vec::new(),
             fired: Vec::new(),
             logs: BTreeMap::new(),
+            replicas: Replicas::default(),
             expiries: Vec::new(),
             forgotten: Vec::new(),
             unknown: Vec::new(),
@@ -110,8 +115,11 @@ impl<'h> Ledger<'h> {
             match &happened.kind {
                 EventKind::Sent(sent) => ledger.sends.push((event, sent)),
                 EventKind::Acked(acked) => ledger.acks.push((event, acked)),
-                EventKind::Request(frame) => ledger.wire.request(event, happened.at_ms, frame),
+                EventKind::Request(frame) => ledger.wire.request(event, happened.at_ms, frame, obligations),
                 EventKind::Response(frame) => ledger.wire.response(event, happened.at_ms, frame),
+                EventKind::Durable { node, entry, .. } if obligations.slaves.contains_key(node) => {
+                    ledger.replicas.durable(node, ReplicaStep { event, at_ms: happened.at_ms, entry });
+                }
                 EventKind::Durable { node, entry, .. } => ledger.durable((event, happened.at_ms), node, entry),
                 EventKind::Fault { .. } => ledger.disturbances.push(event),
                 EventKind::Node { event: what, .. } if what != "started" => ledger.disturbances.push(event),

@@ -9,8 +9,10 @@ use crate::{plan::NodeName, scenario::Retention};
 pub struct Obligations {
     /// The consumer groups: all that the workload pops for.
     pub groups: Vec<GroupSpec>,
-    /// The brokers; a broker's name is its node's name.
+    /// The brokers; a broker's name is the name of its master's node.
     pub brokers: Vec<NodeName>,
+    /// Node of a slave → the broker whose log it follows.
+    pub slaves: BTreeMap<NodeName, NodeName>,
     /// How failed attempts are repeated.
     pub policy: PolicySpec,
     /// Broker that may act for an absent master → broker that is then the home of its chains.
@@ -47,6 +49,14 @@ pub struct PolicySpec {
     pub total_ms: Option<u64>,
     /// How far a wait may be off, as a share of itself.
     pub jitter: f64,
+}
+
+impl Obligations {
+    /// The broker that a node is a member of, if it is a slave; otherwise the node's own name.
+    #[must_use]
+    pub fn group_of<'a>(&'a self, node: &'a str) -> &'a str {
+        self.slaves.get(node).map_or(node, String::as_str)
+    }
 }
 
 impl PolicySpec {

@@ -11,10 +11,11 @@ use crate::{
         message,
     },
     history::{Frame, LedgerId},
+    ledger::Obligations,
     plan::SimMs,
 };
 
-/// Who asked whom, and when.
+/// Who asked whom, and when. A member of a replica group goes by the name of its broker, slaves too.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'h> {
     /// Position of the request in the history.
@@ -25,8 +26,18 @@ pub struct Call<'h> {
     pub from: &'h str,
     /// Callee.
     pub to: &'h str,
+    /// The node that was really called: a slave of `to`, or `to` itself.
+    pub server: &'h str,
     /// The answer that left the callee: its position in the history and its code.
     pub answer: Option<(usize, i32)>,
+}
+
+impl Call<'_> {
+    /// Whether it went to a slave.
+    #[must_use]
+    pub fn is_to_slave(&self) -> bool {
+        self.server != self.to
+    }
 }
 
 /// A read of a span of messages by another broker, or by a client.
@@ -46,6 +57,8 @@ pub struct Pull<'h> {
     pub empty: bool,
     /// How many messages came with the answer, and the highest offset among them.
     pub brought: (usize, Option<i64>),
+    /// The messages that came with it, if a slave served it.
+    pub replicated: Vec<StoredMessage>,
     /// The queue's lowest offset, as the answer tells it.
     pub minimum: Option<i64>,
 }
@@ -146,7 +159,7 @@ pub struct Wire<'h> {
     pub renewals: Vec<Settle<'h>>,
     /// Batch acks: caller, callee and body.
     pub batch_acks: Vec<(Call<'h>, Bytes)>,
-    /// Registrations with a name server: position, broker, body (empty if the frame was not kept).
+    /// Registrations with a name server: position, node, body (empty if the frame was not kept).
     pub registrations: Vec<(usize, &'h str, Bytes)>,
     /// Frames that should be readable and are not: position, sender, why.
     pub unreadable: Vec<(usize, &'h str, String)>,
@@ -168,10 +181,11 @@ enum Pending<'h> {
 
 impl<'h> Wire<'h> {
     /// Takes in a request that left its sender.
-    pub(super) fn request(&mut self, event: usize, at_ms: SimMs, frame: &'h Frame) {
-        let call = Call { event, at_ms, from: &frame.from, to: &frame.to, answer: None };
+    pub(super) fn request(&mut self, event: usize, at_ms: SimMs, frame: &'h Frame, obligations: &'h Obligations) {
+        let (from, to) = (obligations.group_of(&frame.from), obligations.group_of(&frame.to));
+        let call = Call { event, at_ms, from, to, server: &frame.to, answer: None };
         if frame.request_code == code::REGISTER_BROKER {
-            self.registrations.push((event, call.from, frame.bytes.clone()));
+            self.registrations.push((event, &frame.from, frame.bytes.clone()));
             return;
         }
         if frame.bytes.is_empty() || !is_known(frame.request_code) {
@@ -180,9 +194,9 @@ impl<'h> Wire<'h> {
         match WireFrame::read(&frame.bytes) {
             Ok(read) => match self.sort_in(call, &read) {
                 Some(pending) => drop(self.pending.insert((frame.connection, frame.opaque), pending)),
-                None => self.unreadable.push((event, call.from, format!("request {} lacks a field", read.code))),
+                None => self.unreadable.push((event, &frame.from, format!("request {} lacks a field", read.code))),
             },
-            Err(error) => self.unreadable.push((event, call.from, error.to_string())),
+            Err(error) => self.unreadable.push((event, &frame.from, error.to_string())),
         }
     }
 
@@ -192,8 +206,8 @@ impl<'h> Wire<'h> {
                 let (topic, queue, offset) =
                     (read.get("topic")?.to_owned(), read.number("queueId")?, read.number("queueOffset")?);
                 let count = read.number("maxMsgNums").unwrap_or(1).clamp(1, LONGEST_SPAN);
-                let (empty, brought, minimum) = (false, (0, None), None);
-                self.pulls.push(Pull { call, topic, queue, offset, count, empty, brought, minimum });
+                let (empty, brought, replicated, minimum) = (false, (0, None), Vec::new(), None);
+                self.pulls.push(Pull { call, topic, queue, offset, count, empty, brought, replicated, minimum });
                 Pending::Pull(self.pulls.len() - 1)
             }
             code::SEND | code::SEND_V2 => {
@@ -246,6 +260,9 @@ impl<'h> Wire<'h> {
                     pull.minimum = read.number("minOffset");
                     let messages = StoredMessage::read_all(read.body).unwrap_or_default();
                     pull.brought = (messages.len(), messages.iter().map(|message| message.offset).max());
+                    if pull.call.is_to_slave() {
+                        pull.replicated = messages;
+                    }
                 }
             }
             Pending::Ack(at) => self.acks[at].call.answer = answer,
@@ -275,7 +292,7 @@ impl<'h> Wire<'h> {
         let event = call.answer.map_or(call.event, |answer| answer.0);
         let messages = match StoredMessage::read_all(read.body) {
             Ok(messages) => messages,
-            Err(error) => return self.unreadable.push((event, call.to, error.to_string())),
+            Err(error) => return self.unreadable.push((event, call.server, error.to_string())),
         };
         let pop_time: Option<i64> = read.number("popTime");
         for mut message in messages {
@@ -290,7 +307,7 @@ impl<'h> Wire<'h> {
                 None => (message.topic.clone(), pop_time),
             };
             let Some(pop_time) = popped_at else {
-                self.unreadable.push((event, call.to, "a pop's answer lacks popTime".into()));
+                self.unreadable.push((event, call.server, "a pop's answer lacks popTime".into()));
                 continue;
             };
             self.deliveries.push(Delivery { call, at_ms, group: group.to_owned(), topic, message, pop_time });

@@ -29,6 +29,9 @@ pub(crate) struct Story {
     calls: i32,
 }
 
+/// The slave of `a`, in a story that has one.
+const SLAVE: &str = "a-s1";
+
 pub(crate) fn stamp(number: u32) -> LedgerId {
     LedgerId(format!("p#{number}").into())
 }
@@ -38,7 +41,7 @@ pub(super) fn at(ms: u64) -> i64 {
 }
 
 /// The message `number` as it is stored in a queue.
-pub(super) fn message(topic: &str, offset: i64, number: u32, reconsume: i32) -> StoredMessage {
+pub(crate) fn message(topic: &str, offset: i64, number: u32, reconsume: i32) -> StoredMessage {
     StoredMessage {
         topic: topic.into(),
         queue: 0,
@@ -56,7 +59,7 @@ pub(super) fn message(topic: &str, offset: i64, number: u32, reconsume: i32) -> 
 }
 
 /// The chain of broker `a`'s message in `t` at an offset, popped by `g` at `pop_ms`.
-pub(super) fn chain(topic: &str, offset: i64, pop_ms: u64) -> ChainFact {
+pub(crate) fn chain(topic: &str, offset: i64, pop_ms: u64) -> ChainFact {
     ChainFact {
         id: ChainId {
             broker: "a".into(),
@@ -135,6 +138,13 @@ impl Story {
         story
     }
 
+    /// The same, and `a` has a slave `a-s1`, which has nothing yet.
+    pub(crate) fn with_slave() -> Self {
+        let mut story = Self::new();
+        story.obligations.slaves.insert(SLAVE.into(), "a".into());
+        story
+    }
+
     pub(crate) fn topic(&self, name: &str) -> Fact {
         let epoch = Position { term: 1, index: 1 };
         Fact::Topic { name: name.into(), perm: 6, read_queues: 1, write_queues: 1, epoch }
@@ -163,6 +173,33 @@ impl Story {
             facts,
         });
         self.event(EventKind::Durable { node: node.into(), sync: self.indexes[slot], entry })
+    }
+
+    /// The entry of `a`'s log at an index, as it is on `a`'s disk.
+    pub(crate) fn entry(&self, index: u64) -> DurableEntry {
+        let found = self.history.events.iter().find_map(|event| match &event.kind {
+            EventKind::Durable { node, entry, .. } if node == "a" && entry.index == index => Some(entry),
+            _ => None,
+        });
+        (**found.unwrap()).clone()
+    }
+
+    /// The slave has this entry of `a`'s log.
+    pub(crate) fn replicate(&mut self, index: u64) -> &mut Self {
+        self.slave_has(self.entry(index))
+    }
+
+    /// The slave has every entry of `a`'s log from this one on.
+    pub(crate) fn catch_up(&mut self, from: u64) -> &mut Self {
+        for index in from..=self.indexes[0] {
+            self.replicate(index);
+        }
+        self
+    }
+
+    /// The slave has this entry, whatever `a` has.
+    pub(crate) fn slave_has(&mut self, entry: DurableEntry) -> &mut Self {
+        self.event(EventKind::Durable { node: SLAVE.into(), sync: entry.index, entry: Arc::new(entry) })
     }
 
     /// One request; its number.
@@ -313,6 +350,13 @@ impl Story {
         let (from, count) = (offset.to_string(), count.to_string());
         let ext = [("topic", "t"), ("queueId", "0"), ("queueOffset", from.as_str()), ("maxMsgNums", count.as_str())];
         self.request("b", "a", code::PULL, &ext, b"")
+    }
+
+    /// `b` reads message `offset` of `t` from `a`'s slave; the request's number.
+    pub(crate) fn read_slave(&mut self, offset: i64) -> i32 {
+        let from = offset.to_string();
+        let ext = [("topic", "t"), ("queueId", "0"), ("queueOffset", from.as_str()), ("maxMsgNums", "1")];
+        self.request("b", SLAVE, code::PULL, &ext, b"")
     }
 
     /// The message at an offset of `t` when messages are numbered like their offsets.

@@ -1,8 +1,8 @@
 //! The oracles: one file per promise, each a function from the ledger to violations.
 //!
 //! They see clients' outcomes, frames at the wire and synced pages, never the broker's own events or counters. P11 is
-//! checked by running twice, which no single history shows. A broker runs alone in its group here, with every
-//! confirmation after a sync, so nothing is tolerated and no charge is ever due.
+//! checked by running twice, which no single history shows. A broker confirms alone in its group here, after a sync, and
+//! its slaves only follow, so nothing is tolerated and no charge is ever due.
 
 mod counts;
 #[cfg(test)]
@@ -15,11 +15,13 @@ pub mod p2_nothing_revived_twice;
 pub mod p3_ack_is_final;
 pub mod p4_every_chain_ends;
 pub mod p5_progress_is_safe;
+mod p5_replicas;
 pub mod p6_exclusive;
 pub mod p7_identity;
 pub mod p8_bounded;
 pub mod p9_honest_answers;
 mod reached;
+mod reached_slaves;
 mod reads;
 mod silence;
 mod waiting;

@@ -5,7 +5,7 @@
 //! (see `waiting`). An attempt need not show at
 //! the wire (nobody listens, a connect hangs, the home dies), so failures are told apart: one caused by an answer needs
 //! a read that left, any other needs that something was broken at all. A permanent reason needs a read of this round
-//! that was answered so; an answer made up by the network never leaves a server, so an unanswered read in disturbed
+//! that the master answered so, for a slave is no authority; an answer made up by the network never leaves a server, so an unanswered read in disturbed
 //! time is believed. A chain whose message lies on the same disk has no reason to be parked, except that the store
 //! refused the copy.
 
@@ -50,10 +50,11 @@ pub(super) fn check(
         }
         ParkReason::Permanent => {
             let answered = |pull: &&Pull<'_>| match pull.call.answer {
-                Some((event, code)) if event <= parked => PERMANENT.contains(&code),
+                Some((event, code)) if event <= parked && !pull.call.is_to_slave() => PERMANENT.contains(&code),
+                Some((event, _)) if event <= parked => false,
                 _ => ledger.was_disturbed(pull.call.event.saturating_sub(1), parked),
             };
-            let is_answered = pulls.iter().any(answered);
+            let is_answered = reads.tries_of_chain(life).iter().filter(in_round).copied().any(|pull| answered(&pull));
             is_answered.then_some(()).ok_or_else(|| told("no read was answered with a permanent error".into()))
         }
         _ => exhausted(ledger, &failures, &pulls, parked).map_err(told),

@@ -4,11 +4,12 @@
 //! that the group's filter takes has its chain in the same entry or an earlier one after the last reset (or, when an acting
 //! broker hands its chains over, already on its target's disk), or went because it was past its retention. Each broker's
 //! log has the indexes 1, 2, 3... without a gap, terms never fall,
-//! no place in it was ever durable with two contents, and every record in it is understood.
+//! no place in it was ever durable with two contents, and every record in it is understood. A slave's log is a prefix of
+//! its master's (see `p5_replicas`).
 
 use std::ops::RangeInclusive;
 
-use super::{Findings, Reads};
+use super::{Findings, Reads, p5_replicas};
 use crate::ledger::{GroupSpec, Ledger, LogStep, OffsetMove, Place};
 
 /// More than any run stores in a queue: an offset that moves further was made up.
@@ -27,6 +28,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     for (node, entries) in &ledger.logs {
         log(ledger, node, entries, found);
     }
+    p5_replicas::check(ledger, found);
     for (event, node, what) in &ledger.unknown {
         found.other(ledger.at_ms(*event), node, format!("a durable record is not understood: {what}"));
     }

@@ -2,7 +2,8 @@
 //!
 //! Rule: body, flag, system flag (but for the two address bits), born time and stamp of every copy are those of the
 //! message its chain is about; so are its properties, but for [`MAY_DIFFER`]; its reconsume count is one more. What a
-//! client was handed is the durable message likewise. The message that was stored has the body that was sent.
+//! client was handed is the durable message likewise, and so is what a slave's answer to a read brings. The message that
+//! was stored has the body that was sent.
 
 use super::{Findings, Reads};
 use crate::{
@@ -21,6 +22,7 @@ const ADDRESS_BITS: i32 = 0x30;
 pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>) {
     copies(ledger, found);
     deliveries(ledger, found);
+    replicated(ledger, found);
     roots(ledger, found);
 }
 
@@ -102,6 +104,26 @@ fn deliveries(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     }
 }
 
+/// What slaves gave out. One that is behind may still have what lay there before its topic was deleted.
+fn replicated(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    for pull in &ledger.wire.pulls {
+        let (node, topic, event) = (pull.call.to, &pull.topic, pull.call.answer.map_or(0, |answer| answer.0));
+        for message in &pull.replicated {
+            let eras = 0..=ledger.era_at(node, topic, event);
+            let place = |era| Place { node, topic, queue: message.queue, offset: message.offset, era };
+            let stored = eras.rev().filter_map(|era| ledger.stored(&place(era)));
+            let mut wrongs: Vec<_> = stored.map(|stored| differences(stored.message, message)).collect();
+            if wrongs.iter().any(Vec::is_empty) {
+                continue;
+            }
+            wrongs.truncate(1);
+            let why = wrongs.pop().map_or_else(|| "its master never stored it".into(), |wrongs| wrongs.join(", "));
+            let detail = format!("{} gave out another message: {why}", pull.call.server);
+            found.stamped(ledger.at_ms(event), message.ledger.as_ref(), place(0), detail);
+        }
+    }
+}
+
 fn roots(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     let sent = ledger.wire.sends.iter().filter_map(|send| Some((send.ledger.as_ref()?, send.body)));
     let sent: FxHashMap<_, _> = sent.collect();
@@ -120,8 +142,8 @@ mod tests {
     use bytes::Bytes;
 
     use crate::{
-        evidence::{Fact, StoredMessage},
-        oracles::fixture::{Story, message},
+        evidence::{Fact, StoredMessage, frame::code},
+        oracles::fixture::{Story, encode, message},
     };
 
     /// A message is revived as a copy that was changed so.
@@ -171,6 +193,28 @@ mod tests {
         other.body = Bytes::from_static(b"<<p#1>>else");
         story.hand_out(&other);
         story.breaks("P7", "delivered with body");
+    }
+
+    #[test]
+    fn a_slave_gives_out_what_its_master_stored() {
+        type Change = fn(&mut StoredMessage);
+        let changes: [(Change, Option<&str>); 3] = [
+            (|_| (), None),
+            (|message| message.body = Bytes::from_static(b"<<p#1>>else"), Some("a-s1 gave out another message: body")),
+            (|message| message.offset = 5, Some("its master never stored it")),
+        ];
+        for (change, words) in changes {
+            let mut story = Story::with_slave();
+            story.send(1, 0).catch_up(1).wait(10);
+            let mut given = message("t", 0, 1, 0);
+            change(&mut given);
+            let call = story.read_slave(0);
+            story.response(("a-s1", "b", call), (code::PULL, 0), &[], &encode(&given));
+            match words {
+                Some(words) => story.breaks("P7", words),
+                None => assert!(story.judge().violations.iter().all(|it| it.promise != "P7")),
+            }
+        }
     }
 
     #[test]

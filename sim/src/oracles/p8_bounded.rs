@@ -100,7 +100,9 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
     for event in &ledger.history.events {
         match &event.kind {
             EventKind::Request(frame) => {
-                *served.entry(&frame.to).or_default() += 1;
+                // What a slave asks for allows its master nothing: it only reads the log.
+                let is_work = !ledger.obligations.slaves.contains_key(&*frame.from);
+                *served.entry(&frame.to).or_default() += u64::from(is_work);
                 let is_client = clients.contains(&*frame.from);
                 let limit = if is_client { CLIENT_REQUESTS_PER_SECOND } else { BROKER_REQUESTS_PER_SECOND };
                 let rate = requests.entry((&frame.from, &frame.to, frame.request_code)).or_default();
@@ -122,6 +124,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
     reads_of_a_message(ledger, reads, found);
     dead_peers(ledger, found);
     disks(ledger, &bytes, &served, found);
+    replicas(ledger, &bytes, found);
 }
 
 fn dead_peers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
@@ -134,7 +137,7 @@ fn dead_peers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     let checkpoints = checkpoints.iter().map(|silence| (silence, "checkpoints", silence.excess(allowed)));
     for (silence, what, excess) in reads.chain(checkpoints) {
         if let Some((count, at_ms)) = excess {
-            let detail = format!("{count} {what} to {}, which does not answer, are too many", silence.to);
+            let detail = format!("{count} {what} to {}, which does not answer, are too many", silence.server);
             found.other(at_ms, silence.from, detail);
         }
     }
@@ -180,6 +183,20 @@ fn disks(ledger: &Ledger<'_>, bytes: &FxHashMap<&str, u64>, served: &FxHashMap<&
         // A message is written with its page, and again whenever a neighbour on that page changes.
         let limit = BYTES_AT_START + BYTES_PER_ENTRY * count + 16 * bodies;
         let synced = bytes.get(node).copied().unwrap_or(0);
+        if synced > limit {
+            found.other(end_ms, node, format!("{synced} bytes synced, {count} entries allow {limit}"));
+        }
+    }
+}
+
+/// A slave's disk grows with what it copies; how many entries that may be is its master's affair.
+fn replicas(ledger: &Ledger<'_>, bytes: &FxHashMap<&str, u64>, found: &mut Findings<'_>) {
+    let end_ms = ledger.history.events.last().map_or(0, |event| event.at_ms);
+    for node in ledger.obligations.slaves.keys() {
+        let log = ledger.replicas.log(node);
+        let (count, length) = (log.len() as u64, log.iter().map(|step| step.entry.length).sum::<u64>());
+        let limit = BYTES_AT_START + BYTES_PER_ENTRY * count + 16 * length;
+        let synced = bytes.get(node.as_str()).copied().unwrap_or(0);
         if synced > limit {
             found.other(end_ms, node, format!("{synced} bytes synced, {count} entries allow {limit}"));
         }
@@ -239,6 +256,41 @@ mod tests {
             story.durable("a", vec![]);
         }
         story.breaks("P8", "log entries, its work allows");
+    }
+
+    #[test]
+    fn a_slave_s_disk_is_bounded_too() {
+        let mut story = Story::with_slave();
+        story.event(EventKind::Synced { node: "a-s1".into(), sync: 1, bytes: BYTES_AT_START * 2 });
+        story.breaks("P8", "bytes synced, 0 entries allow");
+    }
+
+    #[test]
+    fn what_slaves_ask_for_is_no_work_for_their_master() {
+        let mut story = Story::with_slave();
+        for _ in 0..ENTRIES_AT_START + 10 {
+            story.wait(10).request("a-s1", "a", code::REPLICATE, &[], b"");
+            story.durable("a", vec![]);
+        }
+        story.breaks("P8", "log entries, its work allows");
+    }
+
+    #[test]
+    fn a_slave_that_answers_makes_its_silent_master_no_cheaper() {
+        for (asks_master, noticed) in [(true, true), (false, false)] {
+            let mut story = Story::with_slave();
+            for offset in 0..100 {
+                story.wait(1_000);
+                if asks_master {
+                    story.read(offset);
+                }
+                let call = story.wait(100).read_slave(offset);
+                story.response(("a-s1", "b", call), (code::PULL, 19), &[], b"");
+            }
+            let judged = story.judge();
+            let is_it = |it: &crate::oracles::Violation| it.detail.contains("reads to a, which does not answer");
+            assert_eq!(judged.violations.iter().any(is_it), noticed);
+        }
     }
 
     /// `b` reads other messages again and again, each one once; every `answer_each`-th read is answered.

@@ -4,6 +4,9 @@
 //! read of its first and its last message, whatever the disks say: whoever sends it stands for those. In between lie
 //! messages that are wanted and others that only come along; it is a read of those whose chain is in an attempt, that
 //! is durably begun, not concluded, and not read yet. An answer that ends before a message is no read of it.
+//!
+//! A read whose master does not bring the message may go on at a slave, and at the next one: as long as no other attempt
+//! begins, and no member is asked twice, that is one read, in several tries.
 
 use rustc_hash::FxHashMap;
 
@@ -19,18 +22,36 @@ const ATTEMPT_MS: u64 = 13_000;
 pub(super) struct Reads<'h> {
     /// Reader and place → position in `lists`.
     by_place: FxHashMap<(&'h str, Place<'h>), usize>,
+    /// The first try of each read.
     lists: Vec<Vec<&'h Pull<'h>>>,
+    /// All tries of all reads, by list.
+    tries: Vec<Vec<&'h Pull<'h>>>,
+}
+
+/// Whether some chain of the message there durably began an attempt at the reader's between two pulls.
+fn begins(ledger: &Ledger<'_>, place: Place<'_>, last: &Pull<'_>, pull: &Pull<'_>) -> bool {
+    let between = last.call.event..pull.call.event;
+    let groups = ledger.obligations.groups.iter();
+    let lives = groups.flat_map(|group| ledger.chains_at(place, &group.name));
+    lives.filter(|life| life.node == pull.call.from).any(|life| {
+        let known = life.steps.partition_point(|step| step.event < between.start);
+        let before = known.checked_sub(1).map_or(0, |at| life.steps[at].chain.attempt);
+        life.steps[known..].iter().take_while(|step| step.event < between.end).any(|step| step.chain.attempt > before)
+    })
 }
 
 impl<'l> Reads<'l> {
     pub(super) fn of(ledger: &'l Ledger<'_>) -> Self {
-        let mut reads = Self { by_place: FxHashMap::default(), lists: Vec::new() };
+        let mut reads = Self { by_place: FxHashMap::default(), lists: Vec::new(), tries: Vec::new() };
         let is_broker = |name: &str| ledger.obligations.brokers.iter().any(|broker| broker == name);
         for pull in ledger.wire.pulls.iter().filter(|pull| is_broker(pull.call.from)) {
             let span = pull.offsets();
             for offset in span.clone().filter(|offset| !pull.ended_before(*offset)) {
                 // A pull names no topic's creation: it is a read of whatever ever was there.
                 let place = Place { node: pull.call.to, topic: &pull.topic, queue: pull.queue, offset, era: 0 };
+                if reads.goes_on(ledger, place, pull) {
+                    continue;
+                }
                 let is_end = offset == *span.start() || offset == *span.end();
                 if is_end || reads.is_awaited(ledger, place, pull) {
                     reads.add(place, pull);
@@ -42,10 +63,29 @@ impl<'l> Reads<'l> {
 
     fn add(&mut self, place: Place<'l>, pull: &'l Pull<'l>) {
         let list = *self.by_place.entry((pull.call.from, place)).or_insert(self.lists.len());
-        match self.lists.get_mut(list) {
-            Some(list) => list.push(pull),
-            None => self.lists.push(vec![pull]),
+        if list == self.lists.len() {
+            self.lists.push(Vec::new());
+            self.tries.push(Vec::new());
         }
+        self.lists[list].push(pull);
+        self.tries[list].push(pull);
+    }
+
+    /// Takes the pull for another try of the last read of this place, if it is one.
+    fn goes_on(&mut self, ledger: &Ledger<'_>, place: Place<'l>, pull: &'l Pull<'l>) -> bool {
+        let Some(&list) = self.by_place.get(&(pull.call.from, place)) else { return false };
+        let first = self.lists[list].last().map_or(0, |first| first.call.event);
+        let mut tries = self.tries[list].iter().rev().take_while(|before| before.call.event >= first);
+        let is_asked = tries.clone().any(|before| before.call.server == pull.call.server);
+        let Some(last) = tries.next().filter(|_| !is_asked) else { return false };
+        let has_brought = last.call.answer.is_some_and(|(event, code)| code == 0 && event < pull.call.event)
+            && last.brought.1.is_some_and(|highest| place.offset <= highest);
+        let is_late = pull.call.at_ms.saturating_sub(last.call.at_ms) > ATTEMPT_MS;
+        let goes_on = !has_brought && !is_late && !begins(ledger, place, last, pull);
+        if goes_on {
+            self.tries[list].push(pull);
+        }
+        goes_on
     }
 
     /// Some chain of the message there is in an attempt that no read has been made for yet.
@@ -73,8 +113,85 @@ impl<'l> Reads<'l> {
         self.at(life.node, life.origin().spot())
     }
 
+    /// The same with every try of each.
+    pub(super) fn tries_of_chain(&self, life: &ChainLife<'_>) -> &[&'l Pull<'l>] {
+        let list = self.by_place.get(&(life.node, life.origin().spot())).copied();
+        list.map_or(&[], |list| &self.tries[list])
+    }
+
     /// All, by reader and place, in no order that may be shown.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'l str, Place<'l>, &[&'l Pull<'l>])> {
         self.by_place.iter().map(|((home, place), list)| (*home, *place, self.lists[*list].as_slice()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use crate::{
+        evidence::{ChainFact, Outcome, frame::code},
+        oracles::{
+            Violation,
+            fixture::{Story, chain},
+        },
+    };
+
+    /// `b` is home of a chain about `a`'s message and has begun its first attempt; `a` has a slave.
+    fn begun() -> (Story, ChainFact) {
+        let mut story = Story::with_slave();
+        story.obligations.escapes.insert("a".into(), "b".into());
+        story.send(1, 0).wait(10);
+        let chain = chain("t", 0, story.now_ms);
+        story.durable("b", vec![chain.clone().fact()]).wait(10_000);
+        let begun = chain.attempt(1).open(story.now_ms + 20_000);
+        story.durable("b", vec![begun.clone().fact()]);
+        (story, begun)
+    }
+
+    fn reads_are_blamed(mut story: Story, chain: ChainFact) -> bool {
+        story.durable("b", vec![chain.clone().ended(Outcome::Acked).fact()]);
+        story.ack(&chain, 1, 0, crate::history::Seen::Unknown { cause: "x".into() });
+        let is_it = |it: &Violation| it.detail.contains("attempts are durable") || it.detail.contains("reads again");
+        story.judge().violations.iter().any(is_it)
+    }
+
+    #[test]
+    fn a_read_that_goes_on_at_a_slave_is_one() {
+        let (mut story, chain) = begun();
+        story.read(0);
+        story.wait(5_000).read_slave(0);
+        assert!(!reads_are_blamed(story, chain));
+    }
+
+    #[test]
+    fn no_member_is_asked_twice() {
+        let (mut story, chain) = begun();
+        story.read(0);
+        story.wait(10).read_slave(0);
+        story.wait(10).read_slave(0);
+        assert!(reads_are_blamed(story, chain));
+    }
+
+    #[test]
+    fn what_was_found_is_not_asked_for_elsewhere() {
+        for found in [true, false] {
+            let (mut story, chain) = begun();
+            let call = story.read(0);
+            let body = if found { crate::oracles::fixture::encode(&story.stored_message(0)) } else { Vec::new() };
+            story.wait(10).response(("a", "b", call), (code::PULL, if found { 0 } else { 19 }), &[], &body);
+            story.wait(10).read_slave(0);
+            assert_eq!(reads_are_blamed(story, chain), found);
+        }
+    }
+
+    #[test]
+    fn another_attempt_is_another_read() {
+        let (mut story, chain) = begun();
+        story.read(0);
+        let failed = chain.failed("timeout").open(story.wait(10).now_ms + 1000);
+        story.durable("b", vec![failed.clone().fact()]).wait(500);
+        let again = failed.attempt(2).open(story.now_ms + 20_000);
+        story.durable("b", vec![again.clone().fact()]).read_slave(0);
+        assert!(reads_are_blamed(story, again), "it comes 510 ms after the first");
     }
 }

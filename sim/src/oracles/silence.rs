@@ -14,20 +14,24 @@ use crate::{
 /// What one broker asked of another in one silence.
 pub(super) struct Silence<'l> {
     pub(super) from: &'l str,
+    /// The broker that was asked.
     pub(super) to: &'l str,
+    /// The node that does not answer: the broker's master, or a slave.
+    pub(super) server: &'l str,
     /// The calls, in order.
     pub(super) calls: Vec<Call<'l>>,
 }
 
-/// The silences among these calls between brokers, which are in order for each pair.
+/// The silences among these calls between brokers, which are in order for each pair. A slave that answers does not end
+/// the silence of its master.
 pub(super) fn silences<'l>(ledger: &Ledger<'_>, calls: impl Iterator<Item = Call<'l>>) -> Vec<Silence<'l>> {
     let is_broker = |name: &str| ledger.obligations.brokers.iter().any(|broker| broker == name);
-    let mut pairs: BTreeMap<(&str, &str), Vec<Call<'_>>> = BTreeMap::new();
+    let mut pairs: BTreeMap<(&str, &str, &str), Vec<Call<'_>>> = BTreeMap::new();
     for call in calls.filter(|call| is_broker(call.from) && is_broker(call.to)) {
-        pairs.entry((call.from, call.to)).or_default().push(call);
+        pairs.entry((call.from, call.to, call.server)).or_default().push(call);
     }
     let mut silences = Vec::new();
-    for ((from, to), calls) in pairs {
+    for ((from, to, server), calls) in pairs {
         let mut answers: Vec<usize> = calls.iter().filter_map(|call| Some(call.answer?.0)).collect();
         answers.sort_unstable();
         let mut run: Vec<Call<'_>> = Vec::new();
@@ -37,11 +41,11 @@ pub(super) fn silences<'l>(ledger: &Ledger<'_>, calls: impl Iterator<Item = Call
                 answers.get(next).is_some_and(|answer| *answer < call.event)
             };
             if run.last().is_some_and(|last| heard(last.event)) {
-                silences.push(Silence { from, to, calls: std::mem::take(&mut run) });
+                silences.push(Silence { from, to, server, calls: std::mem::take(&mut run) });
             }
             run.push(call);
         }
-        silences.push(Silence { from, to, calls: run });
+        silences.push(Silence { from, to, server, calls: run });
     }
     silences
 }

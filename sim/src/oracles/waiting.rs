@@ -8,7 +8,7 @@ use super::Findings;
 use crate::{
     evidence::{ChainState, Outcome},
     history::EventKind,
-    ledger::{ChainLife, ChainStep, Ledger},
+    ledger::{ChainLife, ChainStep, Ledger, wire::Call},
     plan::SimMs,
 };
 
@@ -41,7 +41,7 @@ pub(super) fn was_in_vain(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> Result<(
         return Err(format!("it lay due for {lain} ms, the policy lasts {longest} ms"));
     }
     let (peer, since_ms) = (peer(life, before), signed(parked.at_ms) - longest);
-    let heard = answers(ledger, life.node, peer)
+    let heard = answers(ledger, life.node, peer, needed(before))
         .filter(|answer| !answer.may_be_lost && answer.event < parked.event && answer.at_ms > since_ms);
     match heard.map(|answer| answer.at_ms).max() {
         Some(at_ms) => Err(format!("{peer} answered {} ms before", signed(parked.at_ms) - at_ms)),
@@ -75,10 +75,22 @@ pub(super) fn is_back(
     between: std::ops::Range<usize>,
     wait_ms: i64,
 ) -> bool {
+    // A home may count a peer as back when any member of its group is, or only when the master is.
+    let has_slaves = ledger.obligations.slaves.values().any(|broker| broker == peer);
+    let is_back = |members| is_any_back(ledger, (home, peer, members), between.clone(), wait_ms);
+    is_back(Members::Any) || has_slaves && is_back(Members::Master)
+}
+
+fn is_any_back(
+    ledger: &Ledger<'_>,
+    (home, peer, members): (&str, &str, Members),
+    between: std::ops::Range<usize>,
+    wait_ms: i64,
+) -> bool {
     // The home's clock may be slewed by a thousandth, and what it has heard is durable a moment later.
     let wait_ms = wait_ms - wait_ms / 500 - 500;
-    let heard: Vec<_> = heard(ledger, home, peer).collect();
-    let mut returns = answers(ledger, home, peer).filter(|answer| between.contains(&answer.event));
+    let heard: Vec<_> = heard(ledger, (home, peer, members)).collect();
+    let mut returns = answers(ledger, home, peer, members).filter(|answer| between.contains(&answer.event));
     returns.any(|back| {
         let before = heard.iter().filter(|(event, _)| *event < back.event);
         back.at_ms - before.map(|(_, at_ms)| *at_ms).max().unwrap_or(0) >= wait_ms
@@ -90,11 +102,16 @@ const ABSENT: [&str; 6] = ["timeout", "refused", "reset", "no-route", "busy", "n
 /// Failures that come without its having been asked.
 const UNASKED: [&str; 2] = ["overloaded", "away"];
 
-/// When a home made durable what it had heard from a peer. An answer that has left may be lost, or come too late.
-fn heard<'a>(ledger: &'a Ledger<'_>, home: &'a str, peer: &'a str) -> impl Iterator<Item = (usize, i64)> + 'a {
+/// When a home made durable what it had heard from a peer. An answer that has left may be lost, or come too late. What a
+/// read brought does not tell which member did.
+fn heard<'a>(
+    ledger: &'a Ledger<'_>,
+    (home, peer, members): (&'a str, &'a str, Members),
+) -> impl Iterator<Item = (usize, i64)> + 'a {
     let lives = ledger.chains.iter().filter(move |life| life.node == home && peer != home);
     let pairs = lives.flat_map(|life| life.steps.windows(2).map(move |pair| (life, pair)));
-    pairs.filter(move |(life, pair)| self::peer(life, &pair[0]) == peer).filter_map(|(_, pair)| {
+    let counts = move |step: &ChainStep<'_>| members == Members::Any || needed(step) == Members::Master;
+    pairs.filter(move |(life, pair)| self::peer(life, &pair[0]) == peer && counts(&pair[0])).filter_map(|(_, pair)| {
         let (old, new) = (pair[0].chain, pair[1].chain);
         let is_heard = match &new.state {
             // The first answer to a pop's hand-over is stored when there is time.
@@ -118,10 +135,28 @@ struct Answered {
     may_be_lost: bool,
 }
 
+/// Whose answers count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Members {
+    Any,
+    Master,
+}
+
+/// Who can do what a chain waits for: any member of a group can read, only its master takes chains.
+const fn needed(step: &ChainStep<'_>) -> Members {
+    if matches!(step.chain.state, ChainState::Moving { .. }) { Members::Master } else { Members::Any }
+}
+
 /// What a peer answered a home, reads and hand-overs alike, in no order.
-fn answers<'a>(ledger: &'a Ledger<'_>, home: &'a str, peer: &'a str) -> impl Iterator<Item = Answered> + 'a {
+fn answers<'a>(
+    ledger: &'a Ledger<'_>,
+    home: &'a str,
+    peer: &'a str,
+    members: Members,
+) -> impl Iterator<Item = Answered> + 'a {
     let calls = ledger.wire.pulls.iter().map(|pull| pull.call).chain(ledger.wire.sends.iter().map(|send| send.call));
-    calls.filter(move |call| call.from == home && call.to == peer).filter_map(|call| {
+    let counts = move |call: &Call<'_>| members == Members::Any || !call.is_to_slave();
+    calls.filter(move |call| call.from == home && call.to == peer && counts(call)).filter_map(|call| {
         let (event, _) = call.answer?;
         // An answer that leaves while something is broken may be lost on its way; a fault that takes it is told after it.
         let left_ms = ledger.history.events[event].at_ms;
@@ -164,7 +199,7 @@ mod tests {
     use crate::{
         evidence::{ChainFact, ChainState, Fact, ParkReason, frame::code},
         history::EventKind,
-        oracles::fixture::{Story, chain},
+        oracles::fixture::{Story, at, chain},
     };
 
     /// `b` is home of a chain about `a`'s message that is due; the policy lasts 3 s.
@@ -212,6 +247,24 @@ mod tests {
         story.wait(1_000);
         park(&mut story, chain);
         story.breaks("P1", "a answered 1000 ms before");
+    }
+
+    #[test]
+    fn a_slave_s_answer_counts_for_reads_and_not_for_hand_overs() {
+        for moves in [false, true] {
+            let (mut story, mut chain) = due();
+            if moves {
+                chain.state = ChainState::Moving { to: "a".into(), due_ms: at(story.now_ms), revive_ms: 0 };
+                story.durable("b", vec![chain.clone().fact()]);
+            }
+            story.obligations.slaves.insert("a-s1".into(), "a".into());
+            let call = story.wait(2_000).read_slave(7);
+            story.wait(10).response(("a-s1", "b", call), (code::PULL, 19), &[], b"");
+            story.wait(990);
+            park(&mut story, chain);
+            let blamed = story.judge().violations.iter().any(|it| it.detail.contains("a answered 990 ms before"));
+            assert_eq!(blamed, !moves);
+        }
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! A run as text, one line per event: simulated time, node, what happened.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+};
 
 use pop_revive::remoting::code::{request as asked, response as answered};
 
 use super::facts;
 use crate::{
+    evidence::frame::code,
     history::{AckVerdict, Acked, Event, EventKind, Frame, History, LedgerId, Popped, Renewed, Seen, Sent},
     ledger::biography::SimTime,
     plan::SimMs,
@@ -45,11 +49,12 @@ impl fmt::Display for Line {
 /// The lines of a run, in order.
 pub fn lines(history: &History, view: View) -> impl Iterator<Item = Line> {
     let answers = if view == View::Busy { pop_answers(history) } else { HashMap::new() };
+    let slaves = slaves(history);
     history.events.iter().enumerate().filter_map(move |(number, event)| {
         let shown = match view {
             View::All => true,
             View::Busy => !is_idle(&event.kind, &answers),
-            View::Condensed => is_essential(&event.kind),
+            View::Condensed => is_essential(&event.kind) && !is_copied(&event.kind, &slaves),
         };
         if !shown {
             return None;
@@ -67,6 +72,20 @@ pub fn disturbances(history: &History) -> impl Iterator<Item = Line> {
     })
 }
 
+/// The nodes that follow the log of another one.
+fn slaves(history: &History) -> BTreeSet<&str> {
+    let frames = history.events.iter().filter_map(|event| match &event.kind {
+        EventKind::Request(frame) if frame.request_code == code::REPLICATE => Some(&*frame.from),
+        _ => None,
+    });
+    frames.collect()
+}
+
+/// A slave has what its master's line has told already.
+fn is_copied(kind: &EventKind, slaves: &BTreeSet<&str>) -> bool {
+    matches!(kind, EventKind::Durable { node, .. } if slaves.contains(node.as_str()))
+}
+
 /// A call: caller, connection, opaque.
 type Call<'h> = (&'h str, u64, i32);
 
@@ -80,9 +99,14 @@ fn pop_answers(history: &History) -> HashMap<Call<'_>, i32> {
 }
 
 const POP: i32 = asked::POP_MESSAGE;
-/// What goes on while nothing happens: heartbeats, registrations, look-ups of routes.
-const CHATTER: [i32; 4] =
-    [asked::HEART_BEAT, asked::REGISTER_BROKER, asked::GET_ROUTEINFO_BY_TOPIC, asked::GET_BROKER_CLUSTER_INFO];
+/// What goes on while nothing happens: heartbeats, registrations, look-ups of routes, slaves that ask for more.
+const CHATTER: [i32; 5] = [
+    asked::HEART_BEAT,
+    asked::REGISTER_BROKER,
+    asked::GET_ROUTEINFO_BY_TOPIC,
+    asked::GET_BROKER_CLUSTER_INFO,
+    code::REPLICATE,
+];
 
 fn is_idle(kind: &EventKind, answers: &HashMap<Call<'_>, i32>) -> bool {
     match kind {
@@ -214,6 +238,29 @@ mod tests {
         assert_eq!(lines(&history(210), View::All).count(), 3);
         assert_eq!(lines(&history(0), View::Busy).count(), 3);
         assert_eq!(lines(&history(0), View::Condensed).count(), 1);
+    }
+
+    #[test]
+    fn what_a_slave_copies_is_told_once() {
+        let mut history = history(0);
+        let entry = crate::evidence::DurableEntry {
+            term: 1,
+            index: 1,
+            checksum: 0,
+            length: 1,
+            at_ms: 0,
+            facts: vec![crate::oracles::fixture::chain("t", 0, 0).fact()],
+        };
+        for node in ["broker-a", "broker-a-s1"] {
+            let entry = std::sync::Arc::new(entry.clone());
+            history.events.push(Event { at_ms: 9, kind: EventKind::Durable { node: node.into(), sync: 1, entry } });
+        }
+        assert_eq!(lines(&history, View::Condensed).filter(|line| line.text.contains("durable")).count(), 2);
+        let (from, to) = ("broker-a-s1".into(), "broker-a".into());
+        let asked = Frame { from, to, request_code: code::REPLICATE, ..pop_frame(0) };
+        history.events.push(Event { at_ms: 9, kind: EventKind::Request(asked) });
+        assert_eq!(lines(&history, View::Condensed).filter(|line| line.text.contains("durable")).count(), 1);
+        assert_eq!(lines(&history, View::All).filter(|line| line.text.contains("durable")).count(), 2);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Boots the nodes of a scenario: name server, brokers, producers, consumers, operator.
+//! Boots the nodes of a scenario: name server, brokers, producers, consumers, operator, slaves.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,8 +13,9 @@ use rand::RngExt as _;
 
 use super::observer::Observer;
 use crate::{
+    plan::NodeName,
     random::Streams,
-    scenario::{NAMESRV, Scenario},
+    scenario::{Broker as BrokerSpec, NAMESRV, Scenario},
     workload::{Begun, Endpoint, Recorder, consumer, operator, producer},
     world::{StopSignal, World},
 };
@@ -39,6 +40,36 @@ impl Addresses {
         let ip = format!("10.0.1.{}", index + 1);
         (ip.clone(), format!("{ip}:10911"))
     }
+
+    fn slave(number: usize) -> (String, String) {
+        let ip = format!("10.0.4.{}", number + 1);
+        (ip.clone(), format!("{ip}:10911"))
+    }
+}
+
+/// A member of a replica group.
+struct Member<'s> {
+    broker: &'s BrokerSpec,
+    /// 0 is the master.
+    id: u32,
+    node: NodeName,
+    listen: String,
+}
+
+impl<'s> Member<'s> {
+    fn master(scenario: &'s Scenario, index: usize) -> Self {
+        let broker = &scenario.brokers[index];
+        Self { broker, id: 0, node: broker.name.clone(), listen: Addresses::broker(index).1 }
+    }
+
+    /// The slaves of all brokers, each with its address.
+    fn slaves(scenario: &'s Scenario) -> impl Iterator<Item = (Self, String)> {
+        let slaves = scenario.brokers.iter().flat_map(|broker| broker.slaves().map(move |slave| (broker, slave)));
+        slaves.enumerate().map(|(number, (broker, (id, node)))| {
+            let (ip, listen) = Addresses::slave(number);
+            (Self { broker, id, node, listen }, ip)
+        })
+    }
 }
 
 /// Adds and starts every node of the scenario.
@@ -53,11 +84,17 @@ pub fn start(world: &World, scenario: &Scenario, seed: u64, observer: &Arc<Obser
         world.add_node(name, &format!("10.0.2.{}", index + 1));
     }
     world.add_node(OPERATOR, "10.0.3.1");
+    for (slave, ip) in Member::slaves(scenario) {
+        world.add_node(&slave.node, &ip);
+    }
     start_name_server(world, &addresses);
     for index in 0..scenario.brokers.len() {
-        start_broker(world, scenario, index, seed, &addresses);
+        start_member(world, scenario, &Member::master(scenario, index), seed, &addresses);
     }
     start_clients(world, scenario, seed, &addresses, observer);
+    for (slave, _) in Member::slaves(scenario) {
+        start_member(world, scenario, &slave, seed, &addresses);
+    }
 }
 
 fn start_name_server(world: &World, addresses: &Addresses) {
@@ -77,14 +114,17 @@ fn start_name_server(world: &World, addresses: &Addresses) {
     });
 }
 
-fn start_broker(world: &World, scenario: &Scenario, index: usize, seed: u64, addresses: &Addresses) {
-    let broker = &scenario.brokers[index];
-    let mut config = BrokerConfig::new(&broker.name, Addresses::broker(index).1, vec![addresses.name_server.clone()]);
-    config.escape_to.clone_from(&broker.escapes_to);
+/// How a member is set up: a slave as its master, but for who it is.
+fn config(scenario: &Scenario, member: &Member<'_>, seed: u64, addresses: &Addresses) -> BrokerConfig {
+    let Member { broker, id, node, listen } = member;
+    let mut config = BrokerConfig::new(&broker.name, listen.clone(), vec![addresses.name_server.clone()]);
+    config.id = u64::from(*id);
+    // A slave keeps nobody's chains and hands none over.
+    config.escape_to = broker.escapes_to.clone().filter(|_| *id == 0);
     config.degree = broker.degree;
     config.chain_window_ms = broker.chain_window_ms;
     config.retention = RetentionConfig { age_ms: broker.retention.age_ms, bytes: broker.retention.bytes };
-    let mut knobs = Streams::new(seed).stream(&format!("knobs/{}", broker.name));
+    let mut knobs = Streams::new(seed).stream(&format!("knobs/{node}"));
     config.recent_rows = RECENT_ROWS[knobs.random_range(0..RECENT_ROWS.len())];
     config.auto_create_topics = false;
     config.policy = RewritePolicy {
@@ -93,9 +133,14 @@ fn start_broker(world: &World, scenario: &Scenario, index: usize, seed: u64, add
         total_ms: scenario.policy.total_ms,
         jitter: scenario.policy.jitter,
     };
+    config
+}
+
+fn start_member(world: &World, scenario: &Scenario, member: &Member<'_>, seed: u64, addresses: &Addresses) {
+    let (config, node) = (config(scenario, member, seed, addresses), &member.node);
     // A check of the scenario is missing, and nothing would ever happen in this run.
-    config.check().unwrap_or_else(|error| panic!("{} cannot be set up as the scenario says: {error}", broker.name));
-    world.start(&broker.name, move |host, stop| Box::pin(run_broker(host, config.clone(), stop)));
+    config.check().unwrap_or_else(|error| panic!("{node} cannot be set up as the scenario says: {error}"));
+    world.start(node, move |host, stop| Box::pin(run_broker(host, config.clone(), stop)));
 }
 
 /// Runs a broker until it is asked to stop, and keeps trying when it cannot start.
@@ -180,4 +225,53 @@ fn start_operator(world: &World, scenario: &Scenario, recorder: &Recorder, obser
             observer.done(OPERATOR);
         })
     });
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const TEXT: &str = r#"summary = "x"
+duration = "1h"
+[[broker]]
+name = "a"
+slaves = 2
+escapes_to = "b"
+retention = { age = "2m" }
+[[broker]]
+name = "b"
+slaves = 1
+[[topic]]
+name = "t"
+"#;
+
+    #[test]
+    fn a_slave_is_set_up_as_its_master_but_for_who_it_is() {
+        let scenario = Scenario::parse("x", "x.toml", TEXT).unwrap();
+        let addresses = Addresses { name_server: "10.0.0.1:9876".into() };
+        let slaves: Vec<_> = Member::slaves(&scenario).collect();
+        let places: Vec<_> = slaves.iter().map(|(slave, ip)| (&*slave.node, &**ip, &*slave.listen)).collect();
+        let expected = [
+            ("a-s1", "10.0.4.1", "10.0.4.1:10911"),
+            ("a-s2", "10.0.4.2", "10.0.4.2:10911"),
+            ("b-s1", "10.0.4.3", "10.0.4.3:10911"),
+        ];
+        assert_eq!(places, expected);
+        let master = config(&scenario, &Member::master(&scenario, 0), 1, &addresses);
+        let slave = config(&scenario, &slaves[1].0, 1, &addresses);
+        assert_eq!(
+            (master.id, slave.id, master.escape_to.as_deref(), slave.escape_to.as_deref()),
+            (0, 2, Some("b"), None)
+        );
+        let like_master = BrokerConfig {
+            id: 0,
+            listen: master.listen.clone(),
+            escape_to: master.escape_to.clone(),
+            recent_rows: master.recent_rows,
+            ..slave
+        };
+        assert_eq!(like_master, master);
+    }
 }

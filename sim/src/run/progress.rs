@@ -25,6 +25,10 @@ pub struct Progress {
     offsets: BTreeMap<(NodeName, String, String, i32), i64>,
     /// Clients that still have something to do.
     busy: BTreeSet<NodeName>,
+    /// Node of a slave → its master's.
+    slaves: BTreeMap<NodeName, NodeName>,
+    /// The last log index on each disk, if there are slaves.
+    last_index: BTreeMap<NodeName, u64>,
     last_ms: SimMs,
 }
 
@@ -41,6 +45,11 @@ impl Progress {
         progress
     }
 
+    /// Waits for these slaves (node → broker) to have all that their masters have, too.
+    pub fn with_slaves(self, slaves: BTreeMap<NodeName, NodeName>) -> Self {
+        Self { slaves, ..self }
+    }
+
     /// A client has nothing left to do.
     pub fn done(&mut self, client: &str) {
         self.busy.remove(client);
@@ -49,6 +58,13 @@ impl Progress {
     /// A log entry became durable.
     pub fn durable(&mut self, at_ms: SimMs, node: &str, entry: &DurableEntry) {
         self.last_ms = at_ms;
+        if !self.slaves.is_empty() {
+            let last = self.last_index.entry(node.to_owned()).or_default();
+            *last = entry.index.max(*last);
+        }
+        if self.slaves.contains_key(node) {
+            return; // the same facts once more
+        }
         for fact in &entry.facts {
             match fact {
                 Fact::Chain(chain) => {
@@ -96,7 +112,13 @@ impl Progress {
     pub fn settled_since(&self) -> Option<SimMs> {
         let timers = self.timers.values().all(BTreeSet::is_empty);
         let settled = self.open.is_empty() && timers && self.busy.is_empty() && self.waiting().next().is_none();
-        settled.then_some(self.last_ms)
+        (settled && self.behind().next().is_none()).then_some(self.last_ms)
+    }
+
+    /// Slaves that lack something of their master's log.
+    fn behind(&self) -> impl Iterator<Item = &NodeName> {
+        let last = |node: &str| self.last_index.get(node).copied().unwrap_or(0);
+        self.slaves.iter().filter(move |(slave, master)| last(slave) < last(master)).map(|(slave, _)| slave)
     }
 
     /// Queues with messages that a group has not popped yet.
@@ -123,6 +145,7 @@ impl Progress {
                 format!("{group} has not popped all of {topic}/{queue} at {node}")
             }),
         );
+        left.extend(self.behind().map(|slave| format!("{slave} lacks something of its master's log")));
         left.extend(self.busy.iter().take(3).map(|client| format!("{client} is not done")));
         left.extend(
             self.timers

@@ -103,7 +103,7 @@ async fn simulate(run: &SeedRun, plan: &Plan) -> (History, Vec<usize>, SimMs) {
     let groups = scenario.groups.iter().map(|group| (group.name.clone(), group.topic.clone()));
     let mut busy: Vec<String> = scenario.producers.iter().map(|producer| producer.name.clone()).collect();
     busy.push(cluster::OPERATOR.into());
-    let observer = Observer::new(Progress::new(groups, busy));
+    let observer = Observer::new(Progress::new(groups, busy).with_slaves(scenario.obligations().slaves));
     let world = World::new(run.seed, plan, observer.clone());
     cluster::start(&world, scenario, run.seed, &observer);
     let heal_at = scenario.duration_ms.min(run.until_ms.unwrap_or(SimMs::MAX));

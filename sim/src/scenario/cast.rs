@@ -8,11 +8,14 @@ use crate::plan::{NodeName, SimMs};
 /// The name server that every scenario has.
 pub const NAMESRV: &str = "namesrv";
 
-/// A replica group; its single member is the node of the same name.
+/// A replica group; its master is the node of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Broker {
-    /// Broker name and node name.
+    /// Broker name, and the name of its master's node.
     pub name: NodeName,
+    /// How many slaves follow its log and serve reads.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub slaves: u32,
     /// The broker that keeps the checkpoints and acks of pops served here, as for an acting slave.
     pub escapes_to: Option<NodeName>,
     /// Disks that must have synced a record before it is confirmed.
@@ -22,6 +25,24 @@ pub struct Broker {
     pub retention: Retention,
     /// How long a chain is known after it was over.
     pub chain_window_ms: SimMs,
+}
+
+/// The node of a broker's slave; the master's id is 0.
+#[must_use]
+pub fn slave_name(broker: &str, id: u32) -> NodeName {
+    format!("{broker}-s{id}")
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Broker {
+    /// Its slaves: each one's id and node.
+    pub fn slaves(&self) -> impl Iterator<Item = (u32, NodeName)> + use<'_> {
+        (1..=self.slaves).map(|id| (id, slave_name(&self.name, id)))
+    }
 }
 
 /// How long a broker keeps messages; without any limit for ever.

@@ -2,7 +2,7 @@
 
 use super::cast::{
     Broker, Consumer, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer, Retention,
-    Settle, Topic,
+    Settle, Topic, slave_name,
 };
 use super::check_crash_points::crash_points;
 use super::check_faults::check_fault;
@@ -26,6 +26,9 @@ const ROCKETMQ_WAITS_S: [u64; 17] =
 /// Members of a replica group, and with that the most disks a record can be on.
 const MEMBERS: u32 = 1;
 
+/// Slaves that a broker may have.
+const SLAVES: std::ops::RangeInclusive<u32> = 0..=2;
+
 /// A body must hold the id that the ledger stamps into it, and RocketMQ refuses more than 4 MiB.
 const BODY_BYTES: std::ops::RangeInclusive<u32> = 16..=4 * 1024 * 1024;
 
@@ -39,6 +42,8 @@ const CHAIN_WINDOW_MS: SimMs = 86_400_000;
 /// The names that the entries of one file may refer to.
 pub(super) struct Names {
     pub(super) brokers: Vec<String>,
+    /// The nodes that have a disk: brokers and slaves.
+    pub(super) members: Vec<String>,
     pub(super) nodes: Vec<String>,
     topics: Vec<String>,
     groups: Vec<String>,
@@ -74,14 +79,23 @@ impl Names {
     fn of(parts: &Parts<'_>) -> Self {
         let file = parts.file;
         let brokers: Vec<String> = file.broker.iter().map(|broker| broker.name.get().clone()).collect();
+        let members: Vec<String> = brokers.iter().cloned().chain(slaves(file).map(|(name, _)| name)).collect();
         let clients = parts.producer.iter().map(|producer| &producer.name);
         let clients = clients.chain(parts.consumer.iter().map(|consumer| &consumer.name));
-        let nodes = brokers.iter().cloned().chain([NAMESRV.to_owned()]);
+        let nodes = members.iter().cloned().chain([NAMESRV.to_owned()]);
         let nodes = nodes.chain(clients.map(|name| name.get().clone())).collect();
         let topics = file.topic.iter().map(|topic| topic.name.get().clone()).collect();
         let groups = file.group.iter().map(|group| group.name.get().clone()).collect();
-        Self { brokers, nodes, topics, groups }
+        Self { brokers, members, nodes, topics, groups }
     }
+}
+
+/// The nodes of all slaves, each with the number in the file that asks for it.
+fn slaves(file: &ScenarioFile) -> impl Iterator<Item = (String, &Located<i64>)> {
+    file.broker.iter().filter_map(|entry| Some((entry, entry.slaves.as_ref()?))).flat_map(|(entry, raw)| {
+        let count = u32::try_from(*raw.get()).unwrap_or(0).min(*SLAVES.end());
+        (1..=count).map(move |id| (slave_name(entry.name.get(), id), raw))
+    })
 }
 
 /// Checks what was read from `text`.
@@ -150,7 +164,10 @@ fn check_cast(f: &mut Findings, parts: &Parts<'_>) {
     let brokers = file.broker.iter().map(|entry| ("broker.name", &entry.name));
     let producers = parts.producer.iter().map(|entry| ("producer.name", &entry.name));
     let consumers = parts.consumer.iter().map(|entry| ("consumer.name", &entry.name));
-    f.distinct("node", &[NAMESRV], brokers.chain(producers).chain(consumers));
+    let written = brokers.chain(producers).chain(consumers);
+    let written = written.map(|(key, raw)| (key, raw.get().clone(), raw.span()));
+    let slaves = slaves(file).map(|(name, raw)| ("broker.slaves", name, raw.span()));
+    f.distinct_texts("node", &[NAMESRV], written.chain(slaves));
     f.distinct("topic", &[], file.topic.iter().map(|entry| ("topic.name", &entry.name)));
     f.distinct("group", &[], file.group.iter().map(|entry| ("group.name", &entry.name)));
     let faults = parts.fault.iter().filter_map(|entry| entry.get().name.as_ref());
@@ -165,11 +182,12 @@ fn broker(f: &mut Findings, entry: &BrokerEntry, names: &Names, shortest_window_
         }
         f.known("broker.escapes_to", "broker", raw, &names.brokers)
     });
+    let slaves = f.number("broker.slaves", entry.slaves.as_ref(), 0, SLAVES);
     let degree = f.number("broker.degree", entry.degree.as_ref(), 1, 1..=MEMBERS);
     let retention = entry.retention.as_ref().map(|raw| retention(f, raw)).unwrap_or_default();
     let window_ms = CHAIN_WINDOW_MS.max(shortest_window_ms);
     let chain_window_ms = f.time_or("broker.chain_window", entry.chain_window.as_ref(), window_ms, Zero::Refused);
-    Broker { name, escapes_to, degree, retention, chain_window_ms }
+    Broker { name, slaves, escapes_to, degree, retention, chain_window_ms }
 }
 
 /// A broker refuses a window in which a hand-over could be repeated after its chain was forgotten; the shortest that it

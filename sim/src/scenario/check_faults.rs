@@ -173,9 +173,9 @@ impl Entry<'_, '_, '_> {
     fn process(&mut self) -> Option<(NodeName, MomentSpec, Draw)> {
         let when = self.moment();
         let node = match &self.raw.node {
-            // Only a broker has a disk whose syncs can be counted.
+            // Only a broker or a slave has a disk whose syncs can be counted.
             Some(node) if matches!(when, Some(MomentSpec::BeforeSync(_) | MomentSpec::AfterSync(_))) => {
-                Some(self.f.known("fault.node", "broker", node, &self.names.brokers))
+                Some(self.f.known("fault.node", "broker", node, &self.names.members))
             }
             Some(node) => Some(self.f.known("fault.node", "node", node, &self.names.nodes)),
             None => self.missing("`node`"),

@@ -70,12 +70,14 @@ pub(super) struct CrashPointsEntry {
     pub(super) operator: Option<Vec<OperatorEntry>>,
 }
 
-/// A replica group of one member.
+/// A replica group: a master, and slaves if it has any.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BrokerEntry {
-    /// Broker name and node name.
+    /// Broker name, and the name of its master's node.
     pub(super) name: Located<String>,
+    /// How many slaves follow its log and serve reads, 0 to 2: nodes named after it, `-s1` and `-s2`; default 0.
+    pub(super) slaves: Option<Located<i64>>,
     /// Checkpoints and acks of pops served here are kept by this broker, as those of an acting slave would be.
     pub(super) escapes_to: Option<Located<String>>,
     /// Disks that must have synced a record before it is confirmed; default 1.

@@ -86,16 +86,24 @@ impl<'a> Findings<'a> {
         reserved: &[&str],
         names: impl IntoIterator<Item = (&'static str, &'n Located<String>)>,
     ) {
-        let mut first: BTreeMap<&str, Option<usize>> = reserved.iter().map(|name| (*name, None)).collect();
-        for (key, raw) in names {
-            let line = Place::of(&raw.span(), self.text).line;
-            match first.get(raw.get().as_str()) {
-                Some(&first) => {
-                    self.report(key, raw.span(), Problem::Taken { what, name: raw.get().clone(), first });
-                }
-                None => {
-                    first.insert(raw.get(), Some(line));
-                }
+        let names = names.into_iter().map(|(key, raw)| (key, raw.get().clone(), raw.span()));
+        self.distinct_texts(what, reserved, names);
+    }
+
+    /// As [`Findings::distinct`], for names whose places are kept apart.
+    pub(super) fn distinct_texts(
+        &mut self,
+        what: &'static str,
+        reserved: &[&str],
+        names: impl Iterator<Item = (&'static str, String, Range<usize>)>,
+    ) {
+        let mut first: BTreeMap<String, Option<usize>> =
+            reserved.iter().map(|name| ((*name).to_owned(), None)).collect();
+        for (key, name, span) in names {
+            let line = Place::of(&span, self.text).line;
+            match first.get(&name) {
+                Some(&first) => self.report(key, span, Problem::Taken { what, name, first }),
+                None => drop(first.insert(name, Some(line))),
             }
         }
     }

@@ -22,7 +22,7 @@ use serde::Serialize;
 
 pub use cast::{
     Broker, Consumer, CrashPoints, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer,
-    Retention, Settle, Topic,
+    Retention, Settle, Topic, slave_name,
 };
 pub use error::{Place, Problem, ScenarioError, ScenarioErrors};
 pub use faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
@@ -97,9 +97,12 @@ impl Scenario {
             starts_at_end: false,
         };
         let escape = |broker: &Broker| Some((broker.name.clone(), broker.escapes_to.clone()?));
+        let slaves =
+            self.brokers.iter().flat_map(|broker| broker.slaves().map(|(_, node)| (node, broker.name.clone())));
         Obligations {
             groups: self.groups.iter().map(group).collect(),
             brokers: self.brokers.iter().map(|broker| broker.name.clone()).collect(),
+            slaves: slaves.collect(),
             policy: PolicySpec {
                 waits_ms: self.policy.waits_ms.clone(),
                 rewrites: self.policy.rewrites,

@@ -43,6 +43,8 @@ pub enum Phase {
     Resume,
     /// An operator deletes a topic or resets offsets.
     Operate,
+    /// A slave asks for what its master's log has got, and appends it to its own.
+    Replicate,
     /// A store is opened again, repaired or closed.
     Recovery,
     /// Whatever else.
@@ -51,7 +53,7 @@ pub enum Phase {
 
 impl Phase {
     /// All of them, in the order in which a message may meet them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::SetUp,
         Self::Routes,
         Self::Idle,
@@ -71,6 +73,7 @@ impl Phase {
         Self::Park,
         Self::Resume,
         Self::Operate,
+        Self::Replicate,
         Self::Recovery,
         Self::Other,
     ];
@@ -98,6 +101,7 @@ impl Phase {
             Self::Park => "park",
             Self::Resume => "resume",
             Self::Operate => "operate",
+            Self::Replicate => "replicate",
             Self::Recovery => "recovery",
             Self::Other => "other",
         }

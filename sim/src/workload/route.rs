@@ -1,6 +1,10 @@
 //! Where a topic's brokers are, as a name server tells (RocketMQ `TopicRouteData`), and for how long that is believed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use pop_revive::model::topic::Perm;
 use serde::Deserialize;
@@ -25,7 +29,7 @@ pub struct Endpoint {
 /// Where to read and write one topic; brokers in order of their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Route {
-    /// Brokers that can be read from: the master, or whoever acts for it.
+    /// Brokers that can be popped from: the master, or whoever acts for it. Any other slave refuses.
     pub readable: Vec<Endpoint>,
     /// Queues that can be written to; only masters have any.
     pub writable: Vec<(Endpoint, i32)>,
@@ -37,12 +41,15 @@ impl Route {
         let mut raw: RawRoute = serde_json::from_slice(body).ok()?;
         let addresses: BTreeMap<&str, BTreeMap<i64, &str>> =
             raw.broker_datas.iter().map(|broker| (broker.broker_name.as_str(), broker.by_id())).collect();
+        let acting: BTreeSet<&str> =
+            raw.broker_datas.iter().filter(|it| it.enable_acting_master).map(|it| &*it.broker_name).collect();
         raw.queue_datas.sort_by(|a, b| a.broker_name.cmp(&b.broker_name));
         let mut route = Self::default();
         for queues in &raw.queue_datas {
             let Some(members) = addresses.get(queues.broker_name.as_str()) else { continue };
             let at = |address: &str| Endpoint { name: queues.broker_name.clone(), address: address.to_owned() };
-            if let Some(address) = members.values().next().filter(|_| queues.perm.is_readable()) {
+            let acting = members.values().next().filter(|_| acting.contains(&*queues.broker_name));
+            if let Some(address) = members.get(&0).or(acting).filter(|_| queues.perm.is_readable()) {
                 route.readable.push(at(address));
             }
             if let Some(address) = members.get(&0).filter(|_| queues.perm.is_writable()) {
@@ -68,6 +75,8 @@ struct RawBroker {
     broker_name: String,
     #[serde(default)]
     broker_addrs: BTreeMap<String, String>,
+    #[serde(default)]
+    enable_acting_master: bool,
 }
 
 impl RawBroker {
@@ -139,10 +148,12 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_route_lists_masters_to_write_to_and_anyone_to_read_from() {
+    fn a_route_lists_masters_and_whoever_acts_for_one() {
         let body = br#"{"brokerDatas":[{"brokerAddrs":{"0":"a0:1","1":"a1:1"},"brokerName":"a"},
-            {"brokerAddrs":{"2":"b2:1","1":"b1:1"},"brokerName":"b","enableActingMaster":true}],"filterServerTable":{},
+            {"brokerAddrs":{"2":"b2:1","1":"b1:1"},"brokerName":"b","enableActingMaster":true},
+            {"brokerAddrs":{"1":"d1:1"},"brokerName":"d"}],"filterServerTable":{},
             "queueDatas":[{"brokerName":"c","perm":6,"readQueueNums":1,"writeQueueNums":1},
+            {"brokerName":"d","perm":6,"writeQueueNums":2},
             {"brokerName":"b","perm":6,"writeQueueNums":2},{"brokerName":"a","perm":6,"writeQueueNums":2}]}"#;
         let at = |name: &str, address: &str| Endpoint { name: name.into(), address: address.into() };
         let route = Route::parse(body).unwrap();

@@ -1,0 +1,69 @@
+//! What the slaves of a run hold: the entries of their logs, apart from the facts of their masters.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use crate::{evidence::DurableEntry, plan::SimMs};
+
+/// One entry of a slave's log.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplicaStep<'h> {
+    /// When: position in the history.
+    pub event: usize,
+    /// When, simulated ms.
+    pub at_ms: SimMs,
+    /// The entry.
+    pub entry: &'h DurableEntry,
+}
+
+/// The logs of all slaves.
+#[derive(Debug, Default)]
+pub struct Replicas<'h> {
+    logs: BTreeMap<&'h str, Vec<ReplicaStep<'h>>>,
+    /// Node and index → when an entry was first durable there. Only ever looked up.
+    since: FxHashMap<(&'h str, u64), usize>,
+}
+
+impl<'h> Replicas<'h> {
+    /// Takes in an entry that became durable at a slave.
+    pub(super) fn durable(&mut self, node: &'h str, step: ReplicaStep<'h>) {
+        self.logs.entry(node).or_default().push(step);
+        self.since.entry((node, step.entry.index)).or_insert(step.event);
+    }
+
+    /// A slave's entries, in the order in which they became durable.
+    #[must_use]
+    pub fn log(&self, node: &str) -> &[ReplicaStep<'h>] {
+        self.logs.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether an entry of this index was durable at a slave before `event`.
+    #[must_use]
+    pub fn had(&self, node: &str, index: u64, event: usize) -> bool {
+        self.since.get(&(node, index)).is_some_and(|since| *since < event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        evidence::Fact,
+        ledger::Ledger,
+        oracles::fixture::{Story, message},
+    };
+
+    #[test]
+    fn what_a_slave_holds_is_no_second_fact() {
+        let mut story = Story::with_slave();
+        story.send(1, 0).replicate(1).replicate(2);
+        let ledger = Ledger::fold(&story.history, &story.obligations);
+        assert_eq!((ledger.messages.len(), ledger.logs["a"].len(), ledger.logs.contains_key("a-s1")), (1, 2, false));
+        let log = ledger.replicas.log("a-s1");
+        assert_eq!(log.iter().map(|step| step.entry.index).collect::<Vec<_>>(), [1, 2]);
+        assert!(matches!(&log[1].entry.facts[0], Fact::Message(stored) if *stored == message("t", 0, 1, 0)));
+        let end = ledger.history.events.len();
+        assert!(ledger.replicas.had("a-s1", 2, end) && !ledger.replicas.had("a-s1", 2, log[1].event));
+        assert!(!ledger.replicas.had("a-s1", 3, end) && ledger.replicas.log("b-s1").is_empty());
+    }
+}
