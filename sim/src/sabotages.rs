@@ -100,6 +100,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "flaky-link",
     },
     Sabotage {
+        name: "slave-speaks-for-master",
+        breaks: "a slave answers reads as the holder of its group's term, whose word is final",
+        promise: "P1",
+        scenario: "lagging-slave",
+    },
+    Sabotage {
         name: "follower-leaves-gaps",
         breaks: "a slave leaves out entries of its master's log",
         promise: "P5",
