@@ -15,7 +15,7 @@ pub mod code {
     /// PULL_MESSAGE: how one broker reads from another.
     pub const PULL: i32 = 11;
     /// REPLICATE: how a slave asks its master for the log. RocketMQ has no such request.
-    pub const REPLICATE: i32 = 90_021;
+    pub const REPLICATE: i32 = 900_004;
     /// REGISTER_BROKER.
     pub const REGISTER_BROKER: i32 = 103;
     /// SEND_MESSAGE_V2.
