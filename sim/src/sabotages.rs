@@ -101,7 +101,7 @@ pub const SABOTAGES: &[Sabotage] = &[
     },
     Sabotage {
         name: "slave-speaks-for-master",
-        breaks: "a slave answers reads as the holder of its group's term, whose word is final",
+        breaks: "a slave answers reads as the holder of its group's term, and what it says is taken for final",
         promise: "P1",
         scenario: "lagging-slave",
     },

@@ -18,6 +18,7 @@ use crate::{
         headers::pull::{PullMessageHeader, PullMessageResponseHeader},
     },
     revive::ReadOutcome,
+    sabotage,
 };
 
 /// Ext field of a PULL answer: the term under which the answering member holds its group.
@@ -59,7 +60,7 @@ impl Neighbours {
             (Some(holder), None) => self.routes.answered(holder),
             (None, _) => {}
         }
-        let is_final = holder.as_ref().is_none_or(Member::is_master);
+        let is_final = holder.as_ref().is_none_or(Member::is_master) || sabotage!("slave-speaks-for-master");
         // What has no meaning was not heard of before the call failed.
         let unheard = failed.unwrap_or(Cause::Timeout);
         let outcomes: Vec<ReadOutcome> = meanings
