@@ -11,7 +11,7 @@ use std::{
 use pop_sim::{
     crash_points::{Base, Kind, Points},
     run::run_seed,
-    scenario::Scenario,
+    scenario::{Scenario, load_all},
 };
 
 fn sim(arguments: &[&str]) -> Output {
@@ -113,6 +113,22 @@ fn a_phase_that_is_not_reached_fails_the_sweep() {
     let output = sim(&["crash-points", path.to_str().unwrap()]);
     assert_eq!((output.status.code(), last_line(&output).1), (Some(1), 0));
     assert!(text(&output.stdout).contains("no point in phase park"));
+}
+
+/// What every scenario's section asks for can be crashed at.
+#[test]
+fn the_run_of_every_scenario_reaches_the_phases_that_it_names() {
+    let scenarios = load_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")).unwrap();
+    let mut missing = Vec::new();
+    for scenario in &scenarios {
+        let section = scenario.crash_points.as_ref().unwrap_or_else(|| panic!("{} has no section", scenario.name));
+        let base = Base::new(section, None, None);
+        let numbers = base.singles(&run_seed(base.reference()).unwrap()).0;
+        let is_reached = |phase: &&_| numbers.points.iter().any(|numbered| numbered.phase == **phase);
+        let unreached = section.phases.iter().filter(|phase| !is_reached(phase));
+        missing.extend(unreached.map(|phase| format!("{}: {}", scenario.name, phase.name())));
+    }
+    assert_eq!(missing, Vec::<String>::new());
 }
 
 #[test]
