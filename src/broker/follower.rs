@@ -58,8 +58,8 @@ enum Failed {
     Store(#[from] StoreError),
     #[error("this log is not the beginning of the master's: it ends at {last_index}, the master's at {master_last}")]
     Diverged { last_index: u64, master_last: u64 },
-    #[error("what comes after {last_index} has left the master's log, which is whole from {whole_from} on")]
-    Cut { last_index: u64, whole_from: u64 },
+    #[error("what comes after {last_index} has left the master's log, whose next entry is {next_index}")]
+    Cut { last_index: u64, next_index: u64 },
 }
 
 impl Failed {
@@ -129,8 +129,8 @@ async fn follow(shared: &Shared) -> Result<(), Failed> {
     if fields.diverged {
         return Err(Failed::Diverged { last_index, master_last });
     }
-    if let Some(whole_from) = fields.whole_from {
-        return Err(Failed::Cut { last_index, whole_from: u64::try_from(whole_from).unwrap_or(0) });
+    if let Some(next_index) = fields.next_index {
+        return Err(Failed::Cut { last_index, next_index: u64::try_from(next_index).unwrap_or(0) });
     }
     let entries = Follow::read(answer.body)?;
     if !entries.is_empty() {

@@ -74,9 +74,9 @@ fn answer(part: LogPart, last_index: u64) -> Command {
     match part {
         LogPart::Entries(entries) => entries.iter().for_each(|entry| body.extend_from_slice(entry)),
         LogPart::Diverged(_) => fields.diverged = true,
-        LogPart::Cut { first } => fields.whole_from = Some(signed(first)),
+        LogPart::Cut { next } => fields.next_index = Some(signed(next)),
     }
     let code =
-        if fields.diverged || fields.whole_from.is_some() { response::PULL_OFFSET_MOVED } else { response::SUCCESS };
+        if fields.diverged || fields.next_index.is_some() { response::PULL_OFFSET_MOVED } else { response::SUCCESS };
     Command::response(code).with_header(&fields).with_body(body.freeze())
 }

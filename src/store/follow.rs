@@ -33,8 +33,8 @@ pub enum LogPart {
     Diverged(LogEnd),
     /// What comes next has left this log, because it was past its retention.
     Cut {
-        /// The first entry from which on this log is whole.
-        first: u64,
+        /// The next entry that this log still has.
+        next: u64,
     },
 }
 
@@ -58,7 +58,7 @@ impl View {
         }
         let known = self.end_at(end.position.index)?;
         if known.position.index != end.position.index {
-            return Ok(LogPart::Cut { first: self.whole_from()? });
+            return Ok(LogPart::Cut { next: self.next_entry(next)? });
         }
         if known != end {
             return Ok(LogPart::Diverged(known));
@@ -73,7 +73,7 @@ impl View {
             entries.push(entry);
         }
         match entries.is_empty() && next <= last {
-            true => Ok(LogPart::Cut { first: self.whole_from()? }),
+            true => Ok(LogPart::Cut { next: self.next_entry(next)? }),
             false => Ok(LogPart::Entries(entries)),
         }
     }
@@ -83,15 +83,6 @@ impl View {
         let entry = self.raw_entry(index)?;
         let end = entry.and_then(|entry| LogEntry::peek(&entry));
         Ok(end.map_or_else(LogEnd::default, |(position, checksum)| LogEnd { position, checksum }))
-    }
-
-    /// From which entry on the log has no gap.
-    fn whole_from(&self) -> Result<u64, StoreError> {
-        let mut first = self.last();
-        while first > 1 && self.raw_entry(first - 1)?.is_some() {
-            first -= 1;
-        }
-        Ok(first)
     }
 }
 

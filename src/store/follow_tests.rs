@@ -105,7 +105,7 @@ fn what_has_left_the_masters_log_cannot_be_followed() {
     write(&mut master, 3..=6);
     while master.run(NOW_MS, Expire(Retention { age_ms: None, bytes: Some(1) })).more {}
     for slave in [&mut late, &mut behind] {
-        assert!(matches!(follow(&master, slave, usize::MAX), LogPart::Cut { first } if first > 3));
+        assert!(matches!(follow(&master, slave, usize::MAX), LogPart::Cut { next } if next > 3));
     }
 }
 

@@ -99,6 +99,12 @@ impl View {
         self.committed.raw_entry(index)
     }
 
+    /// The first entry from `index` on that has not left the log; the last one if there is none.
+    pub(super) fn next_entry(&self, index: u64) -> Result<u64, StoreError> {
+        let next = self.committed.log.range(index..)?.next().transpose()?;
+        Ok(next.map_or(self.committed.last_index, |(index, _)| index.value()))
+    }
+
     #[cfg(test)]
     pub(super) fn committed(&self) -> &Committed {
         &self.committed

@@ -25,7 +25,7 @@ header! {
         last_index: i64 = "lastIndex",
         /// Set when the follower's log is not the beginning of the master's.
         diverged: bool = "diverged" or false,
-        /// Set when what comes next has left the master's log: from where on it is whole.
-        whole_from: Option<i64> = "wholeFrom",
+        /// Set when what comes next has left the master's log: the next entry that it still has.
+        next_index: Option<i64> = "nextIndex",
     }
 }
