@@ -402,6 +402,18 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_is_back_too_for_whom_something_answers_in_its_place() {
+        let (mut story, chain) = due();
+        let other = crate::oracles::fixture::chain("t", 9, story.now_ms).attempt(1);
+        story.durable("b", vec![other.clone().fact()]);
+        let failed = attempt(&mut story, chain, 1_000);
+        story.wait(100).durable("b", vec![other.failed("empty-answer").fact()]);
+        let due_ms = story.wait(100).now_ms + 20_000;
+        story.durable("b", vec![failed.attempt(2).open(due_ms).fact()]);
+        assert!(!is_blamed(&mut story, "before it is due"));
+    }
+
+    #[test]
     fn the_invisible_time_is_cut_short_by_nothing() {
         let (mut story, chain) = due();
         let chain = chain.open(story.now_ms + 1_000);

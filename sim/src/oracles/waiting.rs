@@ -90,10 +90,12 @@ fn is_any_back(
     // The home's clock may be slewed by a thousandth, and what it has heard is durable a moment later.
     let wait_ms = wait_ms - wait_ms / 500 - 500;
     let heard: Vec<_> = heard(ledger, (home, peer, members)).collect();
-    let mut returns = answers(ledger, home, peer, members).filter(|answer| between.contains(&answer.event));
-    returns.any(|back| {
-        let before = heard.iter().filter(|(event, _)| *event < back.event);
-        back.at_ms - before.map(|(_, at_ms)| *at_ms).max().unwrap_or(0) >= wait_ms
+    // What answers in a peer's place is on no wire, but the home has heard it.
+    let answered = answers(ledger, home, peer, members).map(|answer| (answer.event, answer.at_ms));
+    let mut returns = answered.chain(heard.iter().copied()).filter(|(event, _)| between.contains(event));
+    returns.any(|(event, at_ms)| {
+        let before = heard.iter().filter(|(earlier, _)| *earlier < event);
+        at_ms - before.map(|(_, at_ms)| *at_ms).max().unwrap_or(0) >= wait_ms
     })
 }
 
