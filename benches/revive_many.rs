@@ -37,6 +37,10 @@ impl Peers for Alone {
         None
     }
 
+    fn back_for(&self, _: &str) -> Duration {
+        Duration::ZERO
+    }
+
     async fn read(&self, _: &[Chain]) -> Vec<ReadOutcome> {
         Vec::new()
     }

@@ -68,6 +68,10 @@ impl Peers for PlainPeers {
         None
     }
 
+    fn back_for(&self, _: &str) -> Duration {
+        Duration::ZERO
+    }
+
     async fn read(&self, chains: &[Chain]) -> Vec<ReadOutcome> {
         self.under_way.fetch_add(1, SeqCst);
         let id = &chains[0].id;

@@ -72,6 +72,17 @@ impl Breakers {
         Some(Duration::from_millis(now_ms.saturating_sub(opened_ms)))
     }
 
+    /// How long ago this peer was heard of that had been away; zero while it is away, or never was.
+    #[must_use]
+    pub fn back_for(&self, peer: &str) -> Duration {
+        let now_ms = self.now_ms();
+        let state = self.lock().get(peer).map(|peer| peer.breaker.state());
+        match state {
+            Some((BreakerState::Closed, since_ms)) => Duration::from_millis(now_ms.saturating_sub(since_ms)),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// A call to this peer begins; it ends with [`Call::ended`], or without a result when that is dropped.
     pub fn begin(&self, peer: &str) -> Call<'_> {
         self.with(peer, |peer, now_ms| peer.breaker.begin(now_ms));

@@ -78,6 +78,10 @@ impl Peers for Neighbours {
         self.breakers.away_for(peer)
     }
 
+    fn back_for(&self, peer: &str) -> Duration {
+        self.breakers.back_for(peer)
+    }
+
     async fn read(&self, chains: &[Chain]) -> Vec<ReadOutcome> {
         self.read_from_owner(chains).await
     }

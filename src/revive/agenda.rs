@@ -74,6 +74,7 @@ impl Agenda {
             let Some(chain) = tables.chain_by_key(&key)? else {
                 return Err(StoreError::Dangling { table: "due", key, index: 0 });
             };
+            self.hurried.remove(&key); // its time has come
             self.note(due_ms, key.clone(), &chain, own);
             self.seen_to = (due_ms, key);
         }
@@ -84,6 +85,17 @@ impl Agenda {
     pub(super) fn hurry(&mut self, key: String, chain: &Chain, own: &str, now_ms: i64) {
         self.hurried.insert(key.clone());
         self.note(now_ms, key, chain, own);
+    }
+
+    /// The peer is away again: what was hurried for it waits for its own time after all.
+    pub(super) fn hurry_no_more(&mut self, peer: &str) {
+        let queue = self.away.get(peer).filter(|_| !self.hurried.is_empty());
+        let Some(queue) = queue else { return };
+        let is_hurried = |row: &&(i64, Arc<Errand>)| self.hurried.contains(&row.1.key);
+        let hurried: Vec<_> = queue.by_due.iter().filter(is_hurried).cloned().collect();
+        for key in self.remove(peer, &hurried) {
+            self.hurried.remove(&key);
+        }
     }
 
     /// Those of the chains that were taken off which were hurried.
@@ -279,6 +291,19 @@ mod tests {
         assert_eq!(offsets(&agenda.take_trip(OTHER, &idle())), [0]);
         assert_eq!(agenda.take_trip(OTHER, &idle()), Vec::<String>::new());
         assert_eq!(agenda.peers(&idle()), []);
+    }
+
+    #[test]
+    fn whoever_was_hurried_for_a_peer_that_is_away_again_waits_for_its_own_time() {
+        let mut agenda = noted(&[(3, due(OTHER, 0))]);
+        for offset in [1, 2] {
+            agenda.hurry(due(OTHER, offset).id.to_string(), &due(OTHER, offset), OWN, 5);
+        }
+        let first = agenda.take_probe(OTHER, &idle());
+        assert_eq!(agenda.take_hurried(&first).len(), 1);
+        agenda.hurry_no_more(OTHER);
+        assert_eq!(offsets(&agenda.take_trip(OTHER, &idle())), [0]);
+        assert_eq!(agenda.take_trip(OTHER, &idle()), Vec::<String>::new());
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(super) struct Returns {
 struct Back {
     peer: String,
     was_away_ms: i64,
+    /// Since when, Unix ms: what failed later did not fail because of that absence.
+    since_ms: i64,
     /// Rows before this place have been looked at.
     seen_to: (i64, String),
 }
@@ -53,7 +55,9 @@ impl Returns {
         };
         let back = self.away.extract_if(.., is_back).map(|(peer, was_away)| {
             let was_away_ms = i64::try_from(was_away.as_millis()).unwrap_or(i64::MAX);
-            Back { peer, was_away_ms, seen_to: (now_ms.saturating_add(1), String::new()) }
+            let back_for_ms = i64::try_from(peers.back_for(&peer).as_millis()).unwrap_or(i64::MAX);
+            let since_ms = now_ms.saturating_sub(back_for_ms);
+            Back { peer, was_away_ms, since_ms, seen_to: (now_ms.saturating_add(1), String::new()) }
         });
         self.back.extend(back);
     }
@@ -100,7 +104,9 @@ impl Back {
             _ => &chain.id.broker,
         };
         let is_latest = |failed: &&FailedAttempt| (failed.round, failed.attempt) == (chain.round, chain.attempt);
-        let failed = chain.history.last().filter(is_latest).filter(|failed| failed.failure.cause.means_absent());
+        let is_for_absence =
+            |failed: &&FailedAttempt| failed.failure.cause.means_absent() && failed.at_ms <= self.since_ms;
+        let failed = chain.history.last().filter(is_latest).filter(is_for_absence);
         let Some((failed, due_ms)) = failed.zip(chain.due_ms()) else { return false };
         let wait_ms = due_ms.saturating_sub(failed.at_ms);
         *peer == self.peer && (wait_ms <= self.was_away_ms || sabotage!("hurries-after-any-absence"))
@@ -125,12 +131,14 @@ mod tests {
 
     #[test]
     fn only_waits_for_this_peer_that_are_no_longer_than_its_absence_are_cut_short() {
-        let back = Back { peer: OTHER.into(), was_away_ms: 60_000, seen_to: (0, String::new()) };
+        let back = Back { peer: OTHER.into(), was_away_ms: 60_000, since_ms: 1_000, seen_to: (0, String::new()) };
         assert!(back.cuts_short(&waiting(OTHER, 60_000)));
         assert!(!back.cuts_short(&waiting(OTHER, 60_001)));
         assert!(!back.cuts_short(&waiting("broker-c", 60_000)));
         assert!(!back.cuts_short(&Chain { attempt: 3, ..waiting(OTHER, 60_000) }), "its attempt is not over");
         assert!(!back.cuts_short(&chain(OTHER)), "its invisible time is not over");
+        let earlier = Back { since_ms: 999, seen_to: (0, String::new()), peer: OTHER.into(), was_away_ms: 60_000 };
+        assert!(!earlier.cuts_short(&waiting(OTHER, 1_000)), "it failed after the peer was back");
         let mut answered = waiting(OTHER, 1_000);
         answered.history.latest[0].failure.cause = Cause::EmptyAnswer;
         assert!(!back.cuts_short(&answered), "it was not away when this one failed");

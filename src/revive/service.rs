@@ -46,6 +46,8 @@ pub trait Peers: Send + Sync + 'static {
 
     /// For how long a group has been asked for nothing but whether it is back; `None` while it is asked for more.
     fn away_for(&self, peer: &str) -> Option<Duration>;
+    /// How long ago a group was heard of that had been away; zero while it is away, or never was.
+    fn back_for(&self, peer: &str) -> Duration;
 
     /// Reads the chains' messages, neighbours in one queue, from the group that owns them. Ends within the attempt
     /// limit, with one outcome for each chain, in their order.
@@ -299,6 +301,7 @@ impl ReviveService {
         for (peer, since_ms) in agenda.peers(&busy) {
             let Some(away_for) = self.peers.away_for(&peer) else { continue };
             returns.is_away(&peer, away_for);
+            agenda.hurry_no_more(&peer);
             if sabotage!("waits-for-ever") {
                 continue;
             }

@@ -42,6 +42,10 @@ impl Peers for Fake {
         since.filter(|_| peer == OTHER).map(|since| since.elapsed())
     }
 
+    fn back_for(&self, _: &str) -> Duration {
+        Duration::ZERO
+    }
+
     async fn read(&self, chains: &[Chain]) -> Vec<ReadOutcome> {
         let peer = chains[0].id.broker.clone();
         self.reads.lock().unwrap().push((peer.clone(), chains.iter().map(|chain| chain.id.offset).collect()));
