@@ -11,8 +11,9 @@ pub use self::settled::{End, Settled, settled};
 use crate::{
     history::LedgerId,
     ledger::{Ledger, biography::Biography},
+    plan::SimMs,
     run::{Outcome, RunError, SeedRun, fingerprint::write_line, run_seed},
-    scenario::{OperatorAction, Retention, Scenario},
+    scenario::{OperatorAction, OperatorStep, Retention, Scenario},
 };
 
 /// In what the other world differs.
@@ -89,8 +90,11 @@ pub struct Compared {
 /// How often a message may be revived in either world.
 const REVIVALS: u32 = 16;
 
+/// How long after the faults have ended somebody resumes what was given up while they lasted.
+const RESUMED_AFTER_MS: SimMs = 60_000;
+
 /// In both worlds nothing ends a message for being late, as it should where faults delay it: few revivals make a dead
-/// letter of what could not be acked, messages expire, operators delete topics and reset offsets.
+/// letter of what could not be acked, messages expire, a policy is used up, operators delete topics and reset offsets.
 fn patient(mut scenario: Scenario) -> Arc<Scenario> {
     for group in &mut scenario.groups {
         group.max_reconsume = group.max_reconsume.max(REVIVALS);
@@ -99,6 +103,8 @@ fn patient(mut scenario: Scenario) -> Arc<Scenario> {
         broker.retention = Retention::default();
     }
     scenario.operators.retain(|step| matches!(step.action, OperatorAction::ResumeParked { .. }));
+    let at_ms = scenario.duration_ms.saturating_add(RESUMED_AFTER_MS).max(scenario.last_operator_ms());
+    scenario.operators.push(OperatorStep { at_ms, action: OperatorAction::ResumeParked { broker: None } });
     Arc::new(scenario)
 }
 

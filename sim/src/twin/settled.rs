@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    evidence::{ChainState, Outcome},
+    evidence::{ChainState, Outcome, ParkReason},
     history::{LedgerId, Seen},
     ledger::{GroupSpec, Ledger, Stored},
 };
@@ -77,13 +77,15 @@ fn ends(ledger: &Ledger<'_>, stored: &Stored<'_>, group: &str) -> Vec<End> {
 const fn reached(state: &ChainState) -> (u8, Option<End>) {
     match state {
         ChainState::Open { .. } | ChainState::Moving { .. } => (0, Some(End::Open)),
-        ChainState::Parked { .. } => (1, Some(End::Parked)),
+        // Where it went it may have got further.
+        ChainState::Parked { reason: ParkReason::UnknownAt { .. }, .. } => (1, Some(End::Parked)),
         ChainState::Moved { .. } => (2, None),
+        ChainState::Parked { .. } => (3, Some(End::Parked)),
         ChainState::Ended { outcome, .. } => match outcome {
-            Outcome::Acked => (3, Some(End::Acked)),
-            Outcome::DeadLettered(_) => (3, Some(End::DeadLettered)),
-            Outcome::Gone(_) => (3, Some(End::Gone)),
-            Outcome::Superseded(_) | Outcome::Revived(_) | Outcome::Reset => (3, None),
+            Outcome::Acked => (4, Some(End::Acked)),
+            Outcome::DeadLettered(_) => (4, Some(End::DeadLettered)),
+            Outcome::Gone(_) => (4, Some(End::Gone)),
+            Outcome::Superseded(_) | Outcome::Revived(_) | Outcome::Reset => (4, None),
         },
     }
 }
@@ -91,7 +93,7 @@ const fn reached(state: &ChainState) -> (u8, Option<End>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{evidence::ParkReason, oracles::fixture::Story};
+    use crate::oracles::fixture::Story;
 
     fn ends_of(story: &Story) -> Vec<&'static str> {
         let ledger = Ledger::fold(&story.history, &story.obligations);
@@ -118,6 +120,13 @@ mod tests {
         parked.state = ChainState::Parked { reason: ParkReason::UnknownAt { broker: "b".into() }, at_ms: 0 };
         story.durable("a", vec![parked.fact()]);
         assert_eq!(ends_of(&story), ["parked"]);
+        let mut parked = chain.clone();
+        parked.state = ChainState::Parked { reason: ParkReason::PolicyExhausted, at_ms: 0 };
+        story.durable("b", vec![parked.fact()]);
+        let mut moved = chain.clone();
+        moved.state = ChainState::Moved { to: "b".into() };
+        story.durable("a", vec![moved.fact()]);
+        assert_eq!(ends_of(&story), ["parked"], "it was given up where it went");
         story.durable("b", vec![chain.ended(Outcome::Acked).fact()]);
         assert_eq!(ends_of(&story), ["acked"]);
     }
