@@ -257,6 +257,20 @@ impl Consumer {
         assert_eq!(answer.code, response::SUCCESS, "{:?}", answer.remark);
     }
 
+    /// Pops and acks until so many messages have come; their bodies.
+    async fn take_at_least(&self, count: usize, address: &str, broker: &str) -> Vec<String> {
+        let mut taken = Vec::new();
+        until("every message that was not acked came again", async || {
+            for delivered in self.pop(address, broker, 60_000, 500).await {
+                self.ack(address, &delivered).await;
+                taken.push(delivered.body);
+            }
+            (taken.len() >= count).then_some(())
+        })
+        .await;
+        taken
+    }
+
     async fn parked(&self, address: &str) -> String {
         let answer = self.ask(address, Command::request(request::LIST_PARKED)).await;
         assert_eq!(answer.code, response::SUCCESS);
@@ -328,15 +342,7 @@ async fn unacked_messages_of_a_killed_broker_are_revived_elsewhere_exactly_once(
         Some(&b.address),
         "a consumer that follows the route finds the copies: {route:?}"
     );
-    let mut revived = Vec::new();
-    until("every message that was not acked came again", async || {
-        for delivered in consumer.pop(&b.address, "broker-b", 60_000, 500).await {
-            consumer.ack(&b.address, &delivered).await;
-            revived.push(delivered.body);
-        }
-        (revived.len() >= owed.len()).then_some(())
-    })
-    .await;
+    let mut revived = consumer.take_at_least(owed.len(), &b.address, "broker-b").await;
     // Whatever comes after the last one would be a message too many.
     for (node, name) in [(&b, "broker-b"), (&a, "broker-a")] {
         let late = consumer.pop(&node.address, name, 60_000, 1_500).await;
@@ -372,15 +378,7 @@ async fn unacked_messages_of_a_killed_master_are_revived_from_its_slave_exactly_
     until("the slave has what its master has", async || (bytes(&slave) == bytes(&a)).then_some(())).await;
     a.kill();
 
-    let mut revived = Vec::new();
-    until("every message that was not acked came again", async || {
-        for delivered in consumer.pop(&b.address, "broker-b", 60_000, 500).await {
-            consumer.ack(&b.address, &delivered).await;
-            revived.push(delivered.body);
-        }
-        (revived.len() >= owed.len()).then_some(())
-    })
-    .await;
+    let mut revived = consumer.take_at_least(owed.len(), &b.address, "broker-b").await;
     let late = consumer.pop(&b.address, "broker-b", 60_000, 1_500).await;
     revived.extend(late.into_iter().map(|delivered| delivered.body));
     revived.sort();
