@@ -67,6 +67,13 @@ async fn what_the_master_stores_is_read_at_the_slave_too() {
     assert_eq!(master.shared.readings().following, None);
 }
 
+#[test]
+fn a_slave_hands_nothing_over() {
+    let slave = BrokerConfig { escape_to: Some("broker-b".into()), ..slave_config() };
+    assert_eq!(slave.check(), Err(ConfigError::SlaveEscapes));
+    assert_eq!(slave_config().check(), Ok(()));
+}
+
 #[tokio::test]
 async fn it_refuses_what_is_its_masters_to_decide() {
     let (world, _master, slave) = pair().await;
