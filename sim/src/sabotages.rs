@@ -177,6 +177,18 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P2",
         scenario: "forgetting",
     },
+    Sabotage {
+        name: "answers-before-confirmed",
+        breaks: "whoever waits is told, and gets messages, as soon as one disk has it, though the degree says two",
+        promise: "P9",
+        scenario: "degree-two",
+    },
+    Sabotage {
+        name: "confirmed-by-one-too-few",
+        breaks: "a record counts as confirmed with one disk less than the degree says",
+        promise: "P9",
+        scenario: "degree-two",
+    },
 ];
 
 /// The sabotage of that name.

@@ -1,8 +1,13 @@
 //! How a broker is set up.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::revive::{RewritePolicy, policy::PolicyError};
+use crate::{
+    revive::{RewritePolicy, policy::PolicyError},
+    store::Confirms,
+};
 
 /// How a broker is set up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +34,10 @@ pub struct BrokerConfig {
     /// On how many disks a record must be before it is confirmed.
     #[serde(default = "default_degree")]
     pub degree: u32,
+    /// How long a caller waits for that, ms (`MessageStoreConfig.slaveTimeout`). When it takes longer, nothing more is
+    /// written until it has come.
+    #[serde(default = "default_confirm_within")]
+    pub confirm_within_ms: u64,
     /// How many changed rows gather in memory before the store settles them.
     #[serde(default = "default_recent_rows")]
     pub recent_rows: usize,
@@ -95,6 +104,9 @@ fn default_recent_rows() -> usize {
 const fn default_degree() -> u32 {
     1
 }
+const fn default_confirm_within() -> u64 {
+    3_000
+}
 const fn default_read_timeout() -> u64 {
     10_000
 }
@@ -132,6 +144,7 @@ impl BrokerConfig {
             name_servers,
             escape_to: None,
             degree: default_degree(),
+            confirm_within_ms: default_confirm_within(),
             recent_rows: default_recent_rows(),
             policy: RewritePolicy::default(),
             read_timeout_ms: default_read_timeout(),
@@ -165,6 +178,9 @@ impl BrokerConfig {
         if self.degree == 0 {
             return Err(ConfigError::Degree);
         }
+        if !(1..=SPAN_MAX_MS).contains(&self.confirm_within_ms) {
+            return Err(ConfigError::ConfirmWithin { found: self.confirm_within_ms });
+        }
         if self.send_window_ms > SPAN_MAX_MS {
             return Err(ConfigError::Span { field: "send_window_ms", found: self.send_window_ms });
         }
@@ -182,6 +198,16 @@ impl BrokerConfig {
     #[must_use]
     pub const fn is_slave(&self) -> bool {
         self.id != 0
+    }
+
+    /// Who decides that an entry is confirmed: a slave hears it from its master, and a master counts its slaves, if it
+    /// needs any.
+    #[must_use]
+    pub const fn confirms(&self) -> Confirms {
+        match self.degree {
+            0 | 1 if !self.is_slave() => Confirms::Alone,
+            _ => Confirms::WhenTold { within: Duration::from_millis(self.confirm_within_ms) },
+        }
     }
 
     /// The longest that one attempt can take: a route look-up and the call itself.
@@ -229,6 +255,12 @@ pub enum ConfigError {
     /// Nothing would be durable.
     #[error("`degree` is 0: expected at least 1")]
     Degree,
+    /// Nothing could ever be confirmed in time.
+    #[error("`confirm_within_ms` is {found}: expected 1 to {SPAN_MAX_MS}")]
+    ConfirmWithin {
+        /// Its length, ms.
+        found: u64,
+    },
     /// A hand-over could be repeated after its chain was forgotten.
     #[error(
         "`chain_window_ms` is {found}: expected at least {least}, which `policy` may take, or 0 to keep chains for ever"

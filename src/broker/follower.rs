@@ -108,7 +108,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 /// Asks once for what comes next, and appends it.
 async fn follow(shared: &Shared) -> Result<(), Failed> {
     let master = shared.registration.master().ok_or(Failed::NoMaster)?;
-    let end = shared.store.view()?.log_end()?;
+    let end = shared.store.durable()?.log_end()?;
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let header = ReplicateHeader {
         broker_name: shared.config.name.clone(),
@@ -116,6 +116,7 @@ async fn follow(shared: &Shared) -> Result<(), Failed> {
         last_term: signed(end.position.term),
         last_index: signed(end.position.index),
         last_checksum: end.checksum.into(),
+        confirmed_index: signed(shared.store.confirmed_index()),
         suspend_timeout_millis: i64::try_from(SUSPEND.as_millis()).unwrap_or(i64::MAX),
     };
     let ask = Command::request(request::REPLICATE).with_header(&header);
@@ -133,8 +134,14 @@ async fn follow(shared: &Shared) -> Result<(), Failed> {
         return Err(Failed::Cut { last_index, next_index: u64::try_from(next_index).unwrap_or(0) });
     }
     let entries = Follow::read(answer.body)?;
-    if !entries.is_empty() {
-        shared.store.submit(entries).await??;
+    // Only now: whoever diverges from the master must not take its own entries for confirmed.
+    let confirmed_index = u64::try_from(fields.confirmed_index.unwrap_or(fields.last_index)).unwrap_or(0);
+    shared.store.confirm(confirmed_index);
+    let (confirmed, rest) = entries.split(confirmed_index);
+    for entries in [confirmed, rest] {
+        if !entries.is_empty() {
+            shared.store.submit_here(entries).await??;
+        }
     }
     Ok(())
 }

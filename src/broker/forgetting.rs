@@ -59,7 +59,7 @@ async fn forget_due(store: &Store, window_ms: i64, clock: &dyn Clock) -> Result<
         if next_ms.is_none_or(|next_ms| next_ms > clock.now_ms()) {
             return Ok(next_ms);
         }
-        if store.submit(Forget { window_ms }).await? == 0 {
+        if store.submit_at_length(Forget { window_ms }).await? == 0 {
             return Ok(next_ms); // the clock was set back in between
         }
     }

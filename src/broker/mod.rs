@@ -8,6 +8,7 @@ mod dispatch;
 mod filter;
 mod follower;
 mod forgetting;
+mod in_sync;
 mod observe;
 mod offsets;
 pub mod parked;
@@ -30,7 +31,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -43,6 +43,7 @@ pub use self::{
 use self::{
     arrivals::Arrivals,
     follower::Following,
+    in_sync::InSync,
     registration::{Identity, Registration},
     shared::Shared,
 };
@@ -98,7 +99,6 @@ struct Woken {
     /// What becomes true here was decided and told elsewhere.
     is_slave: bool,
     arrivals: Arc<Arrivals>,
-    log_grown: Arc<Notify>,
     revive: Arc<Wake>,
     timers: Arc<Wake>,
     retention: Arc<Wake>,
@@ -123,7 +123,6 @@ impl Broker {
             metrics: Arc::default(),
             is_slave: config.is_slave(),
             arrivals: Arc::default(),
-            log_grown: Arc::default(),
             revive: Arc::default(),
             timers: Arc::default(),
             retention: Arc::default(),
@@ -133,13 +132,13 @@ impl Broker {
             registration: OnceLock::new(),
         });
         let store_config = StoreConfig {
-            degree: config.degree,
+            confirms: config.confirms(),
             recent_rows: config.recent_rows,
             commits: woken.metrics.commits.clone(),
             ..StoreConfig::default()
         };
         let store = Store::open(&host, store_config, listener(woken.clone())).await?;
-        clock.not_before(store.view()?.last_at_ms()?);
+        clock.not_before(store.durable()?.last_at_ms()?);
         if !config.is_slave() {
             observe::began(&woken.metrics, &store, host.clock.now_ms())?;
         }
@@ -225,6 +224,7 @@ fn assemble(
         name_servers: config.name_servers.clone(),
         every: Duration::from_millis(config.register_every_ms),
     };
+    let in_sync = InSync::new(config.degree);
     let registration = Arc::new(Registration::new(identity, client.clone(), store.clone(), host.clock.clone()));
     Shared {
         config,
@@ -236,7 +236,7 @@ fn assemble(
         neighbours,
         metrics: woken.metrics.clone(),
         client: client.clone(),
-        log_grown: woken.log_grown.clone(),
+        in_sync,
         following: Following::default(),
         arrivals: woken.arrivals.clone(),
         registration,
@@ -275,7 +275,6 @@ fn start_services(shared: &Arc<Shared>, woken: &Woken) -> Vec<tokio::task::JoinH
 /// Tells the sleepers what each commit brought.
 fn listener(woken: Arc<Woken>) -> CommitListener {
     Arc::new(move |entries: &[Arc<LogEntry>]| {
-        woken.log_grown.notify_waiters();
         match woken.is_slave {
             true => woken.metrics.followed(entries),
             false => {

@@ -10,7 +10,7 @@ use crate::{
         http::{MetricsServer, Observed},
     },
     remote::{self, PeerState},
-    store::{Store, StoreError, Tables},
+    store::{Confirms, Store, StoreError, Tables},
 };
 
 /// Takes in what an earlier process left: the chains that were failing. From now on a stall is this process's.
@@ -85,11 +85,22 @@ impl Shared {
             registered: self.registration.is_registered(),
             long_polls: self.arrivals.waiting(),
             following,
+            unconfirmed_ms: self.unconfirmed_ms(),
+        }
+    }
+
+    fn unconfirmed_ms(&self) -> Option<u64> {
+        match self.config.confirms() {
+            Confirms::Alone => None,
+            Confirms::WhenTold { .. } => {
+                let waited = self.store.unconfirmed_for().unwrap_or_default();
+                Some(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX))
+            }
         }
     }
 
     fn following_readings(&self) -> Option<FollowingReadings> {
-        let last_index = self.store.view().and_then(|view| view.last_index()).ok()?;
+        let last_index = self.store.durable().and_then(|view| view.last_index()).ok()?;
         Some(self.following.readings(last_index))
     }
 }

@@ -186,7 +186,7 @@ impl Registration {
     }
 
     fn body(&self) -> Result<Vec<u8>, StoreError> {
-        let view = self.store.view()?;
+        let view = self.store.durable()?;
         let topics = view.all_topics()?.into_iter().map(|row| (row.config.topic_name.clone(), row.config));
         // The log's last index never goes back, not even over a restart: a later table is never taken for an older one.
         let counter = i64::try_from(view.last_index()?).unwrap_or(i64::MAX);

@@ -28,18 +28,24 @@ impl Shared {
             let expected = format!("{:?}", self.config.name);
             return Err(Refusal::Field { field: "brokerName", found: header.broker_name, expected });
         }
-        let end = end_of(&header)?;
+        let (follower, end) = (follower_of(&header)?, end_of(&header)?);
         let suspend = Duration::from_millis(u64::try_from(header.suspend_timeout_millis).unwrap_or(0));
         let until = tokio::time::Instant::now() + suspend.min(SUSPEND_MAX);
         loop {
-            let grown = self.log_grown.notified();
+            let grown = self.store.grown().notified();
             tokio::pin!(grown);
             grown.as_mut().enable(); // before the look, so that no commit falls between the two
-            let view = self.store.view()?;
+            let view = self.store.durable()?;
             let (part, last_index) = (view.log_after(end, BYTES_MAX)?, view.last_index()?);
             drop(view);
+            if matches!(part, LogPart::Entries(_)) {
+                self.store.confirm(self.in_sync.holds(follower, end.position.index));
+            }
+            let confirmed_index = self.in_sync.shown_by_follower(last_index, self.store.confirmed_index());
             let is_over = tokio::time::Instant::now() >= until;
-            if !is_over && matches!(&part, LogPart::Entries(entries) if entries.is_empty()) {
+            // A follower that has what is confirmed by now is to hear of it: then it can show it.
+            let is_known = header.confirmed_index >= signed(confirmed_index.min(end.position.index));
+            if !is_over && is_known && matches!(&part, LogPart::Entries(entries) if entries.is_empty()) {
                 tokio::select! {
                     biased;
                     () = self.stop.cancelled() => return Err(Refusal::Stopping),
@@ -48,9 +54,23 @@ impl Shared {
                 }
                 continue;
             }
-            return Ok(answer(part, last_index));
+            return Ok(answer(part, last_index, confirmed_index));
         }
     }
+}
+
+fn signed(index: u64) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
+}
+
+/// Who asks: another member than the master, which counts itself.
+fn follower_of(header: &ReplicateHeader) -> Result<u64, Refusal> {
+    let wrong = || Refusal::Field {
+        field: "brokerId",
+        found: header.broker_id.to_string(),
+        expected: "the id of a slave, 1 or more".into(),
+    };
+    u64::try_from(header.broker_id).ok().filter(|id| *id > 0).ok_or_else(wrong)
 }
 
 fn end_of(header: &ReplicateHeader) -> Result<LogEnd, Refusal> {
@@ -67,9 +87,12 @@ fn end_of(header: &ReplicateHeader) -> Result<LogEnd, Refusal> {
     Ok(LogEnd { position: LogPosition { term, index }, checksum })
 }
 
-fn answer(part: LogPart, last_index: u64) -> Command {
-    let signed = |index: u64| i64::try_from(index).unwrap_or(i64::MAX);
-    let mut fields = ReplicateResponseHeader { last_index: signed(last_index), ..ReplicateResponseHeader::default() };
+fn answer(part: LogPart, last_index: u64, confirmed_index: u64) -> Command {
+    let mut fields = ReplicateResponseHeader {
+        last_index: signed(last_index),
+        confirmed_index: Some(signed(confirmed_index)),
+        ..ReplicateResponseHeader::default()
+    };
     let mut body = BytesMut::new();
     match part {
         LogPart::Entries(entries) => entries.iter().for_each(|entry| body.extend_from_slice(entry)),

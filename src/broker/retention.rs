@@ -76,7 +76,7 @@ async fn expire_due(
         if next_ms.is_none_or(|next_ms| next_ms > clock.now_ms()) {
             return Ok(next_ms);
         }
-        let Expiry { messages, more } = store.submit(Expire { broker: broker.to_owned(), retention }).await?;
+        let Expiry { messages, more } = store.submit_at_length(Expire { broker: broker.to_owned(), retention }).await?;
         if messages > 0 {
             tracing::info!(broker, messages, "messages have expired");
         }

@@ -8,11 +8,10 @@ use std::{
     },
 };
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BrokerConfig, arrivals::Arrivals, follower::Following, pop_step::EscapePlan, refusal::Refusal,
+    BrokerConfig, arrivals::Arrivals, follower::Following, in_sync::InSync, pop_step::EscapePlan, refusal::Refusal,
     registration::Registration,
 };
 use crate::{
@@ -45,8 +44,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The client of this process.
     pub client: Arc<Client>,
-    /// Notified of every commit.
-    pub log_grown: Arc<Notify>,
+    /// On how many disks of the group the log is.
+    pub in_sync: InSync,
     /// Where it stands, if it is a slave.
     pub following: Following,
     /// Who waits for messages.

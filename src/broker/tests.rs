@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod away_from_home;
+mod degree;
 mod deletion;
 mod escape;
 mod foreign;
@@ -33,8 +34,8 @@ use crate::{
         headers::{
             AckMessageHeader, ChangeInvisibleHeader, ChangeInvisibleResponseHeader, CreateTopicHeader,
             DeleteTopicHeader, OffsetResponseHeader, PopMessageHeader, PopMessageResponseHeader, PullMessageHeader,
-            QueryConsumerOffsetHeader, ResetOffsetHeader, SendMessageHeader, SendMessageResponseHeader,
-            UpdateConsumerOffsetHeader,
+            QueryConsumerOffsetHeader, ReplicateHeader, ResetOffsetHeader, SendMessageHeader,
+            SendMessageResponseHeader, UpdateConsumerOffsetHeader,
         },
         memory_transport::MemoryTransport,
     },

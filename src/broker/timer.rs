@@ -47,7 +47,7 @@ pub async fn run(
 async fn fire_due(store: &Store, store_host: SocketAddr, clock: &dyn Clock) -> Result<Option<i64>, StoreError> {
     // A look at the committed tables costs no transaction.
     match store.view()?.first_timers(1)?.first() {
-        Some((due_ms, ..)) if *due_ms <= clock.now_ms() => store.submit(FireTimers { store_host }).await,
+        Some((due_ms, ..)) if *due_ms <= clock.now_ms() => store.submit_at_length(FireTimers { store_host }).await,
         later => Ok(later.map(|timer| timer.0)),
     }
 }

@@ -62,6 +62,12 @@ struct BrokerArgs {
     /// The group that keeps the checkpoints and acks of pops made here.
     #[arg(long)]
     escape_to: Option<String>,
+    /// At a master: on how many disks of the group a record must be before it is confirmed, this one included.
+    #[arg(long, default_value_t = 1)]
+    degree: u32,
+    /// How long a client waits for that before it is told that the outcome is unknown.
+    #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
+    confirm_within: std::time::Duration,
     /// Waits between attempts, for example 10s,20s,1m; by default RocketMQ's 17 steps.
     #[arg(long, value_delimiter = ',', value_parser = humantime::parse_duration)]
     waits: Vec<std::time::Duration>,
@@ -102,6 +108,8 @@ impl BrokerArgs {
         config.cluster.clone_from(&self.cluster);
         config.advertise.clone_from(&self.advertise);
         config.escape_to.clone_from(&self.escape_to);
+        config.degree = self.degree;
+        config.confirm_within_ms = millis(&self.confirm_within);
         config.read_timeout_ms = millis(&self.read_timeout);
         config.metrics_listen = (self.metrics_listen != "off").then(|| self.metrics_listen.clone());
         config.stuck_after_ms = millis(&self.stuck_after);

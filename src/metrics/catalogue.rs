@@ -136,6 +136,8 @@ catalogue! {
         "At a slave: log entries of its master that it does not have, as of the master's last answer";
     REPLICA_STUCK: Gauge, "pop_revive_replica_stuck", [], "bool", Process,
         "At a slave: 1 while its log cannot go on from its master's, which waiting does not mend";
+    UNCONFIRMED: Gauge, "pop_revive_unconfirmed_seconds", [], "s", Process,
+        "Where a record has to be on several disks: how long the oldest has waited for that; 0 when none waits";
     REQUESTS: Counter, "pop_revive_requests", ["request_code", "response_code"], "requests", Process,
         "Requests by their code and the code they were answered with";
 }

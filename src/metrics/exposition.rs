@@ -137,6 +137,9 @@ impl Scrape {
                 let stuck = readings.following.map(|following| f64::from(u8::from(following.stuck)));
                 stuck.into_iter().flat_map(alone).collect()
             }
+            catalogue::UNCONFIRMED => {
+                readings.unconfirmed_ms.into_iter().flat_map(|waited| alone(seconds(waited.cast_signed()))).collect()
+            }
             _ => self.table_levels(metric),
         }
     }

@@ -4,6 +4,9 @@ use serde::Serialize;
 
 use super::Readings;
 
+/// For how long an entry may wait to be confirmed before nobody should be sent here, ms: two lost answers' worth.
+const UNCONFIRMED_MAX_MS: u64 = 10_000;
+
 /// What `/health` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Health {
@@ -17,6 +20,8 @@ pub struct Health {
     pub registered: bool,
     /// A slave's log goes on from its master's; always so at a master.
     pub follows: bool,
+    /// The group's other members confirm what is written; always so where this disk is enough.
+    pub confirms: bool,
     /// How long chains have been overdue while none was taken up, ms.
     pub stalled_ms: i64,
     /// From how much on that counts as stuck, ms.
@@ -31,7 +36,8 @@ impl Health {
         let live = stalled_ms <= stuck_after_ms;
         let (store_open, registered) = (readings.tables.is_some(), readings.registered);
         let follows = readings.following.is_none_or(|following| !following.stuck);
-        let ready = live && store_open && registered && follows;
-        Self { live, ready, store_open, registered, follows, stalled_ms, stuck_after_ms }
+        let confirms = readings.unconfirmed_ms.is_none_or(|waited_ms| waited_ms <= UNCONFIRMED_MAX_MS);
+        let ready = live && store_open && registered && follows && confirms;
+        Self { live, ready, store_open, registered, follows, confirms, stalled_ms, stuck_after_ms }
     }
 }

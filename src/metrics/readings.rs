@@ -13,6 +13,9 @@ pub struct Readings {
     pub long_polls: usize,
     /// How a slave follows its master; `None` at a master.
     pub following: Option<FollowingReadings>,
+    /// How long the oldest entry has waited for the group's other members to have it too, ms; `None` where this disk is
+    /// enough.
+    pub unconfirmed_ms: Option<u64>,
 }
 
 /// How a slave follows its master.

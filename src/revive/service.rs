@@ -206,7 +206,7 @@ impl ReviveService {
             return Ok(pause);
         }
         *ticked = Some(Instant::now());
-        let done = self.store.submit(Tick { home: self.home.clone(), keys, hurried, waited }).await?;
+        let done = self.store.submit_at_length(Tick { home: self.home.clone(), keys, hurried, waited }).await?;
         if let Some(due_ms) = done.not_yet_ms {
             agenda.look_again_from(due_ms);
         }
@@ -384,7 +384,7 @@ impl ReviveService {
             tokio::time::sleep(self.config.conclude_within).await;
             let Some((outcomes, claims)) = self.results.take() else { return };
             let results = if sabotage!("dropped-error") { swallow(outcomes) } else { outcomes };
-            if let Err(error) = self.store.submit(Conclude { home: self.home.clone(), results }).await {
+            if let Err(error) = self.store.submit_at_length(Conclude { home: self.home.clone(), results }).await {
                 // The attempts are durable and the next ones are planned: nothing is lost, it only comes later.
                 tracing::warn!(broker = %self.home.broker, error = %error, "results of attempts were not stored");
             }

@@ -11,10 +11,12 @@ use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransac
 use super::{
     FILE, StoreConfig, StoreError,
     boxed_backend::BoxedBackend,
+    confirmation::{Confirms, Known},
     counts::Counts,
     decoded::Decoded,
     draft::{Changes, Draft},
     error::Chained,
+    row::Row,
     rows::Recent,
     view::Committed,
 };
@@ -33,24 +35,30 @@ const SCHEMA_KEY: &str = "schema";
 const TERM_KEY: &str = "term";
 /// Up to which log index the rows are settled.
 const SETTLED_KEY: &str = "settled";
+/// Up to which log index, when the last entry was written, everything was known to be confirmed. Missing where all of it
+/// is; what is settled always is.
+const CONFIRMED_KEY: &str = "confirmed";
 
 /// A database that was opened and found usable.
 pub(super) struct Opened {
     pub(super) database: Arc<Database>,
-    pub(super) committed: Arc<Committed>,
+    /// The state up to the last entry that is known to be confirmed.
+    pub(super) confirmed: Arc<Committed>,
+    /// The state up to the last entry.
+    pub(super) head: Arc<Committed>,
 }
 
-/// Opens the database, creates missing tables, checks the schema, and replays the log that is not settled.
-pub(super) fn open(disk: &dyn Disk, config: &StoreConfig) -> Result<Opened, StoreError> {
+/// Opens the database, creates missing tables, checks the schema, and replays the log that is not settled. At least up to
+/// `confirmed` it is known to be confirmed.
+pub(super) fn open(disk: &dyn Disk, config: &StoreConfig, confirmed: u64) -> Result<Opened, StoreError> {
     let open = |cause| StoreError::Open { name: FILE.into(), cause };
     let file = disk.open(FILE).map_err(open)?;
     forget_unborn(&*file).map_err(open)?;
     let mut builder = Database::builder();
     builder.set_cache_size(config.cache_bytes);
-    let database = builder.create_with_backend(BoxedBackend(file))?;
+    let database = Arc::new(builder.create_with_backend(BoxedBackend(file))?);
     prepare(&database, config.term)?;
-    let committed = Arc::new(replay(&database)?);
-    Ok(Opened { database: Arc::new(database), committed })
+    replay(database, config, confirmed)
 }
 
 /// Empties a file whose creation was cut off: redb writes its magic number last, so one that begins with zeroes never
@@ -87,23 +95,32 @@ pub(super) fn prepare(database: &Database, term: u64) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// The state that the log implies: its settled rows, and over them what the entries since say.
-pub(super) fn replay(database: &Database) -> Result<Committed, StoreError> {
+/// The states that the log implies: its settled rows, and over them what the entries since say, up to the last that is
+/// known to be confirmed and up to the last there is.
+pub(super) fn replay(database: Arc<Database>, config: &StoreConfig, confirmed: u64) -> Result<Opened, StoreError> {
     let transaction = database.begin_read()?;
     let meta = transaction.open_table(META)?;
-    let number = |name: &str| Ok::<_, StoreError>(meta.get(name)?.map_or(0, |row| row.value()));
-    let settled = number(SETTLED_KEY)?;
+    let found = |name: &str| Ok::<_, StoreError>(meta.get(name)?.map(|row| row.value()));
+    let settled = found(SETTLED_KEY)?.unwrap_or(0);
+    let confirmed = match config.confirms {
+        Confirms::Alone => u64::MAX,
+        Confirms::WhenTold { .. } => found(CONFIRMED_KEY)?.unwrap_or(u64::MAX).max(settled).max(confirmed),
+    };
     let mut counts = Counts::default();
     for (name, count) in counts.named() {
-        *count = number(name)?;
+        *count = found(name)?.unwrap_or(0);
     }
     let decoded = Arc::new(Decoded::new());
-    let base = Committed::read(database, decoded.clone(), Recent::new(), counts, settled)?;
-    let mut draft = Draft::over(&base);
-    let mut last = settled;
+    let state = |rows, last| Committed::read(&database, decoded.clone(), rows, last, settled);
+    let base = state((Recent::new(), counts), settled)?;
+    let mut draft = Draft::over(&base, u64::MAX);
+    let (mut last, mut confirmed_state) = (settled, None);
     for row in transaction.open_table(LOG)?.range(settled + 1..)? {
         let packed = row?.1;
         let entry = LogEntry::decode(packed.value())?;
+        if entry.position.index > confirmed && confirmed_state.is_none() {
+            confirmed_state = Some(Arc::new(state(draft.rows_so_far(), last)?));
+        }
         last = entry.position.index;
         draft.counts_mut().retained_bytes += packed.value().len() as u64;
         for (number, record) in (0..).zip(&entry.records) {
@@ -111,15 +128,16 @@ pub(super) fn replay(database: &Database) -> Result<Committed, StoreError> {
         }
     }
     // Nothing is left to be cut: what has entries cut is settled with them.
-    let Changes { recent, counts, .. } = draft.finish();
-    Committed::read(database, decoded, recent, counts, last)
+    let head = Arc::new(state(draft.rows_so_far(), last)?);
+    Ok(Opened { confirmed: confirmed_state.unwrap_or_else(|| head.clone()), head, database: database.clone() })
 }
 
-/// Writes entries to the log and makes them durable; settles the rows when enough have come together, or when entries
-/// leave the log that they might follow from.
+/// Writes entries to the log and makes them durable; settles confirmed rows when enough have come together, or when
+/// entries leave the log that they might follow from.
 pub(super) fn commit(
     database: &Database,
     base: &Committed,
+    confirmed: &Known,
     changes: Changes,
     config: &StoreConfig,
 ) -> Result<(Vec<Arc<LogEntry>>, Committed), StoreError> {
@@ -129,31 +147,33 @@ pub(super) fn commit(
     if sabotage!("success-before-commit") {
         transaction.set_durability(Durability::None).map_err(|error| StoreError::not_committed(&error))?;
     }
-    let lengths = append(&transaction, &entries, &followed, &cut)?;
+    let lengths = append(&transaction, &entries, &followed)?;
     counts.retained_bytes += lengths.iter().map(|bytes| *bytes as u64).sum::<u64>();
     let may_wait = cut.is_empty() || sabotage!("cut-without-settling");
-    let recent = match may_wait && recent.len() < config.recent_rows {
-        true => recent,
-        false => settle(&transaction, &recent, &mut counts, last)?,
+    let (recent, settled) = match may_wait && recent.len() < config.recent_rows {
+        true => (recent, base.settled_index()),
+        false => settle_confirmed(&transaction, base, confirmed, (recent, counts), last)?,
     };
+    cut_off(&transaction, &cut, settled)?;
+    if let Confirms::WhenTold { .. } = config.confirms {
+        transaction.open_table(META)?.insert(CONFIRMED_KEY, confirmed.told.min(last))?;
+    }
     let unknown = |error: &dyn std::error::Error| StoreError::OutcomeUnknown { reason: Chained(error).to_string() };
     transaction.commit().map_err(|error| unknown(&error))?;
     let decoded = base.decoded();
     for (entry, bytes) in entries.iter().zip(lengths) {
         decoded.keep(entry.clone(), bytes);
     }
-    cut.iter().for_each(|index| decoded.forget(*index));
-    let committed =
-        Committed::read(database, decoded.clone(), recent, counts, last).map_err(|error| unknown(&error))?;
-    Ok((entries, committed))
+    cut.range(..=settled).for_each(|index| decoded.forget(*index));
+    let committed = Committed::read(database, decoded.clone(), (recent, counts), last, settled);
+    Ok((entries, committed.map_err(|error| unknown(&error))?))
 }
 
-/// Writes the entries, and takes off those that leave the log; tells how many bytes each of the new ones has.
+/// Writes the entries; tells how many bytes each of them has.
 fn append(
     transaction: &WriteTransaction,
     entries: &[Arc<LogEntry>],
     followed: &BTreeMap<u64, Bytes>,
-    cut: &BTreeSet<u64>,
 ) -> Result<Vec<usize>, StoreError> {
     let mut log = transaction.open_table(LOG)?;
     let mut lengths = Vec::with_capacity(entries.len());
@@ -165,24 +185,48 @@ fn append(
         log.insert(entry.position.index, &bytes[..])?;
         lengths.push(bytes.len());
     }
-    for index in cut {
-        log.remove(index)?;
-    }
     Ok(lengths)
 }
 
-/// Moves the recent rows into the database; nothing is recent any more.
-fn settle(
+/// Takes off what leaves the log. Nothing leaves it from which unsettled rows follow: it would be missing at a replay.
+fn cut_off(transaction: &WriteTransaction, cut: &BTreeSet<u64>, settled: u64) -> Result<(), StoreError> {
+    let mut log = transaction.open_table(LOG)?;
+    let last = if sabotage!("cut-without-settling") { u64::MAX } else { settled };
+    for index in cut.range(..=last) {
+        log.remove(index)?;
+    }
+    Ok(())
+}
+
+/// Settles what no other log can ever contradict. Gives the rows that are recent afterwards, and up to where they are
+/// settled.
+fn settle_confirmed(
     transaction: &WriteTransaction,
-    recent: &Recent,
-    counts: &mut Counts,
+    base: &Committed,
+    confirmed: &Known,
+    (recent, counts): (Recent, Counts),
     last: u64,
-) -> Result<Recent, StoreError> {
-    let mut rows = transaction.open_table(ROWS)?;
-    for (key, row) in recent {
+) -> Result<(Recent, u64), StoreError> {
+    if confirmed.told >= last {
+        settle(transaction, &recent, counts, last)?;
+        return Ok((Recent::new(), last));
+    }
+    let Some(state) = confirmed.state.as_ref().filter(|state| state.last_index() > base.settled_index()) else {
+        return Ok((recent, base.settled_index()));
+    };
+    settle(transaction, state.recent(), state.counts(), state.last_index())?;
+    let is_settled = |key: &Bytes, row: &Option<Row>| state.recent().get(key).is_some_and(|settled| settled == row);
+    let recent = recent.into_iter().filter(|(key, row)| !is_settled(key, row)).collect();
+    Ok((recent, state.last_index()))
+}
+
+/// Moves rows into the database.
+fn settle(transaction: &WriteTransaction, rows: &Recent, mut counts: Counts, last: u64) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(ROWS)?;
+    for (key, row) in rows {
         match row {
-            Some(row) => drop(rows.insert(&key[..], row.pack()?.as_slice())?),
-            None => drop(rows.remove(&key[..])?),
+            Some(row) => drop(table.insert(&key[..], row.pack()?.as_slice())?),
+            None => drop(table.remove(&key[..])?),
         }
     }
     let mut meta = transaction.open_table(META)?;
@@ -190,5 +234,5 @@ fn settle(
     for (name, count) in counts.named() {
         meta.insert(name, *count)?;
     }
-    Ok(Recent::new())
+    Ok(())
 }

@@ -2,18 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use redb::{Database, backends::InMemoryBackend};
 
-use super::{Step, StoreConfig, Txn, View, database, draft::Draft, view::Committed};
+use super::{Step, StoreConfig, Txn, View, confirmation::Known, database, draft::Draft, view::Committed};
 use crate::model::chain::LogPosition;
 
 /// A store without a task.
 pub(crate) struct Direct {
-    database: Database,
-    committed: Arc<Committed>,
+    database: Arc<Database>,
+    /// The state that is on the disk, and before it those that it has come from, down to the last confirmed one.
+    states: VecDeque<Arc<Committed>>,
     config: StoreConfig,
+    /// How many entries are not confirmed.
+    lag: u64,
 }
 
 impl Direct {
@@ -22,34 +25,68 @@ impl Direct {
     }
 
     pub(crate) fn with(config: StoreConfig) -> Self {
-        let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        Self::lagging(config, 0)
+    }
+
+    /// A store in which all but the last `lag` entries are confirmed.
+    pub(crate) fn lagging(config: StoreConfig, lag: u64) -> Self {
+        let database = Arc::new(Database::builder().create_with_backend(InMemoryBackend::new()).unwrap());
         database::prepare(&database, config.term).unwrap();
-        let committed = Arc::new(database::replay(&database).unwrap());
-        Self { database, committed, config }
+        let mut store = Self { database, states: VecDeque::new(), config, lag };
+        store.recover(0);
+        store
     }
 
     /// Forgets all that is in memory and recovers from what is on disk.
     pub(crate) fn reopen(&mut self) {
-        self.committed = Arc::new(database::replay(&self.database).unwrap());
+        self.recover(self.confirmed_index());
+    }
+
+    /// Every state from the last confirmed one on, as if none had been forgotten.
+    fn recover(&mut self, confirmed: u64) {
+        let replay = |confirmed| database::replay(self.database.clone(), &self.config, confirmed).unwrap();
+        let opened = replay(confirmed);
+        let unconfirmed = opened.confirmed.last_index() + 1..=opened.head.last_index();
+        let later = unconfirmed.map(|index| replay(index).confirmed).collect::<Vec<_>>();
+        self.states = std::iter::once(opened.confirmed).chain(later).collect();
+    }
+
+    fn head(&self) -> Arc<Committed> {
+        self.states.back().unwrap().clone()
+    }
+
+    /// All there is when nothing lags, and whatever will be.
+    fn confirmed_index(&self) -> u64 {
+        if self.lag == 0 { u64::MAX } else { self.head().last_index().saturating_sub(self.lag) }
     }
 
     /// Runs a step at a time of the test's choice and commits it.
     pub(crate) fn run<S: Step>(&mut self, now_ms: i64, step: S) -> S::Reply {
-        let base = self.committed.clone();
-        let mut draft = Draft::over(&base);
+        let base = self.head();
+        let known = Known { told: self.confirmed_index(), state: self.states.front().cloned() };
+        let mut draft = Draft::over(&base, known.settleable(base.last_index()));
         let position = LogPosition { term: self.config.term, index: base.last_index() + 1 };
         let mut txn = Txn::new(&mut draft, position, now_ms);
         let reply = step.decide(&mut txn).unwrap();
         txn.finish();
         let changes = draft.finish();
         if !changes.entries.is_empty() {
-            let (_, committed) = database::commit(&self.database, &base, changes, &self.config).unwrap();
-            self.committed = Arc::new(committed);
+            let (_, committed) = database::commit(&self.database, &base, &known, changes, &self.config).unwrap();
+            self.states.push_back(Arc::new(committed));
+        }
+        while self.states.len() > 1 && self.states[1].last_index() <= self.confirmed_index() {
+            self.states.pop_front();
         }
         reply
     }
 
+    /// What is on the disk, confirmed or not.
     pub(crate) fn view(&self) -> View {
-        View::new(self.committed.clone())
+        View::new(self.head())
+    }
+
+    /// What is confirmed.
+    pub(crate) fn confirmed(&self) -> View {
+        View::new(self.states.front().unwrap().clone())
     }
 }

@@ -29,6 +29,8 @@ const EXPIRED_TAKEN_ALONG: usize = 2;
 /// The state under the hands of a batch.
 pub(super) struct Draft<'t> {
     base: &'t Committed,
+    /// Up to which log index rows can be settled.
+    settleable: u64,
     recent: Recent,
     counts: Counts,
     /// Entries that are not in the log yet.
@@ -54,9 +56,14 @@ pub(super) struct Changes {
 }
 
 impl<'t> Draft<'t> {
-    pub(super) fn over(base: &'t Committed) -> Self {
+    pub(super) fn over(base: &'t Committed, settleable: u64) -> Self {
         let (recent, counts) = (base.recent().clone(), base.counts());
-        Self { base, recent, counts, entries: Vec::new(), followed: BTreeMap::new(), cut: BTreeSet::new() }
+        Self { base, settleable, recent, counts, entries: Vec::new(), followed: BTreeMap::new(), cut: BTreeSet::new() }
+    }
+
+    /// The rows that are not settled, and the sizes of tables.
+    pub(super) fn rows_so_far(&self) -> (Recent, Counts) {
+        (self.recent.clone(), self.counts)
     }
 
     /// Adds an entry whose records were applied.
@@ -82,6 +89,11 @@ impl<'t> Draft<'t> {
 
     pub(super) const fn base(&self) -> &'t Committed {
         self.base
+    }
+
+    /// Up to which log index rows can be settled: what is beyond may be taken back, and must be there for a replay.
+    pub(super) const fn settleable(&self) -> u64 {
+        self.settleable
     }
 
     pub(super) const fn counts(&self) -> Counts {

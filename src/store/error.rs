@@ -67,14 +67,15 @@ pub enum StoreError {
         /// What the database said.
         reason: String,
     },
-    /// Fewer disks than the configured degree hold what is written.
-    #[error("degree {degree} is configured, but the in-sync set has {in_sync} disk(s)")]
-    Degree {
-        /// Disks that must hold a record.
-        degree: u32,
-        /// Disks there are.
-        in_sync: u32,
+    /// It is on this disk, and not yet on as many as it has to be: it may be confirmed later, or never.
+    #[error("stored here, but not confirmed by the other members of the group within {within_ms} ms")]
+    Unconfirmed {
+        /// How long it was waited for, ms.
+        within_ms: u64,
     },
+    /// Nothing more is written while what was written before is not confirmed.
+    #[error("the other members of the group do not confirm what was written before")]
+    ConfirmationStalled,
     /// A failed sync made the store drop its database; it comes back by itself.
     #[error("the store is being reopened")]
     Reopening,
@@ -112,7 +113,7 @@ impl StoreError {
     /// Whether the step may have taken effect although it failed.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
-        matches!(self, Self::OutcomeUnknown { .. })
+        matches!(self, Self::OutcomeUnknown { .. } | Self::Unconfirmed { .. })
     }
 }
 

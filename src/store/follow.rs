@@ -129,6 +129,14 @@ impl Follow {
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+
+    /// The entries up to `confirmed`, and those after it: rows that follow from the former can be settled.
+    #[must_use]
+    pub fn split(mut self, confirmed: u64) -> (Self, Self) {
+        let after = self.entries.partition_point(|(entry, _)| entry.position.index <= confirmed);
+        let rest = self.entries.split_off(after);
+        (self, Self { entries: rest })
+    }
 }
 
 impl Step for Follow {

@@ -7,6 +7,7 @@
 
 mod append;
 mod boxed_backend;
+mod confirmation;
 mod counts;
 mod database;
 mod decoded;
@@ -31,10 +32,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use self::{
     append::{Place, physical_offset},
+    confirmation::Confirms,
     error::StoreError,
     follow::{Follow, FollowError, LogEnd, LogPart},
     retention::{Expiry, Retention},
@@ -44,6 +46,7 @@ pub use self::{
     tables::Tables,
     view::View,
 };
+use self::{confirmation::Confirmation, writer::Told};
 use crate::{metrics::commits::Commits, model::record::LogEntry, seams::Host};
 
 /// The store's file on its disk.
@@ -52,8 +55,8 @@ pub const FILE: &str = "store.redb";
 /// How a store is run.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// On how many disks a record must be before it is confirmed.
-    pub degree: u32,
+    /// Who decides that an entry is confirmed.
+    pub confirms: Confirms,
     /// The term under which this member writes.
     pub term: u64,
     /// How many steps may wait for a commit.
@@ -74,7 +77,7 @@ pub struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
-            degree: 1,
+            confirms: Confirms::Alone,
             term: 1,
             waiting_limit: 4096,
             batch_limit: 256,
@@ -86,14 +89,15 @@ impl Default for StoreConfig {
     }
 }
 
-/// Hears of every entry after its commit, in log order. Must not block.
+/// Hears of every entry once it is confirmed, in log order. Must not block, nor use the store.
 pub type CommitListener = Arc<dyn Fn(&[Arc<LogEntry>]) + Send + Sync>;
 
 /// A handle to the store; clones share it.
 #[derive(Clone)]
 pub struct Store {
     steps: mpsc::Sender<Box<dyn writer::WaitingStep>>,
-    committed: Arc<Mutex<Option<Arc<view::Committed>>>>,
+    durable: Arc<writer::Durable>,
+    confirmation: Arc<Confirmation>,
     config: StoreConfig,
 }
 
@@ -109,27 +113,43 @@ impl Store {
         let for_open = config.clone();
         host.blocking
             .run(Box::new(move || {
-                let result = database::open(&*disk, &for_open);
+                let result = database::open(&*disk, &for_open, 0);
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             }))
             .await;
         let opened = opened.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(StoreError::Closed)??;
         let (steps, waiting) = mpsc::channel(config.waiting_limit);
-        let committed = Arc::new(Mutex::new(Some(opened.committed.clone())));
-        let writer = writer::Writer::new(host.clone(), config.clone(), opened, committed.clone(), listener);
+        let durable = Arc::default();
+        let confirmation = Arc::new(Confirmation::new(config.confirms, listener, opened.confirmed.clone()));
+        let store = Self { steps, durable, confirmation, config };
+        let writer = store.writer(host.clone(), opened);
         tokio::spawn(writer.run(waiting));
-        Ok(Self { steps, committed, config })
+        Ok(store)
     }
 
-    /// Runs a step and returns its reply once everything it recorded is on `degree` disks.
+    fn writer(&self, host: Host, opened: database::Opened) -> writer::Writer {
+        writer::Writer::new(host, self.config.clone(), opened, self.durable.clone(), self.confirmation.clone())
+    }
+
+    /// Runs a step and returns its reply once everything it recorded, and everything it read, is confirmed. Waits for
+    /// that as long as [`Confirms::WhenTold`] says.
     ///
     /// # Errors
     /// [`StoreError::is_unknown`] tells whether the step may have taken effect all the same.
     pub async fn submit<S: Step>(&self, step: S) -> Result<S::Reply, StoreError> {
-        if self.config.degree > 1 {
-            return Err(StoreError::Degree { degree: self.config.degree, in_sync: 1 });
-        }
-        self.enqueue(step, true).await
+        let Confirms::WhenTold { within } = self.config.confirms else { return self.submit_at_length(step).await };
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let in_time = tokio::time::timeout(within, self.submit_at_length(step)).await;
+        in_time.unwrap_or(Err(StoreError::Unconfirmed { within_ms }))
+    }
+
+    /// As [`submit`](Self::submit), but waits for as long as it takes: for services, to whom no answer is no help.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn submit_at_length<S: Step>(&self, step: S) -> Result<S::Reply, StoreError> {
+        self.confirmation.check()?;
+        self.enqueue(step, Told::Confirmed).await
     }
 
     /// Runs a step for which nobody waits: it is committed together with the next one that somebody waits for, or
@@ -139,12 +159,21 @@ impl Store {
     /// # Errors
     /// As [`submit`](Self::submit).
     pub async fn submit_patiently<S: Step>(&self, step: S) -> Result<S::Reply, StoreError> {
-        self.enqueue(step, false).await
+        self.confirmation.check()?;
+        self.enqueue(step, Told::ConfirmedPatiently).await
     }
 
-    async fn enqueue<S: Step>(&self, step: S, urgent: bool) -> Result<S::Reply, StoreError> {
+    /// Runs a step and returns its reply once everything it recorded is on this disk, confirmed or not.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn submit_here<S: Step>(&self, step: S) -> Result<S::Reply, StoreError> {
+        self.enqueue(step, Told::Here).await
+    }
+
+    async fn enqueue<S: Step>(&self, step: S, told: Told) -> Result<S::Reply, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let waiting = Box::new(writer::Waiting::new(step, urgent, reply));
+        let waiting = Box::new(writer::Waiting::new(step, told, reply));
         self.steps.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Overloaded { limit: self.config.waiting_limit },
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
@@ -156,14 +185,51 @@ impl Store {
         })?
     }
 
-    /// Reads the tables as of the last commit.
+    /// Everything up to `index` is on as many disks as it has to be, others have counted; it may be beyond the end of
+    /// this log. Without effect where this disk [confirms alone](Confirms::Alone).
+    pub fn confirm(&self, index: u64) {
+        if self.confirmation.confirm(index) {
+            self.durable.grown.notify_waiters();
+        }
+    }
+
+    /// Reads the tables as of the last confirmed entry.
     ///
     /// # Errors
     /// The store is closed, is being reopened, or cannot be read.
     pub fn view(&self) -> Result<View, StoreError> {
-        let committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.seen(self.confirmation.shown())
+    }
+
+    /// Reads the tables as of the last entry on this disk, confirmed or not: for members of the group, not for clients.
+    ///
+    /// # Errors
+    /// As [`view`](Self::view).
+    pub fn durable(&self) -> Result<View, StoreError> {
+        self.seen(self.durable.state.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn seen(&self, state: Option<Arc<view::Committed>>) -> Result<View, StoreError> {
         let missing = || if self.steps.is_closed() { StoreError::Closed } else { StoreError::Reopening };
-        Ok(View::new(committed.ok_or_else(missing)?))
+        Ok(View::new(state.ok_or_else(missing)?))
+    }
+
+    /// Up to which index entries are confirmed.
+    #[must_use]
+    pub fn confirmed_index(&self) -> u64 {
+        self.confirmation.confirmed_index()
+    }
+
+    /// How long the oldest entry that is not confirmed has waited for it.
+    #[must_use]
+    pub fn unconfirmed_for(&self) -> Option<Duration> {
+        self.confirmation.waited()
+    }
+
+    /// Rings whenever there is more in the log, or more of it is confirmed.
+    #[must_use]
+    pub fn grown(&self) -> &Notify {
+        &self.durable.grown
     }
 
     /// Stops taking steps, commits those that wait, and closes the file.

@@ -128,12 +128,11 @@ impl Txn<'_, '_> {
 }
 
 impl Draft<'_> {
-    /// What has expired by `now_ms` of the entries that are in the log already, a batch at the most.
+    /// What has expired by `now_ms` of the entries that are in the log for good, a batch at the most.
     fn expired_span(&self, retention: Retention, now_ms: i64) -> Result<Span, StoreError> {
         let from = self.expired_before()?;
         let (mut seen, mut span) = (Span::default(), Span { before: from, ..Span::default() });
-        let in_log = self.base().last_index();
-        for index in from..=in_log.min(from + BATCH - 1) {
+        for index in from..=self.settleable().min(from + BATCH - 1) {
             let Some((entry, size)) = self.base().sized_entry(index)? else { break };
             let counting = entry.as_ref().filter(|entry| entry.counts_for_retention());
             let left = self.counts().retained_bytes.saturating_sub(seen.bytes);

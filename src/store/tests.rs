@@ -327,14 +327,6 @@ async fn steps_fail_as_not_committed_while_the_disk_refuses() {
     store.submit(offset_of(3)).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_degree_that_the_in_sync_set_cannot_hold_is_refused() {
-    let host = host(&MemoryDisk::default(), StandingClock::at(0), &MemoryTransport::default());
-    let config = StoreConfig { degree: 2, ..StoreConfig::default() };
-    let store = Store::open(&host, config, Heard::default().listener()).await.unwrap();
-    assert!(matches!(store.submit(Looks).await, Err(StoreError::Degree { degree: 2, in_sync: 1 })));
-}
-
 /// One of many small facts, some of which undo others.
 fn any_record() -> impl proptest::strategy::Strategy<Value = Record> {
     use proptest::prelude::*;
@@ -419,10 +411,11 @@ fn any_act() -> impl proptest::strategy::Strategy<Value = Act> {
     ]
 }
 
-/// Runs the acts, a millisecond apart, through a store that settles at `recent_rows` and is reopened after every
-/// `reopen` acts.
-fn told_by(acts: &[Act], recent_rows: usize, reopen: usize) -> String {
-    let mut store = direct::Direct::with(StoreConfig { recent_rows, ..StoreConfig::default() });
+/// Runs the acts, a millisecond apart, through a store that settles at `recent_rows`, is reopened after every `reopen`
+/// acts, and in which the last `lag` entries are not confirmed.
+fn told_by(acts: &[Act], recent_rows: usize, reopen: usize, lag: u64) -> String {
+    let confirms = if lag == 0 { Confirms::Alone } else { Confirms::WhenTold { within: Duration::ZERO } };
+    let mut store = direct::Direct::lagging(StoreConfig { recent_rows, confirms, ..StoreConfig::default() }, lag);
     for (number, act) in (1..).zip(acts) {
         let now_ms = POPPED_MS + i64::from(number);
         match act {
@@ -435,20 +428,22 @@ fn told_by(acts: &[Act], recent_rows: usize, reopen: usize) -> String {
             store.reopen();
         }
     }
-    told(&store.view())
+    format!("{}\n{}", told(&store.view()), told(&store.confirmed()))
 }
 
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 
-    /// Whether rows are recent, settled or replayed is nobody's business but the store's.
+    /// Whether rows are recent, settled or replayed is nobody's business but the store's, for what is confirmed and for
+    /// what is not.
     #[test]
     fn tables_tell_the_same_however_often_they_are_settled_and_replayed(
         acts in proptest::collection::vec(any_act(), 1..40),
         recent_rows in 1..30_usize,
         reopen in 1..9_usize,
+        lag in 0..5_u64,
     ) {
-        let run = |recent_rows, reopen| told_by(&acts, recent_rows, reopen);
+        let run = |recent_rows, reopen| told_by(&acts, recent_rows, reopen, lag);
         let never = run(usize::MAX, usize::MAX);
         proptest::prop_assert_eq!(&run(recent_rows, usize::MAX), &never, "settled now and then");
         proptest::prop_assert_eq!(&run(usize::MAX, reopen), &never, "replayed as a whole");

@@ -23,20 +23,36 @@ pub(super) struct Committed {
     recent: Recent,
     counts: Counts,
     last_index: u64,
+    /// Up to which index the rows are settled.
+    settled_index: u64,
 }
 
 impl Committed {
-    /// The state after the database's last commit, whose log ends at `last_index` and implies `recent` and `counts`.
+    /// The state of the database's last commit, if its log ended at `last_index` and implied `recent` and `counts`, the
+    /// rows being settled up to `settled_index`.
     pub(super) fn read(
         database: &Database,
         decoded: Arc<Decoded>,
-        recent: Recent,
-        counts: Counts,
+        (recent, counts): (Recent, Counts),
         last_index: u64,
+        settled_index: u64,
     ) -> Result<Self, StoreError> {
         let transaction = database.begin_read()?;
         let (log, settled) = (transaction.open_table(LOG)?, transaction.open_table(ROWS)?);
-        Ok(Self { log, decoded, settled, recent, counts, last_index })
+        Ok(Self { log, decoded, settled, recent, counts, last_index, settled_index })
+    }
+
+    pub(super) const fn settled_index(&self) -> u64 {
+        self.settled_index
+    }
+
+    /// The entries after `index`.
+    pub(super) fn entries_after(&self, index: u64) -> Result<Vec<Arc<LogEntry>>, StoreError> {
+        let mut entries = Vec::new();
+        for index in index + 1..=self.last_index {
+            entries.extend(self.entry(index)?);
+        }
+        Ok(entries)
     }
 
     pub(super) const fn settled(&self) -> &Settled {

@@ -5,10 +5,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
-    CommitListener, Step, StoreConfig, StoreError, Txn,
+    Step, StoreConfig, StoreError, Txn,
+    confirmation::{Confirmation, Unconfirmed},
     database::{self, Opened},
     draft::Draft,
     error::Chained,
@@ -33,22 +34,37 @@ pub(super) trait WaitingStep: Send {
     fn is_urgent(&self) -> bool {
         true
     }
+    /// Whether its caller asks for this disk alone, and is told before the step is confirmed.
+    fn is_for_here(&self) -> bool {
+        false
+    }
     /// Whether the writer is to stop after this one.
     fn is_close(&self) -> bool {
         false
     }
 }
 
+/// When a step's caller is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Once it is confirmed.
+    Confirmed,
+    /// Once it is confirmed, and its commit is in no hurry.
+    ConfirmedPatiently,
+    /// Once it is on this disk.
+    Here,
+}
+
 pub(super) struct Waiting<S: Step> {
     step: Option<S>,
-    urgent: bool,
+    told: Told,
     decided: Option<S::Reply>,
     reply: oneshot::Sender<Result<S::Reply, StoreError>>,
 }
 
 impl<S: Step> Waiting<S> {
-    pub(super) fn new(step: S, urgent: bool, reply: oneshot::Sender<Result<S::Reply, StoreError>>) -> Self {
-        Self { step: Some(step), urgent, decided: None, reply }
+    pub(super) fn new(step: S, told: Told, reply: oneshot::Sender<Result<S::Reply, StoreError>>) -> Self {
+        Self { step: Some(step), told, decided: None, reply }
     }
 }
 
@@ -67,7 +83,11 @@ impl<S: Step> WaitingStep for Waiting<S> {
     }
 
     fn is_urgent(&self) -> bool {
-        self.urgent
+        self.told != Told::ConfirmedPatiently
+    }
+
+    fn is_for_here(&self) -> bool {
+        self.told == Told::Here
     }
 }
 
@@ -93,7 +113,7 @@ impl WaitingStep for Close {
     }
 }
 
-type Batch = Vec<Box<dyn WaitingStep>>;
+pub(super) type Batch = Vec<Box<dyn WaitingStep>>;
 
 /// The outcome of one batch, handed back from the blocking side.
 struct Ran {
@@ -105,12 +125,25 @@ struct Ran {
 pub(super) struct Writer {
     host: Host,
     config: StoreConfig,
-    opened: Option<Opened>,
-    /// What views show.
-    shared: Arc<Mutex<Option<Arc<Committed>>>>,
-    listener: CommitListener,
-    /// Index of the last entry that the listener heard of, or that was there before anybody listened.
-    told: u64,
+    opened: Option<Head>,
+    /// The state up to the last entry that is durable here.
+    durable: Arc<Durable>,
+    confirmation: Arc<Confirmation>,
+    /// Index of the last entry that is on its way to be announced, or that was confirmed before anybody listened.
+    taken: u64,
+}
+
+/// The open database, and the state up to its last entry.
+struct Head {
+    database: Arc<redb::Database>,
+    head: Arc<Committed>,
+}
+
+/// What is on this disk, confirmed or not, and the bell that rings when there is more of either.
+#[derive(Default)]
+pub(super) struct Durable {
+    pub(super) state: Mutex<Option<Arc<Committed>>>,
+    pub(super) grown: Notify,
 }
 
 impl Writer {
@@ -118,11 +151,13 @@ impl Writer {
         host: Host,
         config: StoreConfig,
         opened: Opened,
-        shared: Arc<Mutex<Option<Arc<Committed>>>>,
-        listener: CommitListener,
+        durable: Arc<Durable>,
+        confirmation: Arc<Confirmation>,
     ) -> Self {
-        let told = opened.committed.last_index();
-        Self { host, config, opened: Some(opened), shared, listener, told }
+        let taken = opened.confirmed.last_index();
+        let mut writer = Self { host, config, opened: None, durable, confirmation, taken };
+        writer.take_up(opened);
+        writer
     }
 
     /// Serves steps until one asks to close or every handle is gone.
@@ -173,30 +208,22 @@ impl Writer {
             let reason = "the store could not be reopened".to_owned();
             return fail(batch, || StoreError::NotCommitted { reason: reason.clone() });
         };
-        let (database, base, config) = (opened.database.clone(), opened.committed.clone(), self.config.clone());
-        let now_ms = self.host.clock.now_ms();
+        let (database, base, config) = (opened.database.clone(), opened.head.clone(), self.config.clone());
+        let (now_ms, confirmation) = (self.host.clock.now_ms(), self.confirmation.clone());
         let ran: Arc<Mutex<Option<Ran>>> = Arc::default();
         let slot = ran.clone();
         self.host
             .blocking
             .run(Box::new(move || {
                 let mut batch = batch;
-                let result = run_steps(&database, &base, &config, now_ms, &mut batch);
+                let result = run_steps(&database, &base, &confirmation, &config, now_ms, &mut batch);
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ran { batch, result });
             }))
             .await;
         let outcome = ran.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Ran { batch, result }) = outcome else { return };
         match result {
-            Ok((entries, committed)) => {
-                if let (Some(committed), Some(opened)) = (committed, self.opened.as_mut()) {
-                    opened.committed = Arc::new(committed);
-                    self.publish();
-                    self.told = entries.last().map_or(self.told, |last| last.position.index);
-                }
-                (self.listener)(&entries);
-                batch.into_iter().for_each(|step| step.finish(Ok(())));
-            }
+            Ok((entries, committed)) => self.committed(entries, committed, batch),
             Err(error) => {
                 tracing::error!(error = %Chained(&error), "commit failed");
                 self.config.commits.failed(error.is_unknown());
@@ -212,59 +239,73 @@ impl Writer {
         }
     }
 
-    /// Has views show the last commit.
+    /// Passes on what a batch has made durable.
+    fn committed(&mut self, entries: Vec<Arc<LogEntry>>, committed: Option<Committed>, batch: Batch) {
+        let Some(opened) = self.opened.as_mut() else { return };
+        if let Some(committed) = committed {
+            opened.head = Arc::new(committed);
+        }
+        let state = opened.head.clone();
+        self.taken = entries.last().map_or(self.taken, |last| last.position.index);
+        let (for_here, batch) = batch.into_iter().partition(|step| step.is_for_here());
+        self.publish();
+        self.confirmation.durable(Unconfirmed { state, entries, batch });
+        for_here.into_iter().for_each(|step: Box<dyn WaitingStep>| step.finish(Ok(())));
+    }
+
+    /// Has the world see what is durable here.
     fn publish(&self) {
-        let committed = self.opened.as_ref().map(|opened| opened.committed.clone());
-        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = committed;
+        let state = self.opened.as_ref().map(|opened| opened.head.clone());
+        *self.durable.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        self.durable.grown.notify_waiters();
     }
 
     /// Drops the database: a failed sync poisons the handle, and only reopening tells what is on disk.
     fn forget(&mut self) {
         self.opened = None;
+        self.confirmation.lost();
         self.publish();
     }
 
     async fn reopen(&mut self) {
         let slot: Arc<Mutex<Option<Result<Opened, StoreError>>>> = Arc::default();
         let (fill, disk, config) = (slot.clone(), self.host.disk.clone(), self.config.clone());
+        let confirmed = self.confirmation.known().told;
         self.host
             .blocking
             .run(Box::new(move || {
-                *fill.lock().unwrap_or_else(PoisonError::into_inner) = Some(database::open(&*disk, &config));
+                let opened = database::open(&*disk, &config, confirmed);
+                *fill.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened);
             }))
             .await;
         let opened = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         match opened {
-            Some(Ok(opened)) => {
-                let committed = opened.committed.clone();
-                self.opened = Some(opened);
-                self.publish();
-                if let Err(error) = self.tell_survivors(&committed) {
-                    tracing::error!(error = %Chained(&error), "what survived a failed sync cannot be read");
-                }
-            }
+            Some(Ok(opened)) => self.take_up(opened),
             Some(Err(error)) => tracing::error!(error = %Chained(&error), "the store cannot be reopened"),
             None => {}
         }
     }
 
-    /// A commit of unknown outcome may be on the disk after all: then it is like any other, and whoever sleeps until
-    /// something falls due has to hear of it.
-    fn tell_survivors(&mut self, committed: &Committed) -> Result<(), StoreError> {
-        let mut survivors = Vec::new();
-        for index in self.told + 1..=committed.last_index() {
-            survivors.extend(committed.entry(index)?);
-        }
-        if let Some(last) = survivors.last() {
-            self.told = last.position.index;
-            (self.listener)(&survivors);
-        }
-        Ok(())
+    /// Goes on from what was found on the disk. A commit of unknown outcome may be there after all: then it is like any
+    /// other, and whoever sleeps until something falls due has to hear of it.
+    fn take_up(&mut self, opened: Opened) {
+        // The confirmed state is not held on to: a state keeps its pages from being used again.
+        let Opened { database, confirmed, head } = opened;
+        let state = head.clone();
+        self.opened = Some(Head { database, head });
+        self.publish();
+        let entries = state.entries_after(self.taken).unwrap_or_else(|error| {
+            tracing::error!(error = %Chained(&error), "what survived a failed sync cannot be read");
+            Vec::new()
+        });
+        self.taken = state.last_index();
+        self.confirmation.reopened(&confirmed, Unconfirmed { state, entries, batch: Batch::new() });
     }
 
     async fn close(&mut self) {
         let held = self.opened.take();
         self.forget();
+        self.confirmation.close();
         self.host.blocking.run(Box::new(move || drop(held))).await;
     }
 }
@@ -277,11 +318,13 @@ fn fail(batch: Batch, error: impl Fn() -> StoreError) {
 fn run_steps(
     database: &redb::Database,
     base: &Committed,
+    confirmation: &Confirmation,
     config: &StoreConfig,
     now_ms: i64,
     batch: &mut Batch,
 ) -> Result<(Vec<Arc<LogEntry>>, Option<Committed>), StoreError> {
-    let mut draft = Draft::over(base);
+    let confirmed = confirmation.known();
+    let mut draft = Draft::over(base, confirmed.settleable(base.last_index()));
     for step in batch.iter_mut() {
         let position = LogPosition { term: config.term, index: draft.last() + 1 };
         let mut txn = Txn::new(&mut draft, position, now_ms);
@@ -292,6 +335,6 @@ fn run_steps(
     if changes.entries.is_empty() {
         return Ok((changes.entries, None));
     }
-    let (entries, committed) = database::commit(database, base, changes, config)?;
+    let (entries, committed) = database::commit(database, base, &confirmed, changes, config)?;
     Ok((entries, Some(committed)))
 }

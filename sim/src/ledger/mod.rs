@@ -333,15 +333,39 @@ impl<'h> Ledger<'h> {
         list.iter().map(|&at| &self.chains[at])
     }
 
-    /// The state of a chain on a node's disk right before `event`, after all renewals of its handle.
+    /// When a broker's log entry, which is durable there since `event`, was on as many disks of its group as it has to be
+    /// before anybody is told; `None` if it never was.
     #[must_use]
-    pub fn newest_before(&self, node: &str, id: &ChainId, event: usize) -> Option<&'h ChainFact> {
-        let mut chain = self.chain_at(node, id)?.before(event)?;
+    pub fn confirmed(&self, broker: &str, index: u64, event: usize) -> Option<usize> {
+        let Some(last) = self.obligations.other_disks(broker).checked_sub(1) else { return Some(event) };
+        let slaves = self.obligations.slaves_of(broker);
+        let mut since: Vec<usize> = slaves.filter_map(|node| self.replicas.since(node, index)).collect();
+        since.sort_unstable();
+        since.get(last).map(|since| event.max(*since))
+    }
+
+    /// Whether a broker's log entry, which is durable there since `since`, was confirmed before `event`.
+    #[must_use]
+    pub fn is_confirmed(&self, broker: &str, index: u64, since: usize, event: usize) -> bool {
+        since < event && self.confirmed(broker, index, since).is_some_and(|confirmed| confirmed < event)
+    }
+
+    /// The last state of a chain that was confirmed before `event`.
+    #[must_use]
+    pub fn confirmed_before(&self, life: &ChainLife<'h>, event: usize) -> Option<&'h ChainFact> {
+        let is_confirmed = |step: &&ChainStep<'_>| self.is_confirmed(life.node, step.entry.index, step.event, event);
+        life.steps.iter().rev().find(is_confirmed).map(|step| step.chain)
+    }
+
+    /// The state of a chain at a broker that was confirmed right before `event`, after all renewals of its handle.
+    #[must_use]
+    pub fn newest_confirmed_before(&self, node: &str, id: &ChainId, event: usize) -> Option<&'h ChainFact> {
+        let mut chain = self.confirmed_before(self.chain_at(node, id)?, event)?;
         // Each renewal has a later pop time, so this ends; the bound is for a broker that breaks that.
         for _ in 0..1000 {
             match &chain.state {
                 ChainState::Ended { outcome: Outcome::Superseded(by), .. } => {
-                    chain = self.chain_at(node, by)?.before(event)?;
+                    chain = self.confirmed_before(self.chain_at(node, by)?, event)?;
                 }
                 _ => break,
             }

@@ -13,6 +13,8 @@ pub struct Obligations {
     pub brokers: Vec<NodeName>,
     /// Node of a slave → the broker whose log it follows.
     pub slaves: BTreeMap<NodeName, NodeName>,
+    /// On how many disks of a broker's group a record must be before anybody is told; one for those that are not listed.
+    pub degrees: BTreeMap<NodeName, u32>,
     /// How failed attempts are repeated.
     pub policy: PolicySpec,
     /// Broker that may act for an absent master → broker that is then the home of its chains.
@@ -56,6 +58,17 @@ impl Obligations {
     #[must_use]
     pub fn group_of<'a>(&'a self, node: &'a str) -> &'a str {
         self.slaves.get(node).map_or(node, String::as_str)
+    }
+
+    /// On how many disks besides its own what a broker tells must be.
+    #[must_use]
+    pub fn other_disks(&self, broker: &str) -> usize {
+        self.degrees.get(broker).map_or(0, |degree| *degree as usize - 1)
+    }
+
+    /// The slaves of a broker.
+    pub fn slaves_of<'a>(&'a self, broker: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.slaves.iter().filter(move |(_, master)| *master == broker).map(|(node, _)| node.as_str())
     }
 }
 

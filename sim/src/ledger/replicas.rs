@@ -38,10 +38,16 @@ impl<'h> Replicas<'h> {
         self.logs.get(node).map_or(&[], Vec::as_slice)
     }
 
+    /// When an entry of this index was durable at a slave: position in the history.
+    #[must_use]
+    pub fn since(&self, node: &str, index: u64) -> Option<usize> {
+        self.since.get(&(node, index)).copied()
+    }
+
     /// Whether an entry of this index was durable at a slave before `event`.
     #[must_use]
     pub fn had(&self, node: &str, index: u64, event: usize) -> bool {
-        self.since.get(&(node, index)).is_some_and(|since| *since < event)
+        self.since(node, index).is_some_and(|since| since < event)
     }
 }
 

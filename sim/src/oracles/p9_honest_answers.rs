@@ -1,9 +1,9 @@
-//! P9, honest answers: at the instant a success leaves, the disk holds what it promises.
+//! P9, honest answers: at the instant a success leaves, as many disks as the degree says hold what it promises.
 //!
-//! Rule, at each success that leaves a broker: a send's message is durable there (a delayed one's timer); each message
+//! Rule, at each success that leaves a broker (durable means: on `degree` disks of its group): a send's message is durable there (a delayed one's timer); each message
 //! of a pop's answer has its durable chain at its home (the broker itself, or the target it escapes to); an acked chain
 //! has durably ended as acked; a renewed one is durable under its new pop time; a checkpoint that one broker took from
-//! another is durable in all its chains. What a client saw absorbed was durable by then, batches included. A frame from a broker
+//! another is durable in all its chains; what a pull brings, from a master or a slave, is durable. What a client saw absorbed was durable by then, batches included. A frame from a broker
 //! that cannot be read is a dishonest answer too. Answers made up by the network are no responses of a server.
 
 use super::{Findings, Reads};
@@ -11,7 +11,7 @@ use crate::{
     evidence::{ChainFact, ChainId, ChainState, Outcome},
     history::{AckVerdict, Seen},
     ledger::{
-        ChainLife, Ledger, Place,
+        ChainLife, Ledger, Place, Stored,
         wire::{Call, Send, Settle},
     },
 };
@@ -27,6 +27,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         }
     }
     popped(ledger, found);
+    pulled(ledger, found);
     for ack in &ledger.wire.acks {
         let Some(event) = success(&ack.call) else { continue };
         if !ends_acked(ledger, place(ack), &ack.group, Some(ack.pop_time), event) {
@@ -41,7 +42,9 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     }
     for renewal in &ledger.wire.renewals {
         let Some(event) = success(&renewal.call) else { continue };
-        let is_there = |life: &ChainLife<'_>| Some(life.id.pop_time) == renewal.renewed && life.before(event).is_some();
+        let is_there = |life: &ChainLife<'_>| {
+            Some(life.id.pop_time) == renewal.renewed && ledger.confirmed_before(life, event).is_some()
+        };
         if !ledger.chains_at(place(renewal), &renewal.group).any(is_there) {
             blame(ledger, renewal, event, "a renewal was answered with success, its new chain was not durable", found);
         }
@@ -79,9 +82,12 @@ fn sent(ledger: &Ledger<'_>, send: &Send<'_>, event: usize) -> Result<(), String
     let is_delayed = DELAYS.iter().any(|name| send.property(name).is_some());
     if is_delayed {
         let mut timers = ledger.timers.iter();
-        let timer = timers.any(|it| it.node == node && it.event < event && is_mine(&it.message.ledger));
+        let timer = timers.any(|it| {
+            let (index, _) = it.record;
+            it.node == node && ledger.is_confirmed(node, index, it.event, event) && is_mine(&it.message.ledger)
+        });
         let mut stored = send.ledger.iter().flat_map(|stamp| ledger.stamped(stamp));
-        let stored = stored.any(|it| it.place.node == node && it.event < event);
+        let stored = stored.any(|it| it.place.node == node && is_confirmed(ledger, it, event));
         let known = send.ledger.is_none() || timer || stored;
         return if known { Ok(()) } else { Err("a delayed send was answered with success and is not durable".into()) };
     }
@@ -94,12 +100,16 @@ fn sent(ledger: &Ledger<'_>, send: &Send<'_>, event: usize) -> Result<(), String
     let place = Place { node, topic: &send.topic, queue, offset, era };
     let stored = eras.rev().find_map(|era| ledger.stored(&Place { era, ..place }));
     match stored {
-        Some(stored) if stored.event < event && stored.message.ledger == send.ledger => Ok(()),
-        Some(stored) if stored.event < event => {
+        Some(stored) if is_confirmed(ledger, stored, event) && stored.message.ledger == send.ledger => Ok(()),
+        Some(stored) if is_confirmed(ledger, stored, event) => {
             Err(format!("a send was answered with {place}, where another message is"))
         }
         _ => Err(format!("a send was answered with {place} before it was durable")),
     }
+}
+
+fn is_confirmed(ledger: &Ledger<'_>, stored: &Stored<'_>, event: usize) -> bool {
+    ledger.is_confirmed(stored.place.node, stored.entry.index, stored.event, event)
 }
 
 fn handed_over(ledger: &Ledger<'_>, send: &Send<'_>, event: usize) -> Result<(), String> {
@@ -109,7 +119,9 @@ fn handed_over(ledger: &Ledger<'_>, send: &Send<'_>, event: usize) -> Result<(),
         let (topic, queue) = (&checkpoint.topic, checkpoint.queue);
         let place = Place { node: &checkpoint.broker, topic, queue, offset, era: 0 };
         let is_there = |life: &ChainLife<'_>| {
-            life.node == send.call.to && life.id.pop_time == checkpoint.pop_time && life.before(event).is_some()
+            life.node == send.call.to
+                && life.id.pop_time == checkpoint.pop_time
+                && ledger.confirmed_before(life, event).is_some()
         };
         if !ledger.chains_at(place, &checkpoint.group).any(is_there) {
             let (from, to) = (send.call.from, send.call.to);
@@ -119,6 +131,21 @@ fn handed_over(ledger: &Ledger<'_>, send: &Send<'_>, event: usize) -> Result<(),
     Ok(())
 }
 
+/// What is before a message in its queue is before it in the log: the last one of an answer speaks for all.
+fn pulled(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    for pull in &ledger.wire.pulls {
+        let (Some(event), Some(offset)) = (success(&pull.call), pull.brought.1) else { continue };
+        let (node, topic) = (pull.call.to, pull.topic.as_str());
+        let eras = ledger.era_at(node, topic, pull.call.event)..=ledger.era_at(node, topic, event);
+        let place = Place { node, topic, queue: pull.queue, offset, era: *eras.start() };
+        let mut stored = eras.filter_map(|era| ledger.stored(&Place { era, ..place }));
+        if !stored.any(|stored| is_confirmed(ledger, stored, event)) {
+            let detail = format!("{} gave it to {} before it was durable", pull.call.server, pull.call.from);
+            found.other(ledger.at_ms(event), place.to_string(), detail);
+        }
+    }
+}
+
 fn popped(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for it in &ledger.wire.deliveries {
         let Some(event) = success(&it.call) else { continue };
@@ -126,7 +153,8 @@ fn popped(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let place = Place { node, topic: &it.topic, queue: it.message.queue, offset: it.message.offset, era: 0 };
         let target = ledger.obligations.escapes.get(node).map(String::as_str);
         let is_at_home = |life: &ChainLife<'_>| {
-            let Some(chain) = life.before(event).filter(|_| life.id.pop_time == it.pop_time) else { return false };
+            let chain = Some(life).filter(|_| life.id.pop_time == it.pop_time);
+            let Some(chain) = chain.and_then(|life| ledger.confirmed_before(life, event)) else { return false };
             let is_leaving = matches!(chain.state, ChainState::Moving { .. } | ChainState::Moved { .. });
             (life.node == node && !is_leaving) || Some(life.node) == target
         };
@@ -145,7 +173,7 @@ fn is_acked(chain: &ChainFact) -> bool {
 fn ends_acked(ledger: &Ledger<'_>, place: Place<'_>, group: &str, pop_time: Option<i64>, event: usize) -> bool {
     let is_it = |id: &ChainId| pop_time.is_none_or(|pop_time| id.pop_time == pop_time);
     let mut lives = ledger.chains_at(place, group).filter(|life| is_it(life.id));
-    lives.any(|life| ledger.newest_before(life.node, life.id, event).is_some_and(is_acked))
+    lives.any(|life| ledger.newest_confirmed_before(life.node, life.id, event).is_some_and(is_acked))
 }
 
 fn seen_absorbed(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
@@ -167,7 +195,7 @@ mod tests {
     use crate::{
         evidence::{ChainFact, Fact, Outcome, frame::code},
         history::{AckVerdict, Seen},
-        oracles::fixture::{Story, at, chain, message},
+        oracles::fixture::{Story, at, chain, encode, message},
     };
 
     #[test]
@@ -281,6 +309,81 @@ mod tests {
         };
         hand_over(true).holds();
         hand_over(false).breaks("P9", "b took a checkpoint from a");
+    }
+
+    /// `a` has to have everything on two disks, and one slave.
+    fn of_degree_two() -> Story {
+        let mut story = Story::with_slave();
+        story.obligations.degrees.insert("a".into(), 2);
+        story
+    }
+
+    /// Whatever `a` has on its own disk, and on its slave's unless that is what is to be judged.
+    fn written(story: &mut Story, replicated: bool, facts: Vec<Fact>) {
+        story.durable("a", facts);
+        if replicated {
+            story.catch_up(1);
+        }
+    }
+
+    fn is_honest(story: &mut Story) -> bool {
+        !story.judge().violations.iter().any(|it| it.promise == "P9")
+    }
+
+    #[test]
+    fn at_degree_two_a_send_is_answered_after_a_slave_has_it() {
+        let send = |replicated| {
+            let mut story = of_degree_two();
+            let call = story.ask_send(1);
+            written(&mut story, replicated, vec![Fact::Message(message("t", 0, 1, 0))]);
+            story.answer_send(call, 1, 0).catch_up(1);
+            story
+        };
+        assert!(is_honest(&mut send(true)));
+        send(false).breaks("P9", "before it was durable");
+    }
+
+    #[test]
+    fn at_degree_two_a_pop_is_answered_after_a_slave_has_its_chain() {
+        let pop = |replicated| {
+            let mut story = of_degree_two();
+            story.durable("a", vec![Fact::Message(message("t", 0, 1, 0))]).catch_up(1);
+            let opened = chain("t", 0, story.now_ms);
+            written(&mut story, replicated, vec![opened.fact()]);
+            story.hand_out(&message("t", 0, 1, 0)).catch_up(1);
+            story
+        };
+        assert!(is_honest(&mut pop(true)));
+        pop(false).breaks("P9", "before its chain");
+    }
+
+    #[test]
+    fn at_degree_two_an_ack_is_answered_after_a_slave_has_it() {
+        let ack = |replicated| {
+            let mut story = of_degree_two();
+            let opened = chain("t", 0, story.now_ms);
+            story.durable("a", vec![Fact::Message(message("t", 0, 1, 0)), opened.clone().fact()]).catch_up(1);
+            let call = ask(&mut story, &opened, code::ACK);
+            written(&mut story, replicated, vec![opened.clone().ended(Outcome::Acked).fact()]);
+            story.response(("a", "c", call), (code::ACK, 0), &[], b"").catch_up(1);
+            story.ack(&opened, 1, 0, Seen::Ok(AckVerdict::Absorbed));
+            story
+        };
+        assert!(is_honest(&mut ack(true)));
+        ack(false).breaks("P9", "had not durably ended as acked");
+    }
+
+    #[test]
+    fn at_degree_two_a_pull_brings_what_a_slave_has() {
+        let pull = |replicated| {
+            let mut story = of_degree_two();
+            written(&mut story, replicated, vec![Fact::Message(message("t", 0, 1, 0))]);
+            let (call, body) = (story.read(0), encode(&message("t", 0, 1, 0)));
+            story.response(("a", "b", call), (code::PULL, 0), &[], &body).catch_up(1);
+            story
+        };
+        assert!(is_honest(&mut pull(true)));
+        pull(false).breaks("P9", "a gave it to b before it was durable");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(super) fn reached(ledger: &Ledger<'_>) -> impl Iterator<Item = &'static str>
         ("read-from-slave", reads().any(|pull| !pull.replicated.is_empty())),
         ("slave-behind", reads().any(|pull| is_behind(ledger, pull))),
         ("slave-caught-up", has_caught_up(ledger)),
+        ("unconfirmed", ledger.logs.keys().any(|broker| was_unconfirmed(ledger, broker))),
     ];
     conditions.into_iter().filter(|(_, held)| *held).map(|(name, _)| name)
 }
@@ -24,6 +25,18 @@ fn is_behind(ledger: &Ledger<'_>, pull: &Pull<'_>) -> bool {
     let place = Place { node: call.to, topic, queue: pull.queue, offset: pull.offset, era };
     ledger.stored(&place).is_some_and(|stored| {
         stored.event < call.event && !ledger.replicas.had(call.server, stored.entry.index, answered)
+    })
+}
+
+/// Callers of a broker have waited in vain for other disks to have what its own had, ms.
+const UNCONFIRMED_MS: u64 = 3_000;
+
+fn was_unconfirmed(ledger: &Ledger<'_>, broker: &str) -> bool {
+    let end_ms = ledger.history.events.last().map_or(0, |event| event.at_ms);
+    ledger.logs[broker].iter().any(|step| {
+        let confirmed = ledger.confirmed(broker, step.entry.index, step.event);
+        let confirmed_ms = confirmed.map_or(end_ms, |event| ledger.at_ms(event));
+        confirmed_ms >= ledger.at_ms(step.event) + UNCONFIRMED_MS
     })
 }
 
@@ -109,5 +122,16 @@ mod tests {
         let mut story = Story::with_slave();
         story.send(0, 0);
         assert!(!reaches(&mut read(story, 21, None), "slave-behind"), "its master has it not either");
+    }
+
+    #[test]
+    fn what_one_disk_had_too_long_was_unconfirmed() {
+        let late = |degree, after_ms| {
+            let mut story = caught_up(after_ms);
+            story.obligations.degrees.insert("a".into(), degree);
+            reaches(&mut story, "unconfirmed")
+        };
+        assert!(late(2, 3_000) && !late(2, 2_000), "three seconds are too long");
+        assert!(!late(1, 60_000), "one disk was enough");
     }
 }

@@ -23,9 +23,6 @@ use crate::plan::SimMs;
 const ROCKETMQ_WAITS_S: [u64; 17] =
     [10, 20, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1_200, 1_800, 3_600, 7_200];
 
-/// Members of a replica group, and with that the most disks a record can be on.
-const MEMBERS: u32 = 1;
-
 /// Slaves that a broker may have.
 const SLAVES: std::ops::RangeInclusive<u32> = 0..=2;
 
@@ -183,7 +180,7 @@ fn broker(f: &mut Findings, entry: &BrokerEntry, names: &Names, shortest_window_
         f.known("broker.escapes_to", "broker", raw, &names.brokers)
     });
     let slaves = f.number("broker.slaves", entry.slaves.as_ref(), 0, SLAVES);
-    let degree = f.number("broker.degree", entry.degree.as_ref(), 1, 1..=MEMBERS);
+    let degree = f.number("broker.degree", entry.degree.as_ref(), 1, 1..=slaves + 1);
     let retention = entry.retention.as_ref().map(|raw| retention(f, raw)).unwrap_or_default();
     let window_ms = CHAIN_WINDOW_MS.max(shortest_window_ms);
     let chain_window_ms = f.time_or("broker.chain_window", entry.chain_window.as_ref(), window_ms, Zero::Refused);

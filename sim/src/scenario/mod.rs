@@ -103,6 +103,7 @@ impl Scenario {
             groups: self.groups.iter().map(group).collect(),
             brokers: self.brokers.iter().map(|broker| broker.name.clone()).collect(),
             slaves: slaves.collect(),
+            degrees: self.brokers.iter().map(|broker| (broker.name.clone(), broker.degree)).collect(),
             policy: PolicySpec {
                 waits_ms: self.policy.waits_ms.clone(),
                 rewrites: self.policy.rewrites,

@@ -13,6 +13,7 @@ pub const REACHED: &[(&str, &str)] = &[
     ("read-from-slave", "a slave answered a read of another broker with messages"),
     ("slave-behind", "a slave was asked for a message that its master had and it had not, and could not give it"),
     ("slave-caught-up", "a slave got many entries at once that its master had had for a while"),
+    ("unconfirmed", "what a broker had written was for three seconds on fewer disks than its degree says"),
     ("breaker-open", "a broker that did not answer was not asked for a while, although chains were due"),
     ("probe", "a broker that did not answer was asked for one message, to see whether it is back"),
     ("rewrite-attempt-1", "a checkpoint was put back after its first failed attempt"),

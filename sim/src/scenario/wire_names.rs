@@ -16,6 +16,7 @@ pub const REQUESTS: &[(&str, i32)] = &[
     ("ACK_MESSAGE", 200_051),
     ("CHANGE_MESSAGE_INVISIBLETIME", 200_053),
     ("BATCH_ACK_MESSAGE", 200_151),
+    ("REPLICATE", 900_004),
 ];
 
 /// Response codes by name; SUCCESS is a success with an empty body.

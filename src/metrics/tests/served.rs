@@ -59,6 +59,8 @@ async fn health_says_what_is_wrong() {
         (Readings { tables: None, ..readings() }, 200, 503),
         (Readings { following: Some(FollowingReadings { behind: 7, stuck: false }), ..readings() }, 200, 200),
         (Readings { following: Some(FollowingReadings { behind: 7, stuck: true }), ..readings() }, 200, 503),
+        (Readings { unconfirmed_ms: Some(10_000), ..readings() }, 200, 200),
+        (Readings { unconfirmed_ms: Some(10_001), ..readings() }, 200, 503),
         (Readings { tables: overdue(940_000), ..readings() }, 200, 200),
         (Readings { tables: overdue(939_999), ..readings() }, 503, 503),
     ];

@@ -13,6 +13,8 @@ header! {
         last_index: i64 = "lastIndex",
         /// Checksum of the follower's last entry; 0 for an empty log.
         last_checksum: i64 = "lastChecksum",
+        /// Up to which index the follower knows entries to be confirmed; the master says when there is more.
+        confirmed_index: i64 = "confirmedIndex",
         /// How long the master may hold the request while there is nothing new, ms.
         suspend_timeout_millis: i64 = "suspendTimeoutMillis",
     }
@@ -23,6 +25,9 @@ header! {
     pub struct ReplicateResponseHeader {
         /// Index of the master's last entry.
         last_index: i64 = "lastIndex",
+        /// Up to which index entries are on as many disks as the master's degree says once the follower has them. Missing
+        /// where that is all of them.
+        confirmed_index: Option<i64> = "confirmedIndex",
         /// Set when the follower's log is not the beginning of the master's.
         diverged: bool = "diverged" or false,
         /// Set when what comes next has left the master's log: the next entry that it still has.
