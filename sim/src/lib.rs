@@ -20,6 +20,7 @@ pub mod run;
 pub mod sabotages;
 pub mod scenario;
 pub mod schedule;
+pub mod shrink;
 pub mod twin;
 pub mod workload;
 pub mod world;
