@@ -11,6 +11,7 @@ pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod selection;
+pub mod shrink;
 pub mod twin;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Command {
     Run(run::RunOptions),
     /// Run one seed in this fresh process, with everything visible
     Replay(replay::ReplayOptions),
+    /// Make a failing seed small and write it as a scenario file
+    Shrink(shrink::ShrinkOptions),
     /// Lose power at every numbered point of a small run in turn
     CrashPoints(crash_points::CrashPointsOptions),
     /// Compare seeds with the same seeds in a world without faults, or with local reads only
@@ -92,6 +95,9 @@ pub enum Unusable {
     /// A result could not be written as JSON.
     #[error("no JSON for a result")]
     Json(#[from] serde_json::Error),
+    /// A seed cannot be made small.
+    #[error(transparent)]
+    Shrink(#[from] crate::shrink::ShrinkError),
     /// A run came to nothing.
     #[error(transparent)]
     Run(#[from] crate::run::RunError),
@@ -113,6 +119,7 @@ pub fn main() -> ExitCode {
         None => run::run(&run::RunOptions::default()),
         Some(Command::Run(options)) => run::run(&options),
         Some(Command::Replay(options)) => replay::replay(&options),
+        Some(Command::Shrink(options)) => shrink::shrink(&options),
         Some(Command::CrashPoints(options)) => crash_points::crash_points(&options),
         Some(Command::Twin(options)) => twin::twin(&options),
         Some(Command::List) => list::list(),
