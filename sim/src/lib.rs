@@ -9,6 +9,7 @@ compile_error!(
 pub mod command_line;
 pub mod crash_points;
 pub mod evidence;
+pub mod explore;
 pub mod faults;
 pub mod history;
 pub mod ledger;
@@ -20,6 +21,7 @@ pub mod run;
 pub mod sabotages;
 pub mod scenario;
 pub mod schedule;
+pub mod shrink;
 pub mod twin;
 pub mod workload;
 pub mod world;

@@ -257,6 +257,32 @@ fn a_replay_says_whether_it_is_the_run_that_was_meant() {
 }
 
 #[test]
+fn a_failing_seed_becomes_a_file_that_fails_in_the_same_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("small.toml");
+    let out = file.to_str().unwrap();
+    let (code, stdout, stderr) = told(&["shrink", "calm", "--seed", "1", "--out", out]);
+    assert_eq!((code, file.exists()), (Some(0), false), "{stderr}");
+    assert_eq!(stdout, "nothing to shrink: every promise holds under seed 1\n");
+    // Without any time the seed is written as it was found, with all its draws.
+    let defect = ["--sabotage", "copy-loses-body"];
+    let (code, stdout, stderr) =
+        told(&[&["shrink", "calm", "--seed", "1", "--for", "0s", "--out", out], &defect[..]].concat());
+    assert_eq!(code, Some(1), "{stdout}{stderr}");
+    assert!(stdout.contains("then the time was up"), "{stdout}");
+    let (code, _, stderr) = told(&["check", out]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let command = stdout.lines().find(|line| line.contains("cargo sim replay")).unwrap().trim();
+    let arguments: Vec<&str> = command.split(' ').skip(2).collect();
+    let (code, replay, _) = told(&arguments);
+    assert_eq!(code, Some(1), "{command}");
+    assert!(replay.contains("\nreproduced: fingerprint"), "{command}\n{replay}");
+    let (code, held, _) = told(&["run", out]);
+    assert_eq!(code, Some(0), "{held}");
+    assert!(held.contains("all promises held in 1 seeds"), "the file's own seed: {held}");
+}
+
+#[test]
 fn results_and_event_logs_go_into_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("deep/results");

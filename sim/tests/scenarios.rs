@@ -1,5 +1,6 @@
-//! Every scenario under its first ten seeds: one test per file of `scenarios/`, named after it, so that
-//! `cargo test remote_read` runs those about remote reads.
+//! Every scenario under its first ten seeds, and every regression under the seeds it names: one test per file of
+//! `scenarios/` and `scenarios/regressions/`, named after it, so that `cargo test remote_read` runs those about remote
+//! reads.
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
@@ -7,37 +8,60 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use pop_sim::{
     report::{FailureReport, failure::Origin, revision::revision},
     run::{SeedRun, run_seed},
-    scenario::{Scenario, load_all},
+    scenario::{Scenario, ScenarioErrors, load_all},
 };
 
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=10;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-    let scenarios = match load_all(&folder) {
-        Ok(scenarios) => scenarios,
+    match tests() {
+        Ok(tests) => libtest_mimic::run(&arguments, tests).exit_code(),
         Err(errors) => {
             eprintln!("{errors}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
-    };
-    let trial = |scenario: Scenario| {
-        let name = format!("scenario::{}", scenario.name.replace('-', "_"));
-        Trial::test(name, move || every_promise_holds(&Arc::new(scenario)))
-    };
-    libtest_mimic::run(&arguments, scenarios.into_iter().map(trial).collect()).exit_code()
+    }
 }
 
-fn every_promise_holds(scenario: &Arc<Scenario>) -> Result<(), Failed> {
+fn tests() -> Result<Vec<Trial>, ScenarioErrors> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let trial = |kind: &str, scenario: Scenario, check: fn(&Arc<Scenario>) -> Result<(), Failed>| {
+        let name = format!("{kind}::{}", scenario.name.replace('-', "_"));
+        Trial::test(name, move || check(&Arc::new(scenario)))
+    };
+    let scenarios = load_all(&folder)?.into_iter().map(|it| trial("scenario", it, first_seeds_hold));
+    let regressions =
+        load_all(&folder.join("regressions"))?.into_iter().map(|it| trial("regression", it, its_seeds_hold));
+    Ok(scenarios.chain(regressions).collect())
+}
+
+fn first_seeds_hold(scenario: &Arc<Scenario>) -> Result<(), Failed> {
+    every_promise_holds(scenario, scenario.name.clone(), SEEDS)
+}
+
+/// What failed once was found under certain seeds and says nothing under others.
+fn its_seeds_hold(scenario: &Arc<Scenario>) -> Result<(), Failed> {
+    if scenario.seeds.is_empty() {
+        return Err("a regression says which seeds it was found at; expected: seeds = [7]".into());
+    }
+    let called = format!("scenarios/regressions/{}.toml", scenario.name);
+    every_promise_holds(scenario, called, scenario.seeds.iter().copied())
+}
+
+fn every_promise_holds(
+    scenario: &Arc<Scenario>,
+    called: String,
+    seeds: impl Iterator<Item = u64>,
+) -> Result<(), Failed> {
     let origin = Origin {
-        scenario: scenario.name.clone(),
+        scenario: called,
         digest: scenario.digest(),
         engine: "ours",
         revision: revision(Path::new(env!("CARGO_MANIFEST_DIR"))),
         sabotage: None,
     };
-    for seed in SEEDS {
+    for seed in seeds {
         let run = SeedRun { scenario: scenario.clone(), seed, sabotage: None, until_ms: None };
         let result = run_seed(run.clone());
         if let Some(report) = FailureReport::of(&run, &origin, &result) {

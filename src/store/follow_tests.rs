@@ -149,3 +149,21 @@ proptest! {
         prop_assert_eq!(known(&slave), known(&master));
     }
 }
+
+/// A group in which nothing happens any more expires as a whole: a slave that has all of it can go on all the same.
+#[test]
+fn a_slave_that_has_everything_follows_a_log_that_has_expired() {
+    let (mut master, mut slave) = (settling_after(4), settling_after(3));
+    write(&mut master, 1..=5);
+    follow(&master, &mut slave, usize::MAX);
+    let everything = Retention { age_ms: Some(5), bytes: None };
+    for later in [10, 20] {
+        master.run(NOW_MS + later, Expire(everything));
+        assert!(matches!(follow(&master, &mut slave, usize::MAX), LogPart::Entries(_)), "after {later} ms");
+        assert_eq!(slave.view().log_end().unwrap(), master.view().log_end().unwrap());
+        write(&mut master, 6..=6);
+        follow(&master, &mut slave, usize::MAX);
+        slave.reopen();
+    }
+    assert_eq!(known(&slave), Some(6));
+}

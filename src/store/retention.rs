@@ -161,7 +161,8 @@ impl Draft<'_> {
                 self.expire_queue(broker, (&parts.text(), parts.number()), bounds, before)?;
             }
         }
-        for index in from..before {
+        // The last one stays until others have expired: a follower whose log ends there has to be recognized.
+        for index in from.saturating_sub(1)..before.saturating_sub(1) {
             if self.rows().get(Table::Needed, &by_index(Table::Needed, index))?.is_none() {
                 self.cut(index);
             }

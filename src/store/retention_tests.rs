@@ -67,9 +67,12 @@ fn open() -> ChainState {
 }
 
 /// The entries that are in the log.
+/// The entries in the log, but for the last expired one, which stays so that followers recognize it.
 fn log(store: &Direct) -> Vec<u64> {
     let view = store.view();
-    (1..=view.last()).filter(|index| view.entry(*index).unwrap().is_some()).collect()
+    let begins = view.expired_before().unwrap();
+    let is_there = |index: &u64| *index + 1 != begins && view.entry(*index).unwrap().is_some();
+    (1..=view.last()).filter(is_there).collect()
 }
 
 fn readable(store: &Direct, offset: i64) -> bool {

@@ -4,6 +4,7 @@ pub mod check;
 pub mod crash_points;
 pub mod determinism;
 pub mod event_log;
+pub mod explore;
 pub mod list;
 pub mod options;
 pub mod output;
@@ -11,6 +12,7 @@ pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod selection;
+pub mod shrink;
 pub mod twin;
 
 use std::process::ExitCode;
@@ -37,8 +39,12 @@ enum Command {
     Run(run::RunOptions),
     /// Run one seed in this fresh process, with everything visible
     Replay(replay::ReplayOptions),
+    /// Make a failing seed small and write it as a scenario file
+    Shrink(shrink::ShrinkOptions),
     /// Lose power at every numbered point of a small run in turn
     CrashPoints(crash_points::CrashPointsOptions),
+    /// Look for what nobody has thought of: random clusters, workloads and faults
+    Explore(explore::ExploreOptions),
     /// Compare seeds with the same seeds in a world without faults, or with local reads only
     Twin(twin::TwinOptions),
     /// Show the scenarios there are
@@ -92,6 +98,9 @@ pub enum Unusable {
     /// A result could not be written as JSON.
     #[error("no JSON for a result")]
     Json(#[from] serde_json::Error),
+    /// A seed cannot be made small.
+    #[error(transparent)]
+    Shrink(#[from] crate::shrink::ShrinkError),
     /// A run came to nothing.
     #[error(transparent)]
     Run(#[from] crate::run::RunError),
@@ -113,7 +122,9 @@ pub fn main() -> ExitCode {
         None => run::run(&run::RunOptions::default()),
         Some(Command::Run(options)) => run::run(&options),
         Some(Command::Replay(options)) => replay::replay(&options),
+        Some(Command::Shrink(options)) => shrink::shrink(&options),
         Some(Command::CrashPoints(options)) => crash_points::crash_points(&options),
+        Some(Command::Explore(options)) => explore::run(&options),
         Some(Command::Twin(options)) => twin::twin(&options),
         Some(Command::List) => list::list(),
         Some(Command::Check(options)) => check::check(&options),

@@ -30,7 +30,7 @@ pub struct RunOptions {
     /// Names or files of scenarios; all when there is none
     #[arg(value_name = "NAME|FILE")]
     scenarios: Vec<String>,
-    /// How many seeds of each scenario, or which (half open) [default: 20, or with --for as many as there is time for]
+    /// How many seeds of each scenario, or which (half open) [default: those the scenario names, else 20, or with --for as many as there is time for]
     #[arg(long, value_name = "A..B|N")]
     seeds: Option<Seeds>,
     /// How many seeds run at once [default: the number of processors]
@@ -71,17 +71,23 @@ pub fn run(options: &RunOptions) -> Result<Verdict, Unusable> {
     let output = Output::new(options.format, options.out.as_deref(), options.events)?;
     let mut sweep = Sweep::new(options, &selected, output);
     match (&options.seeds, options.lasts) {
-        (Some(seeds), _) => drop(sweep.seeds(seeds.0.clone())?),
-        (None, None) => drop(sweep.seeds(1..MODEST + 1)?),
+        (Some(seeds), _) => drop(sweep.seeds(|_| seeds.0.clone().collect())?),
+        (None, None) => drop(sweep.seeds(its_own)?),
         (None, Some(_)) => {
             // A round at a time, so that every scenario gets its share of the time.
             let mut first = 1;
-            while sweep.seeds(first..first + MODEST)? {
+            while sweep.seeds(|_| (first..first + MODEST).collect())? {
                 first += MODEST;
             }
         }
     }
     sweep.finish()
+}
+
+/// The seeds that the scenario says to run, or the first ones.
+fn its_own(selected: &Selected) -> Vec<u64> {
+    let seeds = &selected.scenario.seeds;
+    if seeds.is_empty() { (1..=MODEST).collect() } else { seeds.clone() }
 }
 
 struct Sweep<'o> {
@@ -113,12 +119,12 @@ impl<'o> Sweep<'o> {
         }
     }
 
-    /// Runs these seeds of every scenario, as far as the time and the shard allow; tells whether there is time left.
-    fn seeds(&mut self, seeds: std::ops::Range<u64>) -> Result<bool, Unusable> {
+    /// Runs these seeds of each scenario, as far as the time and the shard allow; tells whether there is time left.
+    fn seeds(&mut self, seeds: impl Fn(&Selected) -> Vec<u64>) -> Result<bool, Unusable> {
         let shard = self.options.shard.unwrap_or(Shard::WHOLE);
         let mut work = Vec::new();
         for selected in self.selected {
-            for seed in seeds.clone() {
+            for seed in seeds(selected) {
                 if shard.has(self.considered) {
                     work.push(selected.seed(seed, self.options.sabotage));
                 }

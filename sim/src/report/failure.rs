@@ -17,7 +17,7 @@ use crate::{
 const TAIL: usize = 30;
 
 /// The report. It is written in the order in which one reads: the verdict, the command that repeats it, what it was
-/// about, the faults, the message's life, the end of the log.
+/// about, the faults, the message's life, the end of the log, what to do next.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FailureReport {
     /// The first broken promise is the verdict; the others come last.
@@ -60,6 +60,16 @@ impl Origin {
             command.push_str(&format!(" --seed {seed}"));
         }
         command.push_str(&format!(" --only {points}"));
+        if let Some(name) = self.sabotage {
+            command.push_str(&format!(" --sabotage {name}"));
+        }
+        command
+    }
+
+    /// The command that makes a failing seed small.
+    #[must_use]
+    pub fn shrink_command(&self, seed: u64) -> String {
+        let mut command = format!("cargo sim shrink {} --seed {seed}", quoted(&self.scenario));
         if let Some(name) = self.sabotage {
             command.push_str(&format!(" --sabotage {name}"));
         }
@@ -147,7 +157,8 @@ fn tail(outcome: &Outcome) -> Vec<String> {
 
 impl fmt::Display for FailureReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f, &self.origin.replay_command(self.seed, &self.fingerprint))
+        self.write(f, &self.origin.replay_command(self.seed, &self.fingerprint))?;
+        writeln!(f, "\nto make it small\n  {}", self.origin.shrink_command(self.seed))
     }
 }
 

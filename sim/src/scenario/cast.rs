@@ -27,6 +27,28 @@ pub struct Broker {
     pub chain_window_ms: SimMs,
 }
 
+/// How long a chain is known after it was over unless a broker says otherwise: a day, as `BrokerConfig` has it, or longer
+/// where the policy asks for it.
+pub(super) const CHAIN_WINDOW_MS: SimMs = 86_400_000;
+
+/// RocketMQ's waits between revive attempts, in seconds.
+const ROCKETMQ_WAITS_S: [SimMs; 17] =
+    [10, 20, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1_200, 1_800, 3_600, 7_200];
+
+impl Default for Broker {
+    /// What a broker is of whom a file tells nothing but its name.
+    fn default() -> Self {
+        Self {
+            name: NodeName::new(),
+            slaves: 0,
+            escapes_to: None,
+            degree: 1,
+            retention: Retention::default(),
+            chain_window_ms: CHAIN_WINDOW_MS,
+        }
+    }
+}
+
 /// The node of a broker's slave; the master's id is 0.
 #[must_use]
 pub fn slave_name(broker: &str, id: u32) -> NodeName {
@@ -73,6 +95,12 @@ pub struct Topic {
     pub queues: u32,
 }
 
+impl Default for Topic {
+    fn default() -> Self {
+        Self { name: String::new(), brokers: Vec::new(), queues: 4 }
+    }
+}
+
 /// A consumer group, subscribed to one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Group {
@@ -84,6 +112,12 @@ pub struct Group {
     pub tag: String,
     /// Redeliveries after which a message goes to the dead-letter topic.
     pub max_reconsume: u32,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self { name: String::new(), topic: String::new(), tag: "*".into(), max_reconsume: 16 }
+    }
 }
 
 /// A client that sends.
@@ -107,6 +141,22 @@ pub struct Producer {
     pub tags: Vec<String>,
     /// `Some`: every message is a delayed one, due this long after it was sent.
     pub delay_ms: Option<SimMs>,
+}
+
+impl Default for Producer {
+    fn default() -> Self {
+        Self {
+            name: NodeName::new(),
+            topic: String::new(),
+            messages: 1,
+            from_ms: 0,
+            over_ms: 1,
+            burst: 1,
+            body_bytes: 64,
+            tags: Vec::new(),
+            delay_ms: None,
+        }
+    }
 }
 
 /// A client that pops and acks.
@@ -138,6 +188,25 @@ pub struct Consumer {
     pub batch_ack: bool,
 }
 
+impl Default for Consumer {
+    fn default() -> Self {
+        Self {
+            name: NodeName::new(),
+            group: String::new(),
+            batch: 8,
+            invisible_ms: 30_000,
+            poll_ms: 15_000,
+            think_ms: 50,
+            ack: 1.0,
+            ack_retries: 1.0,
+            renew: 0.0,
+            late_ack: 0.0,
+            repeat_ack: 0.0,
+            batch_ack: false,
+        }
+    }
+}
+
 /// How long a chain waits before each further revive attempt, and when it gives up.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Policy {
@@ -151,6 +220,21 @@ pub struct Policy {
     pub jitter: f64,
 }
 
+impl Default for Policy {
+    /// RocketMQ's.
+    fn default() -> Self {
+        let waits_ms: Vec<SimMs> = ROCKETMQ_WAITS_S.iter().map(|seconds| seconds * 1_000).collect();
+        Self { rewrites: Self::one_rewrite_per_wait(&waits_ms), waits_ms, total_ms: None, jitter: 0.0 }
+    }
+}
+
+impl Policy {
+    /// How many rewrites there are unless a file says otherwise.
+    pub(super) fn one_rewrite_per_wait(waits_ms: &[SimMs]) -> u32 {
+        u32::try_from(waits_ms.len()).unwrap_or(u32::MAX)
+    }
+}
+
 /// The usual latency of every frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Network {
@@ -158,6 +242,12 @@ pub struct Network {
     pub min_ms: SimMs,
     /// Longest.
     pub max_ms: SimMs,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { min_ms: 1, max_ms: 5 }
+    }
 }
 
 /// What a human does, and when; it may be after the end of the workload.

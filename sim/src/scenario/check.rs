@@ -1,8 +1,8 @@
 //! From the tables of a file to a [`Scenario`]: fills in defaults and reports all that makes no sense.
 
 use super::cast::{
-    Broker, Consumer, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer, Retention,
-    Settle, Topic, slave_name,
+    Broker, CHAIN_WINDOW_MS, Consumer, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer,
+    Retention, Settle, Topic, slave_name,
 };
 use super::check_crash_points::crash_points;
 use super::check_faults::check_fault;
@@ -19,10 +19,6 @@ use pop_revive::{broker::BrokerConfig, revive::RewritePolicy};
 
 use crate::plan::SimMs;
 
-/// RocketMQ's waits between revive attempts, in seconds.
-const ROCKETMQ_WAITS_S: [u64; 17] =
-    [10, 20, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1_200, 1_800, 3_600, 7_200];
-
 /// Slaves that a broker may have.
 const SLAVES: std::ops::RangeInclusive<u32> = 0..=2;
 
@@ -31,10 +27,6 @@ const BODY_BYTES: std::ops::RangeInclusive<u32> = 16..=4 * 1024 * 1024;
 
 /// Less than this would let messages expire as they are stored.
 const RETAINED_BYTES: std::ops::RangeInclusive<u64> = 4_096..=1 << 40;
-
-/// How long a chain is known after it was over unless a broker says otherwise: a day, as `BrokerConfig` has it, or longer
-/// where the policy asks for it.
-const CHAIN_WINDOW_MS: SimMs = 86_400_000;
 
 /// The names that the entries of one file may refer to.
 pub(super) struct Names {
@@ -126,6 +118,7 @@ pub(super) fn assemble(f: &mut Findings, name: &str, parts: &Parts<'_>) -> Scena
         name: name.to_owned(),
         summary: file.summary.get().trim().to_owned(),
         duration_ms,
+        seeds: seeds(f, file),
         brokers: file.broker.iter().map(|entry| broker(f, entry, &names, shortest_window_ms)).collect(),
         topics: file.topic.iter().map(|entry| topic(f, entry, &names)).collect(),
         groups: file.group.iter().map(|entry| group(f, entry, &names)).collect(),
@@ -138,6 +131,16 @@ pub(super) fn assemble(f: &mut Findings, name: &str, parts: &Parts<'_>) -> Scena
         expect: expect(f, file.expect.as_ref()),
         crash_points: None,
     }
+}
+
+/// The seeds that the file says to run.
+fn seeds(f: &mut Findings, file: &ScenarioFile) -> Vec<u64> {
+    let Some(list) = &file.seeds else { return Vec::new() };
+    if list.get().is_empty() {
+        let accepted = "at least one seed, or no such key";
+        f.report("seeds", list.span(), Problem::Empty { what: "the list", accepted });
+    }
+    list.get().iter().map(|raw| f.whole("seeds", *raw.get(), raw.span(), 0..=u64::MAX)).collect()
 }
 
 /// `broker = []` reads well and means nothing.
@@ -179,8 +182,9 @@ fn broker(f: &mut Findings, entry: &BrokerEntry, names: &Names, shortest_window_
         }
         f.known("broker.escapes_to", "broker", raw, &names.brokers)
     });
-    let slaves = f.number("broker.slaves", entry.slaves.as_ref(), 0, SLAVES);
-    let degree = f.number("broker.degree", entry.degree.as_ref(), 1, 1..=slaves + 1);
+    let plain = Broker::default();
+    let slaves = f.number("broker.slaves", entry.slaves.as_ref(), plain.slaves, SLAVES);
+    let degree = f.number("broker.degree", entry.degree.as_ref(), plain.degree, 1..=slaves + 1);
     let retention = entry.retention.as_ref().map(|raw| retention(f, raw)).unwrap_or_default();
     let window_ms = CHAIN_WINDOW_MS.max(shortest_window_ms);
     let chain_window_ms = f.time_or("broker.chain_window", entry.chain_window.as_ref(), window_ms, Zero::Refused);
@@ -236,16 +240,17 @@ fn topic(f: &mut Findings, entry: &TopicEntry, names: &Names) -> Topic {
     Topic {
         name: f.name("topic.name", "topic name", &entry.name),
         brokers,
-        queues: f.number("topic.queues", entry.queues.as_ref(), 4, 1..=64),
+        queues: f.number("topic.queues", entry.queues.as_ref(), Topic::default().queues, 1..=64),
     }
 }
 
 fn group(f: &mut Findings, entry: &GroupEntry, names: &Names) -> Group {
+    let plain = Group::default();
     Group {
         name: f.name("group.name", "group name", &entry.name),
         topic: f.known("group.topic", "topic", &entry.topic, &names.topics),
-        tag: entry.tag.as_ref().map_or("*".to_owned(), |raw| filter(f, raw)),
-        max_reconsume: f.number("group.max_reconsume", entry.max_reconsume.as_ref(), 16, 0..=1_000),
+        tag: entry.tag.as_ref().map_or(plain.tag, |raw| filter(f, raw)),
+        max_reconsume: f.number("group.max_reconsume", entry.max_reconsume.as_ref(), plain.max_reconsume, 0..=1_000),
     }
 }
 
@@ -264,7 +269,8 @@ fn is_tag(text: &str) -> bool {
 }
 
 fn producer(f: &mut Findings, entry: &ProducerEntry, names: &Names, duration_ms: SimMs) -> Producer {
-    let from_ms = f.time_or("producer.from", entry.from.as_ref(), 0, Zero::Accepted);
+    let plain = Producer::default();
+    let from_ms = f.time_or("producer.from", entry.from.as_ref(), plain.from_ms, Zero::Accepted);
     let over_ms = f.time("producer.over", &entry.over, Zero::Refused);
     let ends_ms = from_ms.saturating_add(over_ms);
     if ends_ms > duration_ms {
@@ -292,16 +298,17 @@ fn producer(f: &mut Findings, entry: &ProducerEntry, names: &Names, duration_ms:
         messages: f.whole("producer.messages", *entry.messages.get(), entry.messages.span(), 1..=1_000_000),
         from_ms,
         over_ms,
-        burst: f.number("producer.burst", entry.burst.as_ref(), 1, 1..=1_000),
-        body_bytes: f.number("producer.body_bytes", entry.body_bytes.as_ref(), 64, BODY_BYTES),
+        burst: f.number("producer.burst", entry.burst.as_ref(), plain.burst, 1..=1_000),
+        body_bytes: f.number("producer.body_bytes", entry.body_bytes.as_ref(), plain.body_bytes, BODY_BYTES),
         tags,
         delay_ms: entry.delay.as_ref().map(|raw| f.time("producer.delay", raw, Zero::Refused)),
     }
 }
 
 fn consumer(f: &mut Findings, entry: &ConsumerEntry, names: &Names) -> Consumer {
-    let ack = f.share("consumer.ack", entry.ack.as_ref(), 1.0);
-    let late_ack = f.share("consumer.late_ack", entry.late_ack.as_ref(), 0.0);
+    let plain = Consumer::default();
+    let ack = f.share("consumer.ack", entry.ack.as_ref(), plain.ack);
+    let late_ack = f.share("consumer.late_ack", entry.late_ack.as_ref(), plain.late_ack);
     if let Some(raw) = &entry.late_ack {
         let each_sound = (0.0..=1.0).contains(&ack) && (0.0..=1.0).contains(&late_ack);
         // Sums of decimal fractions may miss 1 by a rounding error.
@@ -312,22 +319,23 @@ fn consumer(f: &mut Findings, entry: &ConsumerEntry, names: &Names) -> Consumer 
     Consumer {
         name: f.name("consumer.name", "node name", &entry.name),
         group: f.known("consumer.group", "group", &entry.group, &names.groups),
-        batch: f.number("consumer.batch", entry.batch.as_ref(), 8, 1..=32),
-        invisible_ms: f.time_or("consumer.invisible", entry.invisible.as_ref(), 30_000, Zero::Refused),
-        poll_ms: f.time_or("consumer.poll", entry.poll.as_ref(), 15_000, Zero::Refused),
-        think_ms: f.time_or("consumer.think", entry.think.as_ref(), 50, Zero::Accepted),
+        batch: f.number("consumer.batch", entry.batch.as_ref(), plain.batch, 1..=32),
+        invisible_ms: f.time_or("consumer.invisible", entry.invisible.as_ref(), plain.invisible_ms, Zero::Refused),
+        poll_ms: f.time_or("consumer.poll", entry.poll.as_ref(), plain.poll_ms, Zero::Refused),
+        think_ms: f.time_or("consumer.think", entry.think.as_ref(), plain.think_ms, Zero::Accepted),
         ack,
-        ack_retries: f.share("consumer.ack_retries", entry.ack_retries.as_ref(), 1.0),
-        renew: f.share("consumer.renew", entry.renew.as_ref(), 0.0),
+        ack_retries: f.share("consumer.ack_retries", entry.ack_retries.as_ref(), plain.ack_retries),
+        renew: f.share("consumer.renew", entry.renew.as_ref(), plain.renew),
         late_ack,
-        repeat_ack: f.share("consumer.repeat_ack", entry.repeat_ack.as_ref(), 0.0),
-        batch_ack: entry.batch_ack.unwrap_or(false),
+        repeat_ack: f.share("consumer.repeat_ack", entry.repeat_ack.as_ref(), plain.repeat_ack),
+        batch_ack: entry.batch_ack.unwrap_or(plain.batch_ack),
     }
 }
 
 fn policy(f: &mut Findings, entry: Option<&PolicyEntry>) -> Policy {
+    let plain = Policy::default();
     let waits_ms: Vec<SimMs> = match entry.and_then(|entry| entry.waits.as_ref()) {
-        None => ROCKETMQ_WAITS_S.iter().map(|seconds| seconds * 1_000).collect(),
+        None => plain.waits_ms,
         Some(list) => {
             if list.get().is_empty() {
                 let accepted = "at least one wait, or no such key for RocketMQ's 17";
@@ -336,20 +344,20 @@ fn policy(f: &mut Findings, entry: Option<&PolicyEntry>) -> Policy {
             list.get().iter().map(|wait| f.time("policy.waits", wait, Zero::Refused)).collect()
         }
     };
-    let steps = u32::try_from(waits_ms.len()).unwrap_or(u32::MAX);
+    let steps = Policy::one_rewrite_per_wait(&waits_ms);
     let rewrites = entry.and_then(|entry| entry.rewrites.as_ref());
     let total = entry.and_then(|entry| entry.total.as_ref());
     let jitter = entry.and_then(|entry| entry.jitter.as_ref());
     Policy {
         rewrites: f.number("policy.rewrites", rewrites, steps, 1..=10_000),
         total_ms: total.map(|raw| f.time("policy.total", raw, Zero::Refused)),
-        jitter: f.share("policy.jitter", jitter, 0.0),
+        jitter: f.share("policy.jitter", jitter, plain.jitter),
         waits_ms,
     }
 }
 
 fn network(f: &mut Findings, entry: Option<&NetworkEntry>) -> Network {
-    let Some(entry) = entry else { return Network { min_ms: 1, max_ms: 5 } };
+    let Some(entry) = entry else { return Network::default() };
     let latency = entry.latency.get();
     let keys = ("network.latency.min", "network.latency.max");
     let (min_ms, max_ms) = f.min_max(keys, &latency.min, &latency.max);

@@ -15,6 +15,8 @@ pub(super) struct ScenarioFile {
     pub(super) summary: Located<String>,
     /// Workload and faults live in this time; then everything heals and the run settles.
     pub(super) duration: Located<Time>,
+    /// The seeds that are run when nobody asks for others; default the first ones. A regression needs them.
+    pub(super) seeds: Option<Located<Vec<Located<i64>>>>,
     /// The brokers; at least one. A name server `namesrv` always exists.
     pub(super) broker: Vec<BrokerEntry>,
     /// The topics; at least one.

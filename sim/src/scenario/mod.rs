@@ -11,10 +11,13 @@ pub mod error;
 mod faults;
 mod file;
 mod findings;
+mod lines;
 pub mod phase;
 pub mod reached;
 mod shapes;
 pub mod wire_names;
+mod write;
+mod write_faults;
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +30,7 @@ pub use cast::{
 pub use error::{Place, Problem, ScenarioError, ScenarioErrors};
 pub use faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
 pub use phase::Phase;
+pub use write::Remarks;
 
 use crate::{
     ledger::{GroupSpec, Obligations, PolicySpec},
@@ -42,6 +46,9 @@ pub struct Scenario {
     pub summary: String,
     /// Workload and faults live before this; then everything heals and the run settles.
     pub duration_ms: SimMs,
+    /// The seeds that are run when nobody asks for others; empty for the first ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub seeds: Vec<u64>,
     /// The brokers; at least one.
     pub brokers: Vec<Broker>,
     /// The topics; at least one.

@@ -1,0 +1,149 @@
+//! `cargo sim explore`: random clusters, workloads and faults, for as long as there is time.
+
+use std::{
+    fmt::Write as _,
+    num::NonZero,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+
+use super::{
+    Unusable, Verdict,
+    options::{Engine, jobs, length, sabotage},
+    run::{bar, processors},
+    selection::folder,
+};
+use crate::{
+    explore::{Failures, Kept, Search, coverage::never_reached},
+    report::{FailureReport, failure::Origin, revision::revision},
+    run::{SeedRun, sweep::sweep},
+    scenario::{Remarks, Scenario},
+};
+
+/// How long is explored when nothing else is asked for.
+const MODEST: Duration = Duration::from_secs(60);
+
+/// Where to look, and for how long.
+#[derive(Debug, Args)]
+pub struct ExploreOptions {
+    /// Start no further run after this time [default: 60s, or with --runs as long as it takes]
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    lasts: Option<Duration>,
+    /// Stop after so many runs
+    #[arg(long, value_name = "N")]
+    runs: Option<u64>,
+    /// Which search: the same number draws the same scenarios
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How many runs go on at once [default: the number of processors]
+    #[arg(long, value_name = "N", value_parser = jobs)]
+    jobs: Option<NonZero<usize>>,
+    /// Where to write the scenarios that failed, and those that showed something new
+    #[arg(long, value_name = "DIR", default_value = "target/explore")]
+    out: PathBuf,
+    /// Plant this defect in the broker; it should be found
+    #[arg(long, value_name = "NAME", value_parser = sabotage)]
+    sabotage: Option<&'static str>,
+}
+
+/// Explores, writes down what it found, and tells it.
+///
+/// # Errors
+/// Something cannot be written.
+#[allow(clippy::disallowed_methods, reason = "the search lives outside the simulation")]
+pub fn run(options: &ExploreOptions) -> Result<Verdict, Unusable> {
+    let lasts = options.lasts.or_else(|| options.runs.is_none().then_some(MODEST));
+    let deadline = lasts.and_then(|lasts| Instant::now().checked_add(lasts));
+    let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    let mut search = Search::new(options.seed, options.sabotage);
+    let bar = bar("runs");
+    while !is_over() && options.runs.is_none_or(|runs| search.runs < runs) {
+        let mut work = search.round();
+        if let Some(runs) = options.runs {
+            work.truncate(usize::try_from(runs - search.runs).unwrap_or(usize::MAX));
+        }
+        bar.inc_length(work.len() as u64);
+        let mut told = Ok(());
+        sweep(work, options.jobs.unwrap_or_else(processors), |run, result, _| {
+            let is_new = search.take(run, &result).is_some();
+            bar.inc(1);
+            if is_new && let Some(report) = FailureReport::of(run, &origin(options, run), &result) {
+                // At once, for whoever loses patience.
+                println!("{report}");
+                told = failed(options, run);
+            }
+            told.is_ok() && !is_over()
+        });
+        told?;
+    }
+    bar.finish_and_clear();
+    search.kept.iter().try_for_each(|kept| keep(options, kept))?;
+    search.failures.values().try_for_each(|failures| failed(options, &failures.smallest))?;
+    print!("{}", summary(options, &search));
+    Ok(if search.failures.is_empty() { Verdict::Held } else { Verdict::Violated })
+}
+
+/// The file of a run's scenario.
+fn path_of(options: &ExploreOptions, scenario: &Scenario) -> PathBuf {
+    options.out.join(format!("{}.toml", scenario.name))
+}
+
+fn origin(options: &ExploreOptions, run: &SeedRun) -> Origin {
+    Origin {
+        scenario: path_of(options, &run.scenario).display().to_string(),
+        digest: run.scenario.digest(),
+        engine: Engine::Ours.name(),
+        revision: revision(&folder()),
+        sabotage: options.sabotage,
+    }
+}
+
+/// Writes a failing scenario down.
+fn failed(options: &ExploreOptions, run: &SeedRun) -> Result<(), Unusable> {
+    write(options, &run.scenario, format!("Found by exploring: it fails with seed {}.", run.seed))
+}
+
+fn keep(options: &ExploreOptions, kept: &Kept) -> Result<(), Unusable> {
+    let Kept { scenario, seed, fingerprint, first_shown } = kept;
+    let words: String = first_shown.iter().map(|word| format!("\n- {word}")).collect();
+    write(
+        options,
+        scenario,
+        format!("Kept by exploring: seed {seed}, fingerprint {fingerprint}. First to show:{words}"),
+    )
+}
+
+fn write(options: &ExploreOptions, scenario: &Scenario, head: String) -> Result<(), Unusable> {
+    let path = path_of(options, scenario);
+    let text = scenario.to_toml(&Remarks { head, ..Remarks::default() });
+    std::fs::create_dir_all(&options.out).map_err(Unusable::io(options.out.display()))?;
+    std::fs::write(&path, text).map_err(Unusable::io(path.display()))
+}
+
+fn summary(options: &ExploreOptions, search: &Search) -> String {
+    let mut text = String::new();
+    let out = options.out.display();
+    let _ = writeln!(
+        text,
+        "{} runs: {} words of coverage, first shown by {} runs, which are in {out}",
+        search.runs,
+        search.shown.len(),
+        search.kept.len()
+    );
+    let missing: Vec<&str> = never_reached(&search.shown).collect();
+    if missing.is_empty() {
+        text.push_str("every situation was reached\n");
+    } else {
+        let _ = writeln!(text, "never reached: {}", missing.join(", "));
+    }
+    for (kind, Failures { smallest, count }) in &search.failures {
+        let command = origin(options, smallest).replay_command(smallest.seed, "");
+        let _ = writeln!(text, "\n{kind}\n  in {count} runs, for example\n  {command}");
+    }
+    if search.failures.is_empty() {
+        text.push_str("all promises held\n");
+    }
+    text
+}

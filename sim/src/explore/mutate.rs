@@ -1,0 +1,87 @@
+//! A scenario a little different: one fault more or less, earlier or later, longer or shorter.
+
+use rand::{Rng, RngExt};
+
+use super::swarm::any_fault;
+use crate::{
+    plan::SimMs,
+    scenario::{Draw, FaultKind, HitsSpec, MomentSpec, RpcsSpec, Scenario},
+};
+
+/// The most that is changed at once.
+const CHANGES: u32 = 3;
+
+/// Changes one to three things about the faults of a scenario.
+#[must_use]
+pub fn mutated(scenario: &Scenario, rng: &mut impl Rng) -> Scenario {
+    let mut scenario = scenario.clone();
+    for _ in 0..rng.random_range(1..=CHANGES) {
+        let count = scenario.faults.len();
+        match (rng.random_range(0..4), count) {
+            (0, _) | (_, 0) => {
+                let fault = any_fault(rng, &scenario);
+                scenario.faults.push(fault);
+            }
+            (1, _) => drop(scenario.faults.remove(rng.random_range(0..count))),
+            (2, _) => {
+                let (at, end_ms) = (rng.random_range(0..count), scenario.duration_ms);
+                shift(&mut scenario.faults[at].what, rng, end_ms);
+            }
+            (_, _) => {
+                let (at, end_ms) = (rng.random_range(0..count), scenario.duration_ms);
+                stretch(&mut scenario.faults[at].what, rng, end_ms);
+            }
+        }
+    }
+    scenario
+}
+
+/// When a fault begins, and how long it lasts; a moment that is no time has no beginning.
+fn times(what: &mut FaultKind) -> (Option<&mut Draw>, Option<&mut Draw>) {
+    fn begins(when: &mut MomentSpec) -> Option<&mut Draw> {
+        match when {
+            MomentSpec::At(at) => Some(at),
+            MomentSpec::BeforeSync(_)
+            | MomentSpec::AfterSync(_)
+            | MomentSpec::OnRequest { .. }
+            | MomentSpec::OnAnswer { .. } => None,
+        }
+    }
+    match what {
+        FaultKind::Kill { when, down, .. }
+        | FaultKind::Crash { when, down, .. }
+        | FaultKind::Stop { when, down, .. } => (begins(when), Some(down)),
+        FaultKind::Pause { when, lasts, .. } => (begins(when), Some(lasts)),
+        FaultKind::ClockStep { at, .. } => (Some(at), None),
+        FaultKind::Partition { window, .. } | FaultKind::Latency { window, .. } => {
+            (Some(&mut window.begins), Some(&mut window.lasts))
+        }
+        FaultKind::Reset { rpcs }
+        | FaultKind::LostRequest { rpcs }
+        | FaultKind::LostAnswer { rpcs }
+        | FaultKind::Answer { rpcs, .. } => window(rpcs),
+    }
+}
+
+fn window(rpcs: &mut RpcsSpec) -> (Option<&mut Draw>, Option<&mut Draw>) {
+    match &mut rpcs.hits {
+        HitsSpec::During(window) => (Some(&mut window.begins), Some(&mut window.lasts)),
+        HitsSpec::Nth(_) | HitsSpec::Pick { .. } => (None, None),
+    }
+}
+
+/// Begins at another time, by up to two minutes; what strikes at no time is left alone.
+fn shift(what: &mut FaultKind, rng: &mut impl Rng, end_ms: SimMs) {
+    let by = rng.random_range(-120..=120_i64) * 1_000;
+    let (Some(begins), lasts) = times(what) else { return };
+    let latest = end_ms - lasts.map_or(0, |lasts| lasts.to);
+    *begins = Draw::exactly(begins.from.saturating_add_signed(by).min(latest));
+}
+
+/// Lasts four times, twice, half or a quarter as long.
+fn stretch(what: &mut FaultKind, rng: &mut impl Rng, end_ms: SimMs) {
+    let factor = [1, 2, 8, 16][rng.random_range(0..4)];
+    let (begins, Some(lasts)) = times(what) else { return };
+    let longest = end_ms - begins.map_or(0, |begins| begins.to);
+    *lasts = Draw::exactly((lasts.from * factor / 4).clamp(1, longest.max(1)));
+}

@@ -1,0 +1,63 @@
+//! What is drawn and changed can be written down, read again, and run.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::{mutate::mutated, swarm::draw, *};
+use crate::{run::run_seed, scenario::Remarks, schedule::expand};
+
+fn written(scenario: &Scenario) -> Scenario {
+    let text = scenario.to_toml(&Remarks::default());
+    Scenario::parse(&scenario.name, "x.toml", &text).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+}
+
+#[test]
+fn every_scenario_of_the_swarm_can_be_written_and_read() {
+    for seed in 0..300 {
+        let drawn = draw(seed);
+        let read = written(&drawn);
+        assert_eq!(expand(&read, seed), expand(&drawn, seed));
+        assert_eq!(read.brokers, drawn.brokers);
+    }
+}
+
+#[test]
+fn every_changed_scenario_can_be_written_and_read() {
+    let mut rng = Streams::new(1).stream("test");
+    for seed in 0..100 {
+        let mut scenario = draw(seed);
+        for _ in 0..5 {
+            scenario = mutated(&scenario, &mut rng);
+            assert_eq!(expand(&written(&scenario), seed), expand(&scenario, seed));
+        }
+    }
+}
+
+#[test]
+fn a_seed_draws_the_same_scenario_and_another_one_another() {
+    assert_eq!(draw(7), draw(7));
+    assert_ne!(draw(7).faults, draw(8).faults);
+}
+
+#[test]
+fn what_a_search_runs_depends_on_its_seed_alone() {
+    let searched = || {
+        let mut search = Search::new(1, None);
+        for run in search.round().into_iter().take(4) {
+            let result = run_seed(run.clone());
+            search.take(&run, &result);
+        }
+        let names = search.round().into_iter().map(|run| (run.scenario.digest(), run.seed)).collect::<Vec<_>>();
+        (names, search.shown, search.kept.into_iter().map(|kept| kept.fingerprint).collect::<Vec<_>>())
+    };
+    assert_eq!(searched(), searched());
+}
+
+#[test]
+fn a_planted_defect_is_one_kind_of_failure() {
+    let mut search = Search::new(1, Some("success-before-commit"));
+    let run = search.round().remove(0);
+    let result = run_seed(run.clone());
+    assert!(search.take(&run, &result).is_some_and(|kind| kind.to_string().starts_with("P9")));
+    assert!(search.take(&run, &result).is_none(), "the second of its kind");
+    assert_eq!(search.failures.values().map(|failures| failures.count).sum::<u64>(), 2);
+}

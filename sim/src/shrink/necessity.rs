@@ -1,0 +1,50 @@
+//! What each fault that is left is needed for.
+
+use std::{fmt, num::NonZero};
+
+use super::{case::Case, search::Goal, signature::Signature};
+use crate::run::sweep::sweep;
+
+/// What happens without a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Necessity {
+    /// Every promise holds.
+    Passes,
+    /// It fails all the same: the search had no time left to leave the fault out.
+    Idle,
+    /// It fails in another way.
+    FailsAs(Signature),
+}
+
+impl fmt::Display for Necessity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passes => f.write_str("without it: passes"),
+            Self::Idle => f.write_str("without it: fails all the same"),
+            Self::FailsAs(signature) => write!(f, "without it: fails as {signature}"),
+        }
+    }
+}
+
+/// Runs the case without each of its faults in turn.
+#[must_use]
+pub fn necessities(case: &Case, goal: &Goal, jobs: NonZero<usize>) -> Vec<Necessity> {
+    let without = |at| {
+        let mut fewer = case.clone();
+        fewer.plan.faults.remove(at);
+        // What holds all faults can be said without one of them too.
+        fewer.run(goal.sabotage).ok()
+    };
+    let work = (0..case.plan.faults.len()).filter_map(without).collect();
+    let mut necessities = Vec::new();
+    sweep(work, jobs, |run, result, _| {
+        let ways = Signature::all_of(&result, &run.scenario);
+        necessities.push(match ways.first() {
+            None => Necessity::Passes,
+            Some(_) if ways.contains(&goal.signature) => Necessity::Idle,
+            Some(other) => Necessity::FailsAs(other.clone()),
+        });
+        true
+    });
+    necessities
+}
