@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     plan::Plan,
     run::SeedRun,
-    scenario::{CrashPoints, Expect, FaultSpec, Remarks, Scenario, ScenarioErrors},
+    scenario::{FaultSpec, Remarks, Scenario, ScenarioErrors},
     schedule::expand,
 };
 
@@ -47,9 +47,7 @@ impl Case {
     #[must_use]
     pub fn to_toml(&self, remarks: &Remarks) -> String {
         let faults: Vec<FaultSpec> = self.plan.faults.iter().map(settled).collect();
-        let (expect, crash_points): (_, Option<CrashPoints>) = (Expect::default(), None);
-        let seeds = vec![self.seed];
-        Scenario { seeds, faults, expect, crash_points, ..self.scenario.clone() }.to_toml(remarks)
+        Scenario { seeds: vec![self.seed], faults, ..self.scenario.clone() }.to_toml(remarks)
     }
 
     /// The run that the file makes. It is read from the file's text, so that nothing is tried that no file can say.

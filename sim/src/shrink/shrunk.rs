@@ -10,7 +10,7 @@ use super::{
     signature::Signature,
 };
 use crate::{
-    run::{RunError, SeedRun, run_seed},
+    run::{SeedRun, run_seed},
     scenario::ScenarioErrors,
 };
 
@@ -23,9 +23,6 @@ pub enum ShrinkError {
     /// The planted defect is not to blame.
     #[error("it fails as {0} without the planted defect too; accepted: the same command without --sabotage")]
     NotTheDefect(Signature),
-    /// What is left does not run.
-    #[error(transparent)]
-    Run(#[from] RunError),
 }
 
 /// A failing seed made small.
