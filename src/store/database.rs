@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
+use tokio::sync::Notify;
 
 use super::{
     FILE, StoreConfig, StoreError,
@@ -38,6 +39,8 @@ const SETTLED_KEY: &str = "settled";
 pub(super) struct Opened {
     pub(super) database: Arc<Database>,
     pub(super) committed: Arc<Committed>,
+    /// Told when an operation on the file has failed.
+    pub(super) failed: Arc<Notify>,
 }
 
 /// Opens the database, creates missing tables, checks the schema, and replays the log that is not settled.
@@ -47,10 +50,11 @@ pub(super) fn open(disk: &dyn Disk, config: &StoreConfig) -> Result<Opened, Stor
     forget_unborn(&*file).map_err(open)?;
     let mut builder = Database::builder();
     builder.set_cache_size(config.cache_bytes);
-    let database = builder.create_with_backend(BoxedBackend(file))?;
+    let failed = Arc::new(Notify::new());
+    let database = builder.create_with_backend(BoxedBackend::new(file, failed.clone()))?;
     prepare(&database, config.term)?;
     let committed = Arc::new(replay(&database)?);
-    Ok(Opened { database: Arc::new(database), committed })
+    Ok(Opened { database: Arc::new(database), committed, failed })
 }
 
 /// Empties a file whose creation was cut off: redb writes its magic number last, so one that begins with zeroes never

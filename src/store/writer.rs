@@ -134,8 +134,17 @@ impl Writer {
                 self.reopen().await;
             }
             let received = waiting.recv_many(&mut batch, self.config.batch_limit);
-            let count = match self.opened {
-                Some(_) => received.await,
+            let count = match &self.opened {
+                Some(opened) => tokio::select! {
+                    biased;
+                    count = received => count,
+                    () = opened.failed.notified() => {
+                        // A reader met it, whom nobody else helps: a handle that failed once reads nothing any more.
+                        tracing::error!("the disk failed; the store is reopened");
+                        self.forget();
+                        continue;
+                    }
+                },
                 None => match tokio::time::timeout(REOPEN_EVERY, received).await {
                     Ok(count) => count,
                     Err(_) => continue,
