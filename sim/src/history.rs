@@ -79,6 +79,14 @@ pub enum EventKind {
         /// What: started, killed, crashed, stopping, stopped, paused, resumed.
         event: String,
     },
+    /// A node is back, and its wall clock shows so much more than if nobody had touched it while it was away; negative is
+    /// less.
+    ClockGained {
+        /// Whose.
+        node: NodeName,
+        /// By how much, ms.
+        ms: i64,
+    },
     /// A planned fault fired.
     Fault {
         /// Its position in the plan.

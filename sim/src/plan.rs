@@ -68,6 +68,42 @@ pub enum Fault {
         /// By how much, ms; negative is back.
         by_ms: i64,
     },
+    /// The wall clock of a node goes faster or slower than time passes; what it has gained or lost stays.
+    ClockDrift {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: Window,
+        /// By how many parts in a million it is faster; negative is slower.
+        ppm: i64,
+    },
+    /// Operations of a node's disk fail with an I/O error.
+    DiskError {
+        /// Whose.
+        node: NodeName,
+        /// Which of its operations.
+        operation: DiskOperation,
+        /// Which of those, counted over the whole run, or when.
+        hits: Hits,
+    },
+    /// A node's disk has no block left: what needs a new one fails, what overwrites an old one does not.
+    DiskFull {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: Window,
+    },
+    /// Syncs of a node's disk take `min_ms..=max_ms`, drawn per sync, instead of the usual time.
+    SlowDisk {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: Window,
+        /// Shortest.
+        min_ms: SimMs,
+        /// Longest.
+        max_ms: SimMs,
+    },
     /// Nothing passes from `from` to `to` (and back, unless `one_way`): silence, not refusal.
     Partition {
         /// One side.
@@ -96,6 +132,29 @@ pub enum Fault {
         min_ms: SimMs,
         /// Longest.
         max_ms: SimMs,
+    },
+    /// What goes from `from` to `to` shares so many bytes per second.
+    Bandwidth {
+        /// Sender; `None` is every node.
+        from: Option<NodeName>,
+        /// Receiver; `None` is every node.
+        to: Option<NodeName>,
+        /// When.
+        window: Window,
+        /// How many bytes each link carries per second; at least 1.
+        bytes_per_second: u64,
+    },
+    /// A matching request arrives twice.
+    DuplicateRequest {
+        /// Which requests.
+        rpcs: Rpcs,
+    },
+    /// A matching request arrives `by_ms` later than it would have, while what is sent after it overtakes it.
+    DelayedRequest {
+        /// How much later.
+        by_ms: SimMs,
+        /// Which requests.
+        rpcs: Rpcs,
     },
     /// A matching request never arrives.
     LostRequest {
@@ -151,6 +210,30 @@ pub enum Moment {
     },
 }
 
+/// What a disk is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskOperation {
+    /// To read a piece of a file.
+    Read,
+    /// To write a piece of a file.
+    Write,
+    /// To make what was written durable.
+    Sync,
+}
+
+impl DiskOperation {
+    /// As it is written in a scenario.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Sync => "sync",
+        }
+    }
+}
+
 /// A span of simulated time, `from_ms <= t < to_ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
@@ -173,12 +256,12 @@ pub struct Rpcs {
     pub hits: Hits,
 }
 
-/// Which of the matching requests are hit.
+/// Which of the matching requests or operations are hit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hits {
-    /// These ordinals, counted from 1 over the matching requests of the whole run.
+    /// These ordinals, counted from 1 over all that match in the whole run.
     Nth(Vec<u64>),
-    /// All that leave the caller in this window.
+    /// All that leave the caller, or begin, in this window.
     During(Window),
 }

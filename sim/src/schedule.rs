@@ -40,11 +40,30 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
             let (at_ms, by_ms) = (draw(at, rng), draw(by, rng).cast_signed());
             Fault::ClockStep { node, at_ms, by_ms: if back { -by_ms } else { by_ms } }
         }
+        FaultKind::ClockDrift { node, window: spec, ppm, back } => {
+            let (window, ppm) = (window(spec, rng), draw(ppm, rng).cast_signed());
+            Fault::ClockDrift { node, window, ppm: if back { -ppm } else { ppm } }
+        }
+        FaultKind::DiskError { node, operation, hits: spec } => {
+            Fault::DiskError { node, operation, hits: hits(spec, rng) }
+        }
+        FaultKind::DiskFull { node, window: spec } => Fault::DiskFull { node, window: window(spec, rng) },
+        FaultKind::SlowDisk { node, window: spec, min_ms, max_ms } => {
+            Fault::SlowDisk { node, window: window(spec, rng), min_ms, max_ms }
+        }
         FaultKind::Partition { from, to, one_way, window: spec } => {
             Fault::Partition { from, to, one_way, window: window(spec, rng) }
         }
         FaultKind::Latency { from, to, window: spec, min_ms, max_ms } => {
             Fault::Latency { from, to, window: window(spec, rng), min_ms, max_ms }
+        }
+        FaultKind::Bandwidth { from, to, window: spec, bytes_per_second } => {
+            let window = window(spec, rng);
+            Fault::Bandwidth { from, to, window, bytes_per_second: draw(bytes_per_second, rng) }
+        }
+        FaultKind::DuplicateRequest { rpcs: spec } => Fault::DuplicateRequest { rpcs: rpcs(spec, rng) },
+        FaultKind::DelayedRequest { by, rpcs: spec } => {
+            Fault::DelayedRequest { by_ms: draw(by, rng), rpcs: rpcs(spec, rng) }
         }
         FaultKind::Reset { rpcs: spec } => Fault::Reset { rpcs: rpcs(spec, rng) },
         FaultKind::LostRequest { rpcs: spec } => Fault::LostRequest { rpcs: rpcs(spec, rng) },
@@ -69,12 +88,15 @@ fn window(spec: WindowSpec, rng: &mut impl Rng) -> Window {
 }
 
 fn rpcs(spec: RpcsSpec, rng: &mut impl Rng) -> Rpcs {
-    let hits = match spec.hits {
+    Rpcs { from: spec.from, to: spec.to, code: spec.code, hits: hits(spec.hits, rng) }
+}
+
+fn hits(spec: HitsSpec, rng: &mut impl Rng) -> Hits {
+    match spec {
         HitsSpec::Nth(ordinals) => Hits::Nth(ordinals),
         HitsSpec::Pick { pick, of } => Hits::Nth(picked(pick, of, rng)),
         HitsSpec::During(spec) => Hits::During(window(spec, rng)),
-    };
-    Rpcs { from: spec.from, to: spec.to, code: spec.code, hits }
+    }
 }
 
 /// `pick` distinct ordinals out of `1..=of`, ascending, all sets equally likely (Floyd's sampling: one draw for each).

@@ -283,6 +283,26 @@ fn wrong_process_faults() {
 }
 
 #[test]
+fn wrong_disk_and_clock_faults() {
+    faults(
+        "scenario-errors-disk-and-clock-faults",
+        &[
+            "kind = 'disk-error'\nnode = 'broker-a'\nnth = 1",
+            "kind = 'disk-error'\nnode = 'broker-a'\noperation = 'fsync'\nnth = 1",
+            "kind = 'disk-error'\nnode = 'broker-a'\noperation = 'sync'",
+            "kind = 'disk-error'\nnode = 'consumer-1'\noperation = 'read'\nnth = 1",
+            "kind = 'disk-full'\nnode = 'broker-a'\nat = '5m'",
+            "kind = 'disk-full'\nat = '5m'\nfor = '1m'\nnth = 1",
+            "kind = 'slow-disk'\nnode = 'broker-a'\nat = '5m'\nfor = '1m'\nmin = '1s'",
+            "kind = 'slow-disk'\nnode = 'broker-a'\nat = '5m'\nfor = '1m'\nmin = '2s'\nmax = '1s'",
+            "kind = 'clock-drift'\nnode = 'broker-a'\nat = '5m'\nfor = '1m'",
+            "kind = 'clock-drift'\nnode = 'broker-x'\nppm = 0\nat = '5m'\nfor = '1m'",
+            "kind = 'clock-drift'\nnode = 'broker-a'\nppm = 1\nat = '5m'\nfor = '2h'",
+        ],
+    );
+}
+
+#[test]
 fn wrong_network_faults() {
     faults(
         "scenario-errors-network-faults",
@@ -308,6 +328,10 @@ fn wrong_network_faults() {
             "kind = 'partition'\nbetween = [['broker-a'], ['broker-b']]\nfrom = 'broker-a'\nat = '5m'\nfor = '1m'",
             "kind = 'partition'\nfrom = 'broker-a'\nto = 7\nat = '5m'\nfor = '1m'",
             "kind = 'partition'\nfrom = 'broker-a'\nto = 'broker-b'\nat = '5m'\nfor = '0s'",
+            "kind = 'delayed-request'\nrpc = 11\nnth = 1",
+            "kind = 'duplicate-request'\nrpc = 11\nnth = 1\nby = '1s'",
+            "kind = 'bandwidth'\nfrom = 'broker-a'\nat = '5m'\nfor = '1m'",
+            "kind = 'bandwidth'\nfrom = 'broker-a'\nbytes_per_second = 1\nat = '5m'\nfor = '1m'",
             "kind = 'partition'\nfrom = 'broker-a'\nto = 'broker-b'\nat = '1h'\nfor = { from = '5m', to = '61m' }",
             "kind = 'latency'\nat = '5m'\nfor = '1m'\nmin = '5ms'",
             "kind = 'latency'\nat = '5m'\nfor = '1m'\nmin = '5ms'\nmax = '1ms'",

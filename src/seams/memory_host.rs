@@ -29,6 +29,7 @@ pub(crate) struct MemoryDisk {
     files: Arc<Mutex<BTreeMap<String, Bytes>>>,
     syncs: Arc<AtomicUsize>,
     failing: Arc<AtomicUsize>,
+    unreadable: Arc<AtomicUsize>,
     refusing: Arc<AtomicUsize>,
 }
 
@@ -36,6 +37,11 @@ impl MemoryDisk {
     /// The next `count` syncs fail, and with them the commit they belong to.
     pub(crate) fn fail_syncs(&self, count: usize) {
         self.failing.store(count, Ordering::SeqCst);
+    }
+
+    /// The next `count` reads fail.
+    pub(crate) fn fail_reads(&self, count: usize) {
+        self.unreadable.store(count, Ordering::SeqCst);
     }
 
     /// The next `count` times it is asked to open a file it refuses.
@@ -80,6 +86,9 @@ impl StorageBackend for MemoryFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if take_one(&self.disk.unreadable) {
+            return Err(io::Error::other("the read failed"));
+        }
         let from = offset as usize;
         let bytes = locked(&self.bytes);
         out.copy_from_slice(bytes.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
+use tokio::sync::Notify;
 
 use super::{
     FILE, StoreConfig, StoreError,
@@ -46,6 +47,8 @@ pub(super) struct Opened {
     pub(super) confirmed: Arc<Committed>,
     /// The state up to the last entry.
     pub(super) head: Arc<Committed>,
+    /// Told when an operation on the file has failed.
+    pub(super) failed: Arc<Notify>,
 }
 
 /// Opens the database, creates missing tables, checks the schema, and replays the log that is not settled. At least up to
@@ -56,9 +59,11 @@ pub(super) fn open(disk: &dyn Disk, config: &StoreConfig, confirmed: u64) -> Res
     forget_unborn(&*file).map_err(open)?;
     let mut builder = Database::builder();
     builder.set_cache_size(config.cache_bytes);
-    let database = Arc::new(builder.create_with_backend(BoxedBackend(file))?);
+    let failed = Arc::new(Notify::new());
+    let database = Arc::new(builder.create_with_backend(BoxedBackend::new(file, failed.clone()))?);
     prepare(&database, config.term)?;
-    replay(database, config, confirmed)
+    let (confirmed, head) = replay(&database, config, confirmed)?;
+    Ok(Opened { database, confirmed, head, failed })
 }
 
 /// Empties a file whose creation was cut off: redb writes its magic number last, so one that begins with zeroes never
@@ -97,7 +102,11 @@ pub(super) fn prepare(database: &Database, term: u64) -> Result<(), StoreError> 
 
 /// The states that the log implies: its settled rows, and over them what the entries since say, up to the last that is
 /// known to be confirmed and up to the last there is.
-pub(super) fn replay(database: Arc<Database>, config: &StoreConfig, confirmed: u64) -> Result<Opened, StoreError> {
+pub(super) fn replay(
+    database: &Database,
+    config: &StoreConfig,
+    confirmed: u64,
+) -> Result<(Arc<Committed>, Arc<Committed>), StoreError> {
     let transaction = database.begin_read()?;
     let meta = transaction.open_table(META)?;
     let found = |name: &str| Ok::<_, StoreError>(meta.get(name)?.map(|row| row.value()));
@@ -111,7 +120,7 @@ pub(super) fn replay(database: Arc<Database>, config: &StoreConfig, confirmed: u
         *count = found(name)?.unwrap_or(0);
     }
     let decoded = Arc::new(Decoded::new());
-    let state = |rows, last| Committed::read(&database, decoded.clone(), rows, last, settled);
+    let state = |rows, last| Committed::read(database, decoded.clone(), rows, last, settled);
     let base = state((Recent::new(), counts), settled)?;
     let mut draft = Draft::over(&base, u64::MAX);
     let (mut last, mut confirmed_state) = (settled, None);
@@ -129,7 +138,7 @@ pub(super) fn replay(database: Arc<Database>, config: &StoreConfig, confirmed: u
     }
     // Nothing is left to be cut: what has entries cut is settled with them.
     let head = Arc::new(state(draft.rows_so_far(), last)?);
-    Ok(Opened { confirmed: confirmed_state.unwrap_or_else(|| head.clone()), head, database: database.clone() })
+    Ok((confirmed_state.unwrap_or_else(|| head.clone()), head))
 }
 
 /// Writes entries to the log and makes them durable; settles confirmed rows when enough have come together, or when

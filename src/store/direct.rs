@@ -11,7 +11,7 @@ use crate::model::chain::LogPosition;
 
 /// A store without a task.
 pub(crate) struct Direct {
-    database: Arc<Database>,
+    database: Database,
     /// The state that is on the disk, and before it those that it has come from, down to the last confirmed one.
     states: VecDeque<Arc<Committed>>,
     config: StoreConfig,
@@ -30,7 +30,7 @@ impl Direct {
 
     /// A store in which all but the last `lag` entries are confirmed.
     pub(crate) fn lagging(config: StoreConfig, lag: u64) -> Self {
-        let database = Arc::new(Database::builder().create_with_backend(InMemoryBackend::new()).unwrap());
+        let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
         database::prepare(&database, config.term).unwrap();
         let mut store = Self { database, states: VecDeque::new(), config, lag };
         store.recover(0);
@@ -44,11 +44,11 @@ impl Direct {
 
     /// Every state from the last confirmed one on, as if none had been forgotten.
     fn recover(&mut self, confirmed: u64) {
-        let replay = |confirmed| database::replay(self.database.clone(), &self.config, confirmed).unwrap();
-        let opened = replay(confirmed);
-        let unconfirmed = opened.confirmed.last_index() + 1..=opened.head.last_index();
-        let later = unconfirmed.map(|index| replay(index).confirmed).collect::<Vec<_>>();
-        self.states = std::iter::once(opened.confirmed).chain(later).collect();
+        let replay = |confirmed| database::replay(&self.database, &self.config, confirmed).unwrap();
+        let (confirmed, head) = replay(confirmed);
+        let unconfirmed = confirmed.last_index() + 1..=head.last_index();
+        let later = unconfirmed.map(|index| replay(index).0).collect::<Vec<_>>();
+        self.states = std::iter::once(confirmed).chain(later).collect();
     }
 
     fn head(&self) -> Arc<Committed> {

@@ -63,3 +63,25 @@ async fn what_survived_a_failed_sync_is_told_in_its_place() {
         assert_eq!(*heard.lock().unwrap(), (1..=last + 1).collect::<Vec<_>>());
     }
 }
+
+/// redb does nothing any more through a handle that has failed once. A store that is only read, as that of a slave or of a
+/// broker that others ask for its messages, would answer nothing until somebody writes.
+#[tokio::test]
+async fn a_failed_read_is_got_over_without_a_commit() {
+    let disk = MemoryDisk::default();
+    let host = host(&disk, StandingClock::at(0), &MemoryTransport::default());
+    let store = Store::open(&host, StoreConfig::default(), Arc::new(|_| {})).await.unwrap();
+    for offset in 1..=200 {
+        store.submit(Moves(offset)).await.unwrap();
+    }
+    store.close().await;
+    let config = StoreConfig { cache_bytes: 0, ..StoreConfig::default() };
+    let store = Store::open(&host, config, Arc::new(|_| {})).await.unwrap();
+    let log_end = || store.view().and_then(|view| view.raw_entry(7));
+    assert!(log_end().unwrap().is_some());
+    disk.fail_reads(1);
+    assert!(matches!(log_end(), Err(StoreError::Database(_))));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(log_end().unwrap().is_some(), "nobody reopened the store");
+    store.submit(Moves(201)).await.unwrap();
+}

@@ -137,6 +137,8 @@ pub(super) struct Writer {
 struct Head {
     database: Arc<redb::Database>,
     head: Arc<Committed>,
+    /// Told when an operation on the file has failed.
+    failed: Arc<Notify>,
 }
 
 /// What is on this disk, confirmed or not, and the bell that rings when there is more of either.
@@ -169,8 +171,17 @@ impl Writer {
                 self.reopen().await;
             }
             let received = waiting.recv_many(&mut batch, self.config.batch_limit);
-            let count = match self.opened {
-                Some(_) => received.await,
+            let count = match &self.opened {
+                Some(opened) => tokio::select! {
+                    biased;
+                    count = received => count,
+                    () = opened.failed.notified() => {
+                        // A reader met it, whom nobody else helps: a handle that failed once reads nothing any more.
+                        tracing::error!("the disk failed; the store is reopened");
+                        self.forget();
+                        continue;
+                    }
+                },
                 None => match tokio::time::timeout(REOPEN_EVERY, received).await {
                     Ok(count) => count,
                     Err(_) => continue,
@@ -290,9 +301,9 @@ impl Writer {
     /// other, and whoever sleeps until something falls due has to hear of it.
     fn take_up(&mut self, opened: Opened) {
         // The confirmed state is not held on to: a state keeps its pages from being used again.
-        let Opened { database, confirmed, head } = opened;
+        let Opened { database, confirmed, head, failed } = opened;
         let state = head.clone();
-        self.opened = Some(Head { database, head });
+        self.opened = Some(Head { database, head, failed });
         self.publish();
         let entries = state.entries_after(self.taken).unwrap_or_else(|error| {
             tracing::error!(error = %Chained(&error), "what survived a failed sync cannot be read");

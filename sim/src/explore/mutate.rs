@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 use super::swarm::any_fault;
 use crate::{
     plan::SimMs,
-    scenario::{Draw, FaultKind, HitsSpec, MomentSpec, RpcsSpec, Scenario},
+    scenario::{Draw, FaultKind, HitsSpec, MomentSpec, Scenario},
 };
 
 /// The most that is changed at once.
@@ -53,18 +53,24 @@ fn times(what: &mut FaultKind) -> (Option<&mut Draw>, Option<&mut Draw>) {
         | FaultKind::Stop { when, down, .. } => (begins(when), Some(down)),
         FaultKind::Pause { when, lasts, .. } => (begins(when), Some(lasts)),
         FaultKind::ClockStep { at, .. } => (Some(at), None),
-        FaultKind::Partition { window, .. } | FaultKind::Latency { window, .. } => {
-            (Some(&mut window.begins), Some(&mut window.lasts))
-        }
+        FaultKind::Partition { window, .. }
+        | FaultKind::Latency { window, .. }
+        | FaultKind::ClockDrift { window, .. }
+        | FaultKind::DiskFull { window, .. }
+        | FaultKind::SlowDisk { window, .. }
+        | FaultKind::Bandwidth { window, .. } => (Some(&mut window.begins), Some(&mut window.lasts)),
+        FaultKind::DiskError { hits, .. } => window(hits),
         FaultKind::Reset { rpcs }
         | FaultKind::LostRequest { rpcs }
         | FaultKind::LostAnswer { rpcs }
-        | FaultKind::Answer { rpcs, .. } => window(rpcs),
+        | FaultKind::DuplicateRequest { rpcs }
+        | FaultKind::DelayedRequest { rpcs, .. }
+        | FaultKind::Answer { rpcs, .. } => window(&mut rpcs.hits),
     }
 }
 
-fn window(rpcs: &mut RpcsSpec) -> (Option<&mut Draw>, Option<&mut Draw>) {
-    match &mut rpcs.hits {
+fn window(hits: &mut HitsSpec) -> (Option<&mut Draw>, Option<&mut Draw>) {
+    match hits {
         HitsSpec::During(window) => (Some(&mut window.begins), Some(&mut window.lasts)),
         HitsSpec::Nth(_) | HitsSpec::Pick { .. } => (None, None),
     }

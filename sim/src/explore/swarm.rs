@@ -7,7 +7,7 @@
 use rand::{Rng, RngExt, seq::IndexedRandom as _};
 
 use crate::{
-    plan::{NodeName, SimMs},
+    plan::{DiskOperation, NodeName, SimMs},
     random::Streams,
     scenario::{
         Broker, Consumer, Draw, Expect, FaultKind, FaultSpec, Group, HitsSpec, MomentSpec, NAMESRV, Network,
@@ -206,9 +206,16 @@ enum Kind {
     LostRequest,
     LostAnswer,
     Answer,
+    ClockDrift,
+    DiskError,
+    DiskFull,
+    SlowDisk,
+    Bandwidth,
+    DuplicateRequest,
+    DelayedRequest,
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 20] = [
     Kind::Kill,
     Kind::Crash,
     Kind::CrashAtSync,
@@ -222,6 +229,13 @@ const KINDS: [Kind; 13] = [
     Kind::LostRequest,
     Kind::LostAnswer,
     Kind::Answer,
+    Kind::ClockDrift,
+    Kind::DiskError,
+    Kind::DiskFull,
+    Kind::SlowDisk,
+    Kind::Bandwidth,
+    Kind::DuplicateRequest,
+    Kind::DelayedRequest,
 ];
 
 /// What requests between brokers and from clients can be hit: the recovery path's own, and those that lead to it.
@@ -305,6 +319,17 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
         Kind::Reset => FaultKind::Reset { rpcs: rpcs(dice, scenario) },
         Kind::LostRequest => FaultKind::LostRequest { rpcs: rpcs(dice, scenario) },
         Kind::LostAnswer => FaultKind::LostAnswer { rpcs: rpcs(dice, scenario) },
+        Kind::ClockDrift | Kind::DiskError | Kind::DiskFull | Kind::SlowDisk => of_machine(dice, kind, scenario),
+        Kind::Bandwidth => {
+            let (from, to) = (end(dice, scenario), end(dice, scenario));
+            let bytes_per_second = Draw::exactly(u64::from(dice.count(1..=64)) * 1_000);
+            FaultKind::Bandwidth { from, to, window: window(dice, scenario), bytes_per_second }
+        }
+        Kind::DuplicateRequest => FaultKind::DuplicateRequest { rpcs: rpcs(dice, scenario) },
+        Kind::DelayedRequest => {
+            let by = Draw::exactly(u64::from(dice.count(100..=20_000)));
+            FaultKind::DelayedRequest { by, rpcs: rpcs(dice, scenario) }
+        }
         Kind::Answer => {
             let named = *dice.one(&ANSWERS);
             let code = wire_names::ANSWERS.iter().find(|(name, _)| *name == named).map_or(1, |(_, code)| *code);
@@ -312,6 +337,30 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
             let code_of_pull = code_of("PULL_MESSAGE");
             FaultKind::Answer { code, rpcs: RpcsSpec { to, code: code_of_pull, ..rpcs(dice, scenario) } }
         }
+    }
+}
+
+/// Something that is wrong with a clock or a disk.
+fn of_machine<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKind {
+    let (node, window) = (dice.one(&members(scenario)).clone(), window(dice, scenario));
+    match kind {
+        Kind::ClockDrift => {
+            let ppm = Draw::exactly(u64::from(dice.count(1..=20)) * 1_000);
+            FaultKind::ClockDrift { node, window, ppm, back: dice.likely(0.5) }
+        }
+        Kind::DiskError => {
+            let operation = *dice.one(&[DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync]);
+            let hits = match dice.likely(0.5) {
+                true => HitsSpec::During(window),
+                false => HitsSpec::Nth(vec![dice.count(10..=400).into()]),
+            };
+            FaultKind::DiskError { node, operation, hits }
+        }
+        Kind::SlowDisk => {
+            let min_ms = dice.count(10..=500).into();
+            FaultKind::SlowDisk { node, window, min_ms, max_ms: min_ms + SimMs::from(dice.count(1..=2_000)) }
+        }
+        _ => FaultKind::DiskFull { node, window },
     }
 }
 

@@ -1,6 +1,9 @@
 //! A plan, armed: resolved to node indices, with the counters that say when each fault is due.
 
-use super::{Act, Blow, Strike, Verdict, is_open, latency::Latency, partition::Partition};
+use super::{
+    Act, Blow, Strike, Verdict, bandwidth::Bandwidth, clock_drift::Drifting, disk_error::DiskError,
+    disk_full::DiskFull, is_open, latency::Latency, partition::Partition, slow_disk::SlowDisk,
+};
 use crate::{
     plan::{Fault, Hits, Moment, Plan, Rpcs, SimMs, Window},
     world::NodeIndex,
@@ -39,13 +42,21 @@ struct OnSync {
 #[derive(Debug, Default)]
 pub(crate) struct Armed {
     strikes: Vec<u64>,
-    healed: bool,
+    pub(super) healed: bool,
     rpcs: Vec<(Matcher, Hits, Verdict)>,
     on_request: Vec<(Matcher, u64, Strike)>,
     on_answer: Vec<(Matcher, u64, Strike)>,
     on_sync: Vec<OnSync>,
     partitions: Vec<Partition>,
     latencies: Vec<Latency>,
+    pub(super) bandwidths: Vec<Bandwidth>,
+    pub(super) disk_errors: Vec<DiskError>,
+    pub(super) full_disks: Vec<DiskFull>,
+    pub(super) slow_disks: Vec<SlowDisk>,
+    /// The clocks that drift now.
+    pub(super) drifting: Vec<Drifting>,
+    /// What lasts from a time to a time, with its name.
+    windows: Vec<(usize, &'static str, Window)>,
 }
 
 impl Armed {
@@ -87,18 +98,47 @@ impl Armed {
                 let blow = Blow::ClockStep(index(node), *by_ms);
                 schedule.push((*at_ms, Strike { fault, blow }));
             }
+            Fault::ClockDrift { node, window, ppm } => {
+                let begins = Blow::DriftBegins(index(node), *ppm);
+                schedule.push((window.from_ms, Strike { fault, blow: begins }));
+                schedule.push((window.to_ms, Strike { fault, blow: Blow::DriftEnds }));
+            }
+            Fault::DiskError { node, operation, hits } => {
+                let (node, operation, hits) = (index(node), *operation, hits.clone());
+                if let Hits::During(window) = hits {
+                    self.schedule_window(fault, "disk-error", window, schedule);
+                }
+                self.disk_errors.push(DiskError { fault, node, operation, hits, seen: 0 });
+            }
+            Fault::DiskFull { node, window } => {
+                self.full_disks.push(DiskFull { fault, node: index(node), window: *window });
+                self.schedule_window(fault, "disk-full", *window, schedule);
+            }
+            Fault::SlowDisk { node, window, min_ms, max_ms } => {
+                let (node, window, min_ms, max_ms) = (index(node), *window, *min_ms, *max_ms);
+                self.slow_disks.push(SlowDisk { fault, node, window, min_ms, max_ms });
+                self.schedule_window(fault, "slow-disk", window, schedule);
+            }
+            Fault::Bandwidth { from, to, window, bytes_per_second } => {
+                let (from, to) = (from.as_deref().map(&mut *index), to.as_deref().map(index));
+                let (window, bytes_per_second) = (*window, *bytes_per_second);
+                self.bandwidths.push(Bandwidth { fault, from, to, window, bytes_per_second });
+                self.schedule_window(fault, "bandwidth", window, schedule);
+            }
             Fault::Partition { from, to, one_way, window } => {
                 let (from, to) = (from.iter().map(|n| index(n)).collect(), to.iter().map(|n| index(n)).collect());
                 self.partitions.push(Partition { fault, from, to, one_way: *one_way, window: *window });
-                schedule_window(fault, "partition", *window, schedule);
+                self.schedule_window(fault, "partition", *window, schedule);
             }
             Fault::Latency { from, to, window, min_ms, max_ms } => {
                 let (from, to) = (from.as_deref().map(&mut *index), to.as_deref().map(index));
                 let (min_ms, max_ms) = (*min_ms, *max_ms);
                 self.latencies.push(Latency { fault, from, to, window: *window, min_ms, max_ms });
-                schedule_window(fault, "latency", *window, schedule);
+                self.schedule_window(fault, "latency", *window, schedule);
             }
             Fault::Reset { rpcs } => self.arm_rpcs(fault, rpcs, Act::Reset, index),
+            Fault::DuplicateRequest { rpcs } => self.arm_rpcs(fault, rpcs, Act::Duplicate, index),
+            Fault::DelayedRequest { by_ms, rpcs } => self.arm_rpcs(fault, rpcs, Act::Delay(*by_ms), index),
             Fault::LostRequest { rpcs } => self.arm_rpcs(fault, rpcs, Act::LoseRequest, index),
             Fault::LostAnswer { rpcs } => self.arm_rpcs(fault, rpcs, Act::LoseAnswer, index),
             Fault::Answer { code, rpcs } => self.arm_rpcs(fault, rpcs, Act::Answer(*code), index),
@@ -170,7 +210,7 @@ impl Armed {
     }
 
     /// Counts that a fault struck.
-    pub(super) fn struck(&mut self, fault: usize) {
+    pub(crate) fn struck(&mut self, fault: usize) {
         self.strikes[fault] += 1;
     }
 
@@ -227,10 +267,20 @@ impl Armed {
         if self.healed {
             return Vec::new();
         }
-        let partitions = self.partitions.iter().filter(|p| is_open(p.window, now_ms));
-        let latencies = self.latencies.iter().filter(|l| is_open(l.window, now_ms));
-        let partitions = partitions.map(|p| (p.fault, "partition ends".to_owned()));
-        partitions.chain(latencies.map(|l| (l.fault, "latency ends".to_owned()))).collect()
+        let open = self.windows.iter().filter(|(.., window)| is_open(*window, now_ms));
+        open.map(|(fault, word, _)| (*fault, format!("{word} ends"))).collect()
+    }
+
+    fn schedule_window(
+        &mut self,
+        fault: usize,
+        word: &'static str,
+        window: Window,
+        schedule: &mut Vec<(SimMs, Strike)>,
+    ) {
+        self.windows.push((fault, word, window));
+        schedule.push((window.from_ms, Strike { fault, blow: Blow::WindowOpens(word) }));
+        schedule.push((window.to_ms, Strike { fault, blow: Blow::WindowCloses(word) }));
     }
 
     /// Ends all faults; false when they had been ended before.
@@ -266,9 +316,4 @@ fn matcher(
     index: &mut impl FnMut(&str) -> NodeIndex,
 ) -> Matcher {
     Matcher { from: from.map(&mut *index), to: to.map(index), code, seen: 0 }
-}
-
-fn schedule_window(fault: usize, word: &'static str, window: Window, schedule: &mut Vec<(SimMs, Strike)>) {
-    schedule.push((window.from_ms, Strike { fault, blow: Blow::WindowOpens(word) }));
-    schedule.push((window.to_ms, Strike { fault, blow: Blow::WindowCloses(word) }));
 }

@@ -3,8 +3,6 @@
 //! Real world: NTP corrects a clock that was wrong, somebody sets it by hand, a virtual machine comes back from a snapshot.
 //!
 //! Simulator: what the clock seam shows jumps; time itself goes on. The offset stays, through restarts and the heal.
-//!
-//! Cannot: let a clock drift.
 
 use crate::world::{NodeIndex, World};
 

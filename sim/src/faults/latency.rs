@@ -5,7 +5,7 @@
 //! Simulator: every frame that leaves in the window takes a time drawn from the planned span, by a stream of its own, so
 //! that frames outside the window take what they would have taken. Frames of one direction stay in order.
 //!
-//! Cannot: reorder the frames of one connection, or limit bandwidth.
+//! Cannot: reorder the frames of one connection.
 
 use crate::{
     plan::{SimMs, Window},

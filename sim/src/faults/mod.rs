@@ -2,15 +2,23 @@
 
 mod answer;
 mod armed;
+mod bandwidth;
+pub(crate) mod clock_drift;
 mod clock_step;
 mod crash;
+mod delayed_request;
+pub(crate) mod disk_error;
+pub(crate) mod disk_full;
+mod duplicate_request;
 mod kill;
 mod latency;
 pub(crate) mod lost_answer;
 mod lost_request;
 mod partition;
 mod pause;
+pub mod proof;
 mod reset;
+mod slow_disk;
 mod stop;
 
 pub(crate) use self::armed::Armed;
@@ -38,6 +46,8 @@ enum Blow {
     Stop(NodeIndex, SimMs),
     Pause(NodeIndex, SimMs),
     ClockStep(NodeIndex, i64),
+    DriftBegins(NodeIndex, i64),
+    DriftEnds,
     WindowOpens(&'static str),
     WindowCloses(&'static str),
 }
@@ -59,6 +69,8 @@ impl Strike {
                 let name = world.name(node);
                 return world.tap_fault(Some(self.fault), &format!("clock-step: {name} by {by_ms} ms"));
             }
+            Blow::DriftBegins(node, ppm) => return clock_drift::begin(world, self.fault, node, ppm),
+            Blow::DriftEnds => return clock_drift::end(world, self.fault),
             Blow::WindowOpens(word) => return world.tap_fault(Some(self.fault), &format!("{word} begins")),
             Blow::WindowCloses(word) => {
                 world.tap_fault(Some(self.fault), &format!("{word} ends"));
@@ -75,6 +87,9 @@ impl Strike {
 /// What a network fault does to a request.
 #[derive(Debug, Clone, Copy)]
 enum Act {
+    Duplicate,
+    /// By so many ms.
+    Delay(SimMs),
     LoseRequest,
     LoseAnswer,
     Answer(i32),
@@ -93,6 +108,8 @@ impl Verdict {
     pub(crate) fn strike(self, world: &World, connection: &Connection, side: usize, request: &FrameFacts) -> Fate {
         let word = match self.act {
             Act::LoseAnswer => return lost_answer::strike(self.fault),
+            Act::Duplicate => "duplicate-request",
+            Act::Delay(_) => "delayed-request",
             Act::LoseRequest => "lost-request",
             Act::Answer(_) => "answer",
             Act::Reset => "reset",
@@ -101,6 +118,8 @@ impl Verdict {
         world.armed().struck(self.fault);
         world.tap_fault(Some(self.fault), &format!("{word}: {from}→{to} request {code} (nth {nth})"));
         match self.act {
+            Act::Duplicate => duplicate_request::strike(),
+            Act::Delay(by_ms) => delayed_request::strike(by_ms),
             Act::LoseAnswer | Act::LoseRequest => lost_request::strike(),
             Act::Answer(code) => answer::strike(world, connection, side, request, code),
             Act::Reset => reset::strike(world, connection),

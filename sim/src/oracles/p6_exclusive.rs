@@ -1,14 +1,17 @@
-//! P6, exclusive: a message is not handed out again before its invisible time has run, whatever anybody does to a clock.
+//! P6, exclusive: a message is not handed out again before its invisible time has run, whatever anybody does to the clock
+//! of a broker that runs.
 //!
 //! Rule: from the moment at which a chain was first durable anywhere to the moment at which its message is stored as a
 //! copy, its invisible time passes, in simulated time, which no clock shows. A broker that follows its wall clock by
-//! slewing may be a thousandth off.
+//! slewing may be a thousandth off. A broker that was away knows from its wall clock alone for how long: what that has
+//! gained meanwhile, the message may come early.
 
 use rustc_hash::FxHashMap;
 
 use super::{Findings, Reads};
 use crate::{
     evidence::{ChainId, ChainState, Outcome},
+    history::{Event, EventKind},
     ledger::Ledger,
     plan::SimMs,
 };
@@ -26,18 +29,31 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         let at_ms = life.steps[0].at_ms;
         opened.entry(life.id).and_modify(|first| *first = at_ms.min(*first)).or_insert(at_ms);
     }
+    let gains: Vec<_> = ledger.history.events.iter().filter_map(gain).collect();
     for life in &ledger.chains {
         let is_copied = |state: &ChainState| {
             matches!(state, ChainState::Ended { outcome: Outcome::Revived(_) | Outcome::DeadLettered(_), .. })
         };
         let Some(copied) = life.steps.iter().find(|step| is_copied(&step.chain.state)) else { continue };
+        let span = opened[life.id]..=copied.at_ms;
         let passed = i64::try_from(copied.at_ms - opened[life.id]).unwrap_or(i64::MAX);
         let invisible = copied.chain.invisible_ms;
-        if passed + SLACK_MS + invisible / SLEW < invisible {
+        let counts =
+            |(at_ms, node, _): &&(SimMs, &str, i64)| span.contains(at_ms) && ledger.chain_at(node, life.id).is_some();
+        let gained: i64 = gains.iter().filter(counts).map(|(.., ms)| ms).sum();
+        if passed + SLACK_MS + invisible / SLEW + gained < invisible {
             let detail = format!("at {} it comes back after {passed} ms, invisible for {invisible} ms", life.node);
             let stamp = ledger.stored(&life.origin()).and_then(|stored| stored.message.ledger.as_ref());
             found.stamped(copied.at_ms, stamp, format!("chain {}", life.id), detail);
         }
+    }
+}
+
+/// What a broker's clock has gained while it was away.
+fn gain(event: &Event) -> Option<(SimMs, &str, i64)> {
+    match &event.kind {
+        EventKind::ClockGained { node, ms } if *ms > 0 => Some((event.at_ms, node, *ms)),
+        _ => None,
     }
 }
 
@@ -46,16 +62,22 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
         evidence::{CopyPlace, Outcome},
+        history::EventKind,
         oracles::fixture::Story,
     };
 
     /// Whether a message that is invisible for 10 s and comes back so much later is blamed.
     fn is_blamed(after_ms: u64) -> bool {
+        is_blamed_if_gained(after_ms, "a", 0)
+    }
+
+    /// The same when a clock has gained so much while its node was away.
+    fn is_blamed_if_gained(after_ms: u64, node: &str, ms: i64) -> bool {
         let mut story = Story::new();
         story.send(1, 0).wait(10);
         let mut chain = story.pop("t", 0, 1, 0);
         chain.invisible_ms = 10_000;
-        story.wait(after_ms);
+        story.wait(10).event(EventKind::ClockGained { node: node.into(), ms }).wait(after_ms - 10);
         let copy = CopyPlace { topic: "%RETRY%g_t".into(), queue: 0, offset: 0 };
         story.durable("a", vec![chain.ended(Outcome::Revived(copy)).fact()]);
         story.judge().violations.iter().any(|it| it.promise == "P6" && it.detail.contains("it comes back after"))
@@ -66,5 +88,12 @@ mod tests {
         assert!(!is_blamed(10_000) && !is_blamed(60_000));
         assert!(!is_blamed(9_976), "the clock was slewed");
         assert!(is_blamed(9_970) && is_blamed(10));
+    }
+
+    #[test]
+    fn what_the_clock_of_its_home_gained_while_that_was_away_may_be_missing() {
+        assert!(!is_blamed_if_gained(7_000, "a", 3_000) && is_blamed_if_gained(7_000, "a", 2_900));
+        assert!(is_blamed_if_gained(7_000, "a", -3_000), "it has lost");
+        assert!(is_blamed_if_gained(7_000, "b", 3_000), "another broker's clock");
     }
 }

@@ -63,20 +63,33 @@ pub fn describe(fault: &Fault) -> String {
         Fault::ClockStep { at_ms, by_ms, .. } => {
             format!("{head} by {} at {}", span(by_ms.unsigned_abs()), span(*at_ms))
         }
-        Fault::Partition { window, .. } => format!("{head} {}", during(window)),
-        Fault::Latency { window, min_ms, max_ms, .. } => {
+        Fault::ClockDrift { ppm, window, .. } => {
+            format!("{head} by {} ppm {}", ppm.unsigned_abs(), during(window))
+        }
+        Fault::DiskError { hits, .. } => format!("{head} {}", which(hits)),
+        Fault::Partition { window, .. } | Fault::DiskFull { window, .. } => format!("{head} {}", during(window)),
+        Fault::Bandwidth { window, bytes_per_second, .. } => {
+            format!("{head} to {bytes_per_second} bytes per second {}", during(window))
+        }
+        Fault::DelayedRequest { by_ms, rpcs } => format!("{head} {}, by {}", which(&rpcs.hits), span(*by_ms)),
+        Fault::Latency { window, min_ms, max_ms, .. } | Fault::SlowDisk { window, min_ms, max_ms, .. } => {
             format!("{head} of {} to {} {}", span(*min_ms), span(*max_ms), during(window))
         }
         Fault::Reset { rpcs }
+        | Fault::DuplicateRequest { rpcs }
         | Fault::LostRequest { rpcs }
         | Fault::LostAnswer { rpcs }
-        | Fault::Answer { rpcs, .. } => match &rpcs.hits {
-            Hits::Nth(ordinals) => {
-                let ordinals: Vec<String> = ordinals.iter().map(u64::to_string).collect();
-                format!("{head} number {}", ordinals.join(", "))
-            }
-            Hits::During(window) => format!("{head} {}", during(window)),
-        },
+        | Fault::Answer { rpcs, .. } => format!("{head} {}", which(&rpcs.hits)),
+    }
+}
+
+fn which(hits: &Hits) -> String {
+    match hits {
+        Hits::Nth(ordinals) => {
+            let ordinals: Vec<String> = ordinals.iter().map(u64::to_string).collect();
+            format!("number {}", ordinals.join(", "))
+        }
+        Hits::During(window) => during(window),
     }
 }
 
@@ -111,11 +124,20 @@ fn head(fault: &Fault) -> String {
         Fault::ClockStep { node, by_ms, .. } => {
             format!("set the clock of {node} {}", if *by_ms < 0 { "back" } else { "forward" })
         }
+        Fault::ClockDrift { node, ppm, .. } => {
+            format!("the clock of {node} goes too {}", if *ppm < 0 { "slowly" } else { "fast" })
+        }
+        Fault::DiskError { node, operation, .. } => format!("fail {} of {node}", operation.name()),
+        Fault::DiskFull { node, .. } => format!("fill the disk of {node}"),
+        Fault::SlowDisk { node, .. } => format!("slow syncs of {node}"),
         Fault::Partition { from, to, one_way, .. } => {
             let arrow = if *one_way { "→" } else { "↔" };
             format!("partition {}{arrow}{}", from.join("+"), to.join("+"))
         }
         Fault::Latency { from, to, .. } => format!("latency {}→{}", node(from.as_ref()), node(to.as_ref())),
+        Fault::Bandwidth { from, to, .. } => format!("limit {}→{}", node(from.as_ref()), node(to.as_ref())),
+        Fault::DuplicateRequest { rpcs } => format!("duplicate {}", matching(rpcs)),
+        Fault::DelayedRequest { rpcs, .. } => format!("delay {}", matching(rpcs)),
         Fault::Reset { rpcs } => format!("reset {}", matching(rpcs)),
         Fault::LostRequest { rpcs } => format!("lose {}", matching(rpcs)),
         Fault::LostAnswer { rpcs } => format!("lose the answer to {}", matching(rpcs)),

@@ -146,6 +146,7 @@ fn words(event: &Event, view: View) -> Option<(&str, String)> {
             (node, format!("durable by sync {sync}: {facts}"))
         }
         EventKind::Synced { node, sync, bytes } => (node, format!("sync {sync} of {bytes} bytes")),
+        EventKind::ClockGained { node, ms } => (node, format!("its clock has gained {ms} ms while it was away")),
         EventKind::Node { node, event } => (node, event.clone()),
         EventKind::Fault { text, .. } => ("", format!("FAULT {text}")),
         EventKind::Healed => ("", "all faults end".into()),

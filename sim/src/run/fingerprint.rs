@@ -35,6 +35,7 @@ pub fn write_line(line: &mut String, event: &Event) {
         EventKind::Request(frame) => write_frame(line, "request", frame),
         EventKind::Response(frame) => write_frame(line, "response", frame),
         EventKind::Synced { node, sync, bytes } => write!(line, "synced {node} #{sync} {bytes} B"),
+        EventKind::ClockGained { node, ms } => write!(line, "clock of {node} gained {ms}"),
         EventKind::Node { node, event } => write!(line, "node {node} {event}"),
         other => write!(line, "{other:?}"),
     };

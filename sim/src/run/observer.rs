@@ -58,6 +58,10 @@ impl Inner {
 }
 
 impl Observer {
+    fn clock_gained(&self, at_ms: SimMs, node: &str, ms: i64) {
+        self.push(at_ms, EventKind::ClockGained { node: node.into(), ms });
+    }
+
     /// An empty history of what `progress` is to follow.
     pub fn new(progress: Progress) -> Arc<Self> {
         Arc::new(Self { inner: Mutex::new(Inner { progress, ..Inner::default() }) })
@@ -136,7 +140,7 @@ impl Tap for Observer {
         inner.history.events.push(Event { at_ms, kind: EventKind::Synced { node: node.into(), sync, bytes } });
     }
 
-    fn power_lost(&self, at_ms: SimMs, node: &str, syncs: u64, file: &str, content: &Bytes) {
+    fn left_with(&self, at_ms: SimMs, node: &str, syncs: u64, file: &str, content: &Bytes) {
         if file == pop_revive::store::FILE {
             let mut inner = self.lock();
             let known = inner.last_index.get(node).copied().unwrap_or(0);
@@ -159,6 +163,11 @@ impl Tap for Observer {
             NodeEvent::Stopped => "stopped",
             NodeEvent::Paused => "paused",
             NodeEvent::Resumed => "resumed",
+            NodeEvent::ReadFailed => "failed to read",
+            NodeEvent::WriteFailed => "failed to write",
+            NodeEvent::SyncFailed => "failed to sync",
+            NodeEvent::DiskFull => "had no room on its disk",
+            NodeEvent::ClockGained(ms) => return self.clock_gained(at_ms, node, ms),
         };
         self.push(at_ms, EventKind::Node { node: node.into(), event: event.into() });
     }

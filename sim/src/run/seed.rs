@@ -7,6 +7,7 @@ use pop_revive::sabotage;
 
 use super::{cluster, fingerprint::fingerprint, observer::Observer, progress::Progress};
 use crate::{
+    faults::proof::proof,
     history::{EventKind, History},
     oracles::{self, Verdict, Violation},
     plan::{Plan, SimMs},
@@ -93,7 +94,12 @@ fn on_this_thread(run: &SeedRun) -> Outcome {
     let fingerprint = fingerprint(&history);
     let verdict = match run.until_ms {
         Some(_) => Verdict::default(),
-        None => oracles::judge(&history, &run.scenario.obligations()),
+        None => {
+            let mut verdict = oracles::judge(&history, &run.scenario.obligations());
+            let struck = plan.faults.iter().enumerate().filter(|(index, _)| !unfired.contains(index));
+            verdict.reached.extend(struck.map(|(_, fault)| proof(fault)));
+            verdict
+        }
     };
     Outcome { plan, unfired, history, fingerprint, verdict, sim_ms }
 }

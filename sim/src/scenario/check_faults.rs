@@ -5,14 +5,20 @@ use std::ops::{Range, RangeInclusive};
 use super::check::Names;
 use super::error::Problem;
 use super::faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
-use super::file::{FaultEntry, KindEntry, OnEntry};
+use super::file::{FaultEntry, KindEntry, OnEntry, OperationEntry};
 use super::findings::{Findings, Zero, spell};
 use super::shapes::{Located, Nodes, Ordinals};
 use super::wire_names::{ANSWERS, REQUESTS};
-use crate::plan::{NodeName, SimMs};
+use crate::plan::{DiskOperation, NodeName, SimMs};
 
 /// Ordinals beyond this are never reached.
 const ORDINALS: RangeInclusive<u64> = 1..=1_000_000;
+
+/// A clock that is wrong by more than a tenth is no clock.
+const PPM: RangeInclusive<u64> = 1..=100_000;
+
+/// Less would carry no frame before the run is over.
+const BYTES_PER_SECOND: RangeInclusive<u64> = 64..=1_000_000_000;
 
 /// One entry with all that is needed to judge it.
 struct Entry<'e, 'f, 't> {
@@ -48,9 +54,16 @@ impl KindEntry {
             Self::Stop => "stop",
             Self::Pause => "pause",
             Self::ClockStep => "clock-step",
+            Self::ClockDrift => "clock-drift",
+            Self::DiskError => "disk-error",
+            Self::DiskFull => "disk-full",
+            Self::SlowDisk => "slow-disk",
             Self::Partition => "partition",
             Self::Reset => "reset",
             Self::Latency => "latency",
+            Self::Bandwidth => "bandwidth",
+            Self::DuplicateRequest => "duplicate-request",
+            Self::DelayedRequest => "delayed-request",
             Self::LostRequest => "lost-request",
             Self::LostAnswer => "lost-answer",
             Self::Answer => "answer",
@@ -65,8 +78,16 @@ impl KindEntry {
             }
             Self::Pause => &["node", "at", "before_sync", "after_sync", "on", "on_answer", "for"],
             Self::ClockStep => &["node", "at", "by", "back"],
+            Self::ClockDrift => &["node", "ppm", "back", "at", "for"],
+            Self::DiskError => &["node", "operation", "nth", "at", "for"],
+            Self::DiskFull => &["node", "at", "for"],
+            Self::SlowDisk => &["node", "min", "max", "at", "for"],
             Self::Partition => &["between", "from", "to", "one_way", "at", "for"],
-            Self::Reset | Self::LostRequest | Self::LostAnswer => &["from", "to", "rpc", "nth", "at", "for"],
+            Self::Reset | Self::DuplicateRequest | Self::LostRequest | Self::LostAnswer => {
+                &["from", "to", "rpc", "nth", "at", "for"]
+            }
+            Self::DelayedRequest => &["by", "from", "to", "rpc", "nth", "at", "for"],
+            Self::Bandwidth => &["from", "to", "bytes_per_second", "at", "for"],
             Self::Latency => &["from", "to", "min", "max", "at", "for"],
             Self::Answer => &["code", "from", "to", "rpc", "nth", "at", "for"],
         }
@@ -90,6 +111,8 @@ impl FaultEntry {
             ("down", at(&self.down)),
             ("by", at(&self.by)),
             ("back", at(&self.back)),
+            ("ppm", at(&self.ppm)),
+            ("operation", at(&self.operation)),
             ("between", at(&self.between)),
             ("from", at(&self.from)),
             ("to", at(&self.to)),
@@ -98,6 +121,7 @@ impl FaultEntry {
             ("nth", at(&self.nth)),
             ("min", at(&self.min)),
             ("max", at(&self.max)),
+            ("bytes_per_second", at(&self.bytes_per_second)),
             ("code", at(&self.code)),
         ]
         .into_iter()
@@ -153,9 +177,22 @@ impl Entry<'_, '_, '_> {
                 FaultKind::Pause { node, when, lasts }
             }
             KindEntry::ClockStep => self.clock_step()?,
+            KindEntry::ClockDrift => self.clock_drift()?,
+            KindEntry::DiskError => self.disk_error()?,
+            KindEntry::DiskFull => {
+                let (node, window) = (self.disk(), self.window());
+                FaultKind::DiskFull { node: node?, window: window? }
+            }
+            KindEntry::SlowDisk => self.slow_disk()?,
             KindEntry::Partition => self.partition()?,
             KindEntry::Latency => self.latency()?,
             KindEntry::Reset => FaultKind::Reset { rpcs: self.rpcs()? },
+            KindEntry::Bandwidth => self.bandwidth()?,
+            KindEntry::DuplicateRequest => FaultKind::DuplicateRequest { rpcs: self.rpcs()? },
+            KindEntry::DelayedRequest => {
+                let (by, rpcs) = (self.by(), self.rpcs());
+                FaultKind::DelayedRequest { by: by?, rpcs: rpcs? }
+            }
             KindEntry::LostRequest => FaultKind::LostRequest { rpcs: self.rpcs()? },
             KindEntry::LostAnswer => FaultKind::LostAnswer { rpcs: self.rpcs()? },
             KindEntry::Answer => {
@@ -233,10 +270,7 @@ impl Entry<'_, '_, '_> {
 
     fn clock_step(&mut self) -> Option<FaultKind> {
         let raw = self.raw;
-        let node = match &raw.node {
-            Some(node) => Some(self.f.known("fault.node", "node", node, &self.names.nodes)),
-            None => self.missing("`node`"),
-        };
+        let node = self.node();
         let at = match &raw.at {
             Some(at) => {
                 let draw = self.f.time_draw("fault.at", at, Zero::Accepted);
@@ -245,12 +279,75 @@ impl Entry<'_, '_, '_> {
             }
             None => self.missing("`at`"),
         };
-        let by = match &raw.by {
-            Some(by) => Some(self.f.time_draw("fault.by", by, Zero::Refused)),
-            None => self.missing("`by`"),
-        };
+        let by = self.by();
         let back = raw.back.as_ref().is_some_and(|back| *back.get());
         Some(FaultKind::ClockStep { node: node?, at: at?, by: by?, back })
+    }
+
+    /// Any node.
+    fn node(&mut self) -> Option<NodeName> {
+        let raw = self.raw;
+        match &raw.node {
+            Some(node) => Some(self.f.known("fault.node", "node", node, &self.names.nodes)),
+            None => self.missing("`node`"),
+        }
+    }
+
+    /// A node that has a disk.
+    fn disk(&mut self) -> Option<NodeName> {
+        let raw = self.raw;
+        match &raw.node {
+            Some(node) => Some(self.f.known("fault.node", "broker", node, &self.names.members)),
+            None => self.missing("`node`"),
+        }
+    }
+
+    fn by(&mut self) -> Option<Draw> {
+        let raw = self.raw;
+        match &raw.by {
+            Some(by) => Some(self.f.time_draw("fault.by", by, Zero::Refused)),
+            None => self.missing("`by`"),
+        }
+    }
+
+    fn clock_drift(&mut self) -> Option<FaultKind> {
+        let raw = self.raw;
+        let (node, window) = (self.node(), self.window());
+        let ppm = match &raw.ppm {
+            Some(ppm) => Some(self.f.count_draw("fault.ppm", ppm, PPM)),
+            None => self.missing("`ppm`"),
+        };
+        let back = raw.back.as_ref().is_some_and(|back| *back.get());
+        Some(FaultKind::ClockDrift { node: node?, window: window?, ppm: ppm?, back })
+    }
+
+    fn disk_error(&mut self) -> Option<FaultKind> {
+        let raw = self.raw;
+        let (node, hits) = (self.disk(), self.hits());
+        let operation = match raw.operation.as_ref().map(|operation| *operation.get()) {
+            Some(OperationEntry::Read) => Some(DiskOperation::Read),
+            Some(OperationEntry::Write) => Some(DiskOperation::Write),
+            Some(OperationEntry::Sync) => Some(DiskOperation::Sync),
+            None => self.missing("`operation`"),
+        };
+        Some(FaultKind::DiskError { node: node?, operation: operation?, hits: hits? })
+    }
+
+    fn slow_disk(&mut self) -> Option<FaultKind> {
+        let (node, window, span) = (self.disk(), self.window(), self.span());
+        let (min_ms, max_ms) = span?;
+        Some(FaultKind::SlowDisk { node: node?, window: window?, min_ms, max_ms })
+    }
+
+    fn bandwidth(&mut self) -> Option<FaultKind> {
+        let raw = self.raw;
+        let (from, to) = (self.end("fault.from", &raw.from), self.end("fault.to", &raw.to));
+        let window = self.window();
+        let bytes_per_second = match &raw.bytes_per_second {
+            Some(bytes) => Some(self.f.count_draw("fault.bytes_per_second", bytes, BYTES_PER_SECOND)),
+            None => self.missing("`bytes_per_second`"),
+        };
+        Some(FaultKind::Bandwidth { from, to, window: window?, bytes_per_second: bytes_per_second? })
     }
 
     fn partition(&mut self) -> Option<FaultKind> {
@@ -323,16 +420,28 @@ impl Entry<'_, '_, '_> {
         let raw = self.raw;
         let (from, to) = (self.end("fault.from", &raw.from), self.end("fault.to", &raw.to));
         let window = self.window();
-        let (Some(min), Some(max)) = (&raw.min, &raw.max) else { return self.missing("`min` and `max`") };
-        let (min_ms, max_ms) = self.f.min_max(("fault.min", "fault.max"), min, max);
+        let (min_ms, max_ms) = self.span()?;
         Some(FaultKind::Latency { from, to, window: window?, min_ms, max_ms })
+    }
+
+    /// `min` and `max`.
+    fn span(&mut self) -> Option<(SimMs, SimMs)> {
+        let raw = self.raw;
+        let (Some(min), Some(max)) = (&raw.min, &raw.max) else { return self.missing("`min` and `max`") };
+        Some(self.f.min_max(("fault.min", "fault.max"), min, max))
     }
 
     fn rpcs(&mut self) -> Option<RpcsSpec> {
         let raw = self.raw;
         let (from, to) = (self.end("fault.from", &raw.from), self.end("fault.to", &raw.to));
         let code = raw.rpc.as_ref().map(|rpc| self.f.code("fault.rpc", "request code", rpc, REQUESTS));
-        let hits = match (&raw.nth, raw.at.as_ref().or(raw.lasts.as_ref())) {
+        Some(RpcsSpec { from, to, code, hits: self.hits()? })
+    }
+
+    /// `nth`, or `at` and `for`.
+    fn hits(&mut self) -> Option<HitsSpec> {
+        let raw = self.raw;
+        Some(match (&raw.nth, raw.at.as_ref().or(raw.lasts.as_ref())) {
             (Some(nth), None) => self.ordinals(nth),
             (None, Some(_)) => HitsSpec::During(self.window()?),
             (None, None) => return self.missing("`nth`, or `at` and `for`"),
@@ -341,8 +450,7 @@ impl Entry<'_, '_, '_> {
                 self.f.report("fault.nth", nth.span(), Problem::Excluded { key, other, accepted });
                 return None;
             }
-        };
-        Some(RpcsSpec { from, to, code, hits })
+        })
     }
 
     fn ordinals(&mut self, nth: &Located<Ordinals>) -> HitsSpec {

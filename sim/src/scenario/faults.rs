@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::plan::{NodeName, SimMs};
+use crate::plan::{DiskOperation, NodeName, SimMs};
 
 /// A whole number that the seed chooses from `from..=to`; `from == to` is no choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -82,6 +82,44 @@ pub enum FaultKind {
         /// Back instead of forward.
         back: bool,
     },
+    /// A wall clock goes too fast or too slowly.
+    ClockDrift {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: WindowSpec,
+        /// By how many parts in a million.
+        ppm: Draw,
+        /// Too slowly instead of too fast.
+        back: bool,
+    },
+    /// Operations of a disk fail.
+    DiskError {
+        /// Whose.
+        node: NodeName,
+        /// Which of its operations.
+        operation: DiskOperation,
+        /// Which of those.
+        hits: HitsSpec,
+    },
+    /// A disk has no block left.
+    DiskFull {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: WindowSpec,
+    },
+    /// Syncs of a disk are slow.
+    SlowDisk {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: WindowSpec,
+        /// Shortest.
+        min_ms: SimMs,
+        /// Longest.
+        max_ms: SimMs,
+    },
     /// Silence between two sides.
     Partition {
         /// One side.
@@ -110,6 +148,29 @@ pub enum FaultKind {
         min_ms: SimMs,
         /// Longest.
         max_ms: SimMs,
+    },
+    /// Links carry so many bytes per second.
+    Bandwidth {
+        /// Sender; `None` is every node.
+        from: Option<NodeName>,
+        /// Receiver; `None` is every node.
+        to: Option<NodeName>,
+        /// When.
+        window: WindowSpec,
+        /// How many bytes per second.
+        bytes_per_second: Draw,
+    },
+    /// Matching requests arrive twice.
+    DuplicateRequest {
+        /// Which requests.
+        rpcs: RpcsSpec,
+    },
+    /// Matching requests arrive late and out of order.
+    DelayedRequest {
+        /// How much later, in ms.
+        by: Draw,
+        /// Which requests.
+        rpcs: RpcsSpec,
     },
     /// Matching requests never arrive.
     LostRequest {
@@ -186,7 +247,7 @@ pub struct RpcsSpec {
     pub hits: HitsSpec,
 }
 
-/// Which of the matching requests are hit, still open.
+/// Which of the matching requests or operations are hit, still open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HitsSpec {

@@ -227,12 +227,26 @@ pub(super) enum KindEntry {
     Pause,
     /// A wall clock is set forward or back.
     ClockStep,
+    /// A wall clock goes too fast or too slowly for a while.
+    ClockDrift,
+    /// Reads, writes or syncs of a disk fail.
+    DiskError,
+    /// A disk is full.
+    DiskFull,
+    /// Syncs of a disk are slow.
+    SlowDisk,
     /// Silence between two sides.
     Partition,
     /// Matching requests reset their connection.
     Reset,
     /// Frames are slow.
     Latency,
+    /// Links carry few bytes per second.
+    Bandwidth,
+    /// Matching requests arrive twice.
+    DuplicateRequest,
+    /// Matching requests arrive late, after others that were sent later.
+    DelayedRequest,
     /// Matching requests never arrive.
     LostRequest,
     /// Matching requests are served, their answers never arrive.
@@ -251,7 +265,7 @@ pub(super) struct FaultEntry {
     pub(super) name: Option<Located<String>>,
     /// Draw this fault so many times; default 1.
     pub(super) repeat: Option<Located<OneOrRange<i64>>>,
-    /// The process that kill, crash, stop or pause strikes, or whose clock is set.
+    /// The process that kill, crash, stop or pause strikes, or whose clock or disk does something wrong.
     pub(super) node: Option<Located<String>>,
     /// When it begins.
     pub(super) at: Option<Located<OneOrRange<Time>>>,
@@ -268,10 +282,14 @@ pub(super) struct FaultEntry {
     pub(super) on_answer: Option<Located<OnEntry>>,
     /// How long the process stays away.
     pub(super) down: Option<Located<OneOrRange<Time>>>,
-    /// By how much a clock is set.
+    /// By how much a clock is set, or how much later a request arrives.
     pub(super) by: Option<Located<OneOrRange<Time>>>,
-    /// It is set back, not forward; default false.
+    /// It is set back, not forward, or goes too slowly, not too fast; default false.
     pub(super) back: Option<Located<bool>>,
+    /// By how many parts in a million a clock is too fast.
+    pub(super) ppm: Option<Located<OneOrRange<i64>>>,
+    /// What a disk cannot do.
+    pub(super) operation: Option<Located<OperationEntry>>,
     /// The two sides of a partition.
     pub(super) between: Option<Located<Vec<Vec<Located<String>>>>>,
     /// Sender; default every node.
@@ -282,14 +300,28 @@ pub(super) struct FaultEntry {
     pub(super) one_way: Option<Located<bool>>,
     /// Request code; default every code.
     pub(super) rpc: Option<Located<NameOrNumber>>,
-    /// Which of the matching requests, counted from 1.
+    /// Which of the matching requests or operations, counted from 1.
     pub(super) nth: Option<Located<Ordinals>>,
-    /// Shortest latency.
+    /// Shortest latency, of a frame or a sync.
     pub(super) min: Option<Located<Time>>,
-    /// Longest latency.
+    /// Longest latency, of a frame or a sync.
     pub(super) max: Option<Located<Time>>,
+    /// How many bytes a link carries per second.
+    pub(super) bytes_per_second: Option<Located<OneOrRange<i64>>>,
     /// Answer code.
     pub(super) code: Option<Located<NameOrNumber>>,
+}
+
+/// What a disk is asked to do.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum OperationEntry {
+    /// To read.
+    Read,
+    /// To write.
+    Write,
+    /// To make what was written durable.
+    Sync,
 }
 
 /// A frame that leaves its sender: a request, or the answer to one.

@@ -35,6 +35,42 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
             lines.key("max", time(max_ms));
             window(lines, when);
         }
+        FaultKind::ClockDrift { node, window: when, ppm, back } => {
+            kind(lines, "clock-drift");
+            lines.key("node", quoted(node));
+            lines.key("ppm", count(ppm));
+            lines.unless(&false, "back", back, bool::to_string);
+            window(lines, when);
+        }
+        FaultKind::DiskError { node, operation, hits: which } => {
+            kind(lines, "disk-error");
+            lines.key("node", quoted(node));
+            lines.key("operation", quoted(operation.name()));
+            hits(lines, which);
+        }
+        FaultKind::DiskFull { node, window: when } => {
+            kind(lines, "disk-full");
+            lines.key("node", quoted(node));
+            window(lines, when);
+        }
+        FaultKind::SlowDisk { node, window: when, min_ms, max_ms } => {
+            kind(lines, "slow-disk");
+            lines.key("node", quoted(node));
+            lines.key("min", time(min_ms));
+            lines.key("max", time(max_ms));
+            window(lines, when);
+        }
+        FaultKind::Bandwidth { from, to, window: when, bytes_per_second } => {
+            kind(lines, "bandwidth");
+            ends(lines, from.as_ref(), to.as_ref());
+            lines.key("bytes_per_second", count(bytes_per_second));
+            window(lines, when);
+        }
+        FaultKind::DuplicateRequest { rpcs: which } => rpcs(lines, "duplicate-request", which),
+        FaultKind::DelayedRequest { by, rpcs: which } => {
+            rpcs(lines, "delayed-request", which);
+            lines.key("by", span(by));
+        }
         FaultKind::Reset { rpcs: which } => rpcs(lines, "reset", which),
         FaultKind::LostRequest { rpcs: which } => rpcs(lines, "lost-request", which),
         FaultKind::LostAnswer { rpcs: which } => rpcs(lines, "lost-answer", which),
@@ -75,6 +111,10 @@ fn rpcs(lines: &mut Lines, word: &str, rpcs: &RpcsSpec) {
     kind(lines, word);
     lines.maybe("rpc", *code, |code| named(code, REQUESTS));
     ends(lines, from.as_ref(), to.as_ref());
+    self::hits(lines, hits);
+}
+
+fn hits(lines: &mut Lines, hits: &HitsSpec) {
     match hits {
         HitsSpec::Nth(ordinals) => lines.key("nth", list(ordinals.iter().map(u64::to_string))),
         HitsSpec::Pick { pick, of } => lines.key("nth", format!("{{ pick = {pick}, of = {of} }}")),

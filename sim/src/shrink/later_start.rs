@@ -57,13 +57,24 @@ fn broken_from(fault: &Fault, start_ms: SimMs) -> Option<Fault> {
         }
         // A clock that was set stays so.
         Fault::ClockStep { at_ms, .. } => *at_ms = at_ms.saturating_sub(start_ms),
-        Fault::Partition { window, .. } | Fault::Latency { window, .. } => *window = later(*window, start_ms)?,
+        Fault::Partition { window, .. }
+        | Fault::Latency { window, .. }
+        | Fault::ClockDrift { window, .. }
+        | Fault::DiskFull { window, .. }
+        | Fault::SlowDisk { window, .. }
+        | Fault::Bandwidth { window, .. } => *window = later(*window, start_ms)?,
         Fault::Reset { rpcs }
         | Fault::LostRequest { rpcs }
         | Fault::LostAnswer { rpcs }
+        | Fault::DuplicateRequest { rpcs }
+        | Fault::DelayedRequest { rpcs, .. }
         | Fault::Answer { rpcs, .. } => match rpcs {
             Rpcs { hits: Hits::During(window), .. } => *window = later(*window, start_ms)?,
             Rpcs { hits: Hits::Nth(_), .. } => {}
+        },
+        Fault::DiskError { hits, .. } => match hits {
+            Hits::During(window) => *window = later(*window, start_ms)?,
+            Hits::Nth(_) => {}
         },
     }
     Some(fault)

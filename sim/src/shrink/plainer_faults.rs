@@ -48,6 +48,32 @@ fn variants(fault: &Fault) -> Vec<Fault> {
             let shorter = |window| Fault::Latency { from: from.clone(), to: to.clone(), window, min_ms, max_ms };
             windows(window).map(shorter).collect()
         }
+        Fault::ClockDrift { node, window, ppm } => {
+            let shorter = windows(window).map(|window| Fault::ClockDrift { node: node.clone(), window, ppm });
+            let weaker = lengths(ppm.unsigned_abs()).map(|by| by.cast_signed() * ppm.signum());
+            shorter.chain(weaker.map(|ppm| Fault::ClockDrift { node: node.clone(), window, ppm })).collect()
+        }
+        Fault::DiskError { node, operation, hits } => {
+            let fewer = |hits| Fault::DiskError { node: node.clone(), operation, hits };
+            plainer_hits(&hits).into_iter().map(fewer).collect()
+        }
+        Fault::DiskFull { node, window } => {
+            windows(window).map(|window| Fault::DiskFull { node: node.clone(), window }).collect()
+        }
+        Fault::SlowDisk { node, window, min_ms, max_ms } => {
+            let shorter = |window| Fault::SlowDisk { node: node.clone(), window, min_ms, max_ms };
+            windows(window).map(shorter).collect()
+        }
+        Fault::Bandwidth { from, to, window, bytes_per_second } => {
+            let shorter = |window| Fault::Bandwidth { from: from.clone(), to: to.clone(), window, bytes_per_second };
+            windows(window).map(shorter).collect()
+        }
+        Fault::DuplicateRequest { rpcs } => requests(&rpcs).map(|rpcs| Fault::DuplicateRequest { rpcs }).collect(),
+        Fault::DelayedRequest { by_ms, rpcs } => {
+            let fewer = requests(&rpcs).map(|rpcs| Fault::DelayedRequest { by_ms, rpcs });
+            let sooner = lengths(by_ms).map(|by_ms| Fault::DelayedRequest { by_ms, rpcs: rpcs.clone() });
+            fewer.chain(sooner).collect()
+        }
         Fault::Reset { rpcs } => requests(&rpcs).map(|rpcs| Fault::Reset { rpcs }).collect(),
         Fault::LostRequest { rpcs } => requests(&rpcs).map(|rpcs| Fault::LostRequest { rpcs }).collect(),
         Fault::LostAnswer { rpcs } => requests(&rpcs).map(|rpcs| Fault::LostAnswer { rpcs }).collect(),
@@ -89,15 +115,18 @@ fn windows(window: Window) -> impl Iterator<Item = Window> {
 }
 
 fn requests(rpcs: &Rpcs) -> impl Iterator<Item = Rpcs> {
-    let hits: Vec<Hits> = match &rpcs.hits {
+    plainer_hits(&rpcs.hits).into_iter().map(|hits| Rpcs { hits, ..rpcs.clone() })
+}
+
+fn plainer_hits(hits: &Hits) -> Vec<Hits> {
+    match hits {
         // Several ordinals may be one failure's several steps; only a lonely one is moved.
         Hits::Nth(ordinals) => match ordinals[..] {
             [nth] => counts(nth, 1).map(|nth| Hits::Nth(vec![nth])).collect(),
             _ => Vec::new(),
         },
         Hits::During(window) => windows(*window).map(Hits::During).collect(),
-    };
-    hits.into_iter().map(|hits| Rpcs { hits, ..rpcs.clone() })
+    }
 }
 
 /// The two sides with one node less.

@@ -37,6 +37,24 @@ fn kind(fault: Fault) -> FaultKind {
         Fault::Latency { from, to, window: when, min_ms, max_ms } => {
             FaultKind::Latency { from, to, window: window(when), min_ms, max_ms }
         }
+        Fault::ClockDrift { node, window: when, ppm } => {
+            FaultKind::ClockDrift { node, window: window(when), ppm: Draw::exactly(ppm.unsigned_abs()), back: ppm < 0 }
+        }
+        Fault::DiskError { node, operation, hits: which } => {
+            FaultKind::DiskError { node, operation, hits: hits(which) }
+        }
+        Fault::DiskFull { node, window: when } => FaultKind::DiskFull { node, window: window(when) },
+        Fault::SlowDisk { node, window: when, min_ms, max_ms } => {
+            FaultKind::SlowDisk { node, window: window(when), min_ms, max_ms }
+        }
+        Fault::Bandwidth { from, to, window: when, bytes_per_second } => {
+            let bytes_per_second = Draw::exactly(bytes_per_second);
+            FaultKind::Bandwidth { from, to, window: window(when), bytes_per_second }
+        }
+        Fault::DuplicateRequest { rpcs: which } => FaultKind::DuplicateRequest { rpcs: rpcs(which) },
+        Fault::DelayedRequest { by_ms, rpcs: which } => {
+            FaultKind::DelayedRequest { by: Draw::exactly(by_ms), rpcs: rpcs(which) }
+        }
         Fault::Reset { rpcs: which } => FaultKind::Reset { rpcs: rpcs(which) },
         Fault::LostRequest { rpcs: which } => FaultKind::LostRequest { rpcs: rpcs(which) },
         Fault::LostAnswer { rpcs: which } => FaultKind::LostAnswer { rpcs: rpcs(which) },
@@ -60,12 +78,15 @@ fn window(window: Window) -> WindowSpec {
 }
 
 fn rpcs(rpcs: Rpcs) -> RpcsSpec {
-    let Rpcs { from, to, code, hits } = rpcs;
-    let hits = match hits {
+    let Rpcs { from, to, code, hits: which } = rpcs;
+    RpcsSpec { from, to, code, hits: hits(which) }
+}
+
+fn hits(hits: Hits) -> HitsSpec {
+    match hits {
         Hits::Nth(ordinals) => HitsSpec::Nth(ordinals),
         Hits::During(when) => HitsSpec::During(window(when)),
-    };
-    RpcsSpec { from, to, code, hits }
+    }
 }
 
 #[cfg(test)]
@@ -76,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        plan::{NodeName, Plan},
+        plan::{DiskOperation, NodeName, Plan},
         scenario::Scenario,
         schedule::expand,
         shrink::Case,
@@ -107,11 +128,14 @@ mod tests {
         (prop::option::of(node()), prop::option::of(node()), prop::option::of(code))
     }
 
-    fn rpcs() -> impl Strategy<Value = Rpcs> {
+    fn hits() -> impl Strategy<Value = Hits> {
         let ordinals = prop::collection::btree_set(1u64..1_000_000, 1..20);
         let nth = ordinals.prop_map(|ordinals| Hits::Nth(ordinals.into_iter().collect()));
-        let hits = prop_oneof![nth, window().prop_map(Hits::During)];
-        (frames(), hits).prop_map(|((from, to, code), hits)| Rpcs { from, to, code, hits })
+        prop_oneof![nth, window().prop_map(Hits::During)]
+    }
+
+    fn rpcs() -> impl Strategy<Value = Rpcs> {
+        (frames(), hits()).prop_map(|((from, to, code), hits)| Rpcs { from, to, code, hits })
     }
 
     /// A moment, and how long what begins then may last.
@@ -138,10 +162,13 @@ mod tests {
             2 => Fault::Stop { node, when, down_ms: lasts },
             _ => Fault::Pause { node, when, for_ms: lasts },
         });
-        let network = (0..4, any::<i32>(), rpcs()).prop_map(|(kind, code, rpcs)| match kind {
+        let operation = prop::sample::select(vec![DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync]);
+        let network = (0..6, any::<i32>(), 1..HOUR_MS, rpcs()).prop_map(|(kind, code, by_ms, rpcs)| match kind {
             0 => Fault::Reset { rpcs },
             1 => Fault::LostRequest { rpcs },
             2 => Fault::LostAnswer { rpcs },
+            3 => Fault::DuplicateRequest { rpcs },
+            4 => Fault::DelayedRequest { by_ms, rpcs },
             _ => Fault::Answer { code, rpcs },
         });
         let by_ms = (1i64..1_000_000_000, any::<bool>()).prop_map(|(by, back)| if back { -by } else { by });
@@ -155,6 +182,18 @@ mod tests {
             }),
             1 => (frames(), window(), 0u64..100, 0u64..100).prop_map(|((from, to, _), window, min_ms, more)| {
                 Fault::Latency { from, to, window, min_ms, max_ms: min_ms + more }
+            }),
+            1 => (node(), window(), 1..=50_000_i64, any::<bool>()).prop_map(|(node, window, ppm, back)| {
+                Fault::ClockDrift { node, window, ppm: if back { -ppm } else { ppm } }
+            }),
+            1 => (node(), operation, hits())
+                .prop_map(|(node, operation, hits)| Fault::DiskError { node, operation, hits }),
+            1 => (node(), window()).prop_map(|(node, window)| Fault::DiskFull { node, window }),
+            1 => (node(), window(), 1u64..100, 0u64..100).prop_map(|(node, window, min_ms, more)| {
+                Fault::SlowDisk { node, window, min_ms, max_ms: min_ms + more }
+            }),
+            1 => (frames(), window(), 1_000u64..1_000_000).prop_map(|((from, to, _), window, bytes_per_second)| {
+                Fault::Bandwidth { from, to, window, bytes_per_second }
             }),
         ]
     }

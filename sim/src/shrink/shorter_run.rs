@@ -28,13 +28,24 @@ fn end_ms(fault: &Fault) -> SimMs {
             Moment::BeforeSync(_) | Moment::AfterSync(_) | Moment::OnRequest { .. } | Moment::OnAnswer { .. } => *lasts,
         },
         Fault::ClockStep { at_ms, .. } => at_ms + 1,
-        Fault::Partition { window, .. } | Fault::Latency { window, .. } => window.to_ms,
+        Fault::Partition { window, .. }
+        | Fault::Latency { window, .. }
+        | Fault::ClockDrift { window, .. }
+        | Fault::DiskFull { window, .. }
+        | Fault::SlowDisk { window, .. }
+        | Fault::Bandwidth { window, .. } => window.to_ms,
         Fault::Reset { rpcs }
         | Fault::LostRequest { rpcs }
         | Fault::LostAnswer { rpcs }
+        | Fault::DuplicateRequest { rpcs }
+        | Fault::DelayedRequest { rpcs, .. }
         | Fault::Answer { rpcs, .. } => match rpcs {
             Rpcs { hits: Hits::During(window), .. } => window.to_ms,
             Rpcs { hits: Hits::Nth(_), .. } => 0,
+        },
+        Fault::DiskError { hits, .. } => match hits {
+            Hits::During(window) => window.to_ms,
+            Hits::Nth(_) => 0,
         },
     }
 }

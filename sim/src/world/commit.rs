@@ -23,7 +23,9 @@ impl Blocking for Commits {
         work();
         let syncs = self.platters.syncs() - before;
         if syncs > 0 {
-            let busy = self.platters.busy(syncs);
+            let now_ms = self.world.now_ms();
+            let slow: Vec<_> = (0..syncs).map(|_| self.world.armed().slow_sync(now_ms, self.life.node)).collect();
+            let busy = self.platters.busy(&slow);
             self.world.sleep_until(self.world.now() + busy).await;
         }
         if !self.life.is_alive() {

@@ -40,6 +40,10 @@ pub(crate) enum Fate {
     Deliver,
     /// It is delivered; its answer will be lost to the fault at this position.
     DeliverMute(usize),
+    /// It is delivered twice.
+    DeliverTwice,
+    /// It is delivered so much later than it would have been; others may overtake it.
+    DeliverLate(Duration),
     /// It is gone.
     Vanish,
 }
@@ -51,6 +55,8 @@ struct Asked {
     nth: u64,
     /// The fault that will lose the answer.
     mute: Option<usize>,
+    /// How often it was delivered, and with that how often it will be answered.
+    answers: u32,
 }
 
 /// A connection. Side 0 dialled, side 1 accepted.
@@ -170,19 +176,25 @@ impl Connection {
         let (verdict, moments) = world.armed().judge(world.now_ms(), from, to, header.code);
         if self.lives[side].is_alive() && !self.is_swallowed(world, side) {
             let fate = verdict.map_or(Fate::Deliver, |verdict| verdict.strike(world, self, side, &facts));
-            if fate != Fate::Vanish {
-                if !header.is_one_way() {
-                    let mute = if let Fate::DeliverMute(fault) = fate { Some(fault) } else { None };
-                    lock(&self.state).asked[side].insert(header.opaque, Asked { code: header.code, nth, mute });
-                }
-                self.deliver(world, side, bytes, Some(Box::new(facts)));
+            let (mute, answers, late) = match fate {
+                Fate::Deliver => (None, 1, Duration::ZERO),
+                Fate::DeliverMute(fault) => (Some(fault), 1, Duration::ZERO),
+                Fate::DeliverTwice => (None, 2, Duration::ZERO),
+                Fate::DeliverLate(late) => (None, 1, late),
+                Fate::Vanish => (None, 0, Duration::ZERO),
+            };
+            if !header.is_one_way() && answers > 0 {
+                lock(&self.state).asked[side].insert(header.opaque, Asked { code: header.code, nth, mute, answers });
+            }
+            for _ in 0..answers {
+                self.deliver_late(world, side, bytes.clone(), Some(Box::new(facts.clone())), late);
             }
         }
         moments.into_iter().for_each(|strike| strike.land(world));
     }
 
     fn send_response(&self, world: &World, side: usize, header: Peek, bytes: Bytes) {
-        let asked = lock(&self.state).asked[1 - side].remove(&header.opaque);
+        let asked = self.answered(1 - side, header.opaque);
         let code = asked.map_or(0, |asked| asked.code);
         let moments = world.armed().answers(self.node(side), self.node(1 - side), code);
         moments.into_iter().for_each(|strike| strike.land(world));
@@ -202,6 +214,18 @@ impl Connection {
         }
     }
 
+    /// The request that is answered; it is forgotten when it will not be answered again.
+    fn answered(&self, side: usize, opaque: i32) -> Option<Asked> {
+        let asked = &mut lock(&self.state).asked[side];
+        let known = asked.get_mut(&opaque)?;
+        known.answers = known.answers.saturating_sub(1);
+        let answered = *known;
+        if answered.answers == 0 {
+            asked.remove(&opaque);
+        }
+        Some(answered)
+    }
+
     /// The caller at `side` gets `code` as the answer to the request `asked`, without the callee's knowing.
     pub(crate) fn answer_for(&self, world: &World, side: usize, asked: &FrameFacts, code: i32) {
         let bytes = frame::response(code, asked.opaque);
@@ -219,13 +243,20 @@ impl Connection {
     }
 
     fn deliver(&self, world: &World, side: usize, bytes: Bytes, facts: Option<Box<FrameFacts>>) {
+        self.deliver_late(world, side, bytes, facts, Duration::ZERO);
+    }
+
+    /// Delivers it `late` later than it would arrive.
+    fn deliver_late(&self, world: &World, side: usize, bytes: Bytes, facts: Option<Box<FrameFacts>>, late: Duration) {
         let (from, to) = (self.node(side), self.node(1 - side));
-        let due = world.due(from, to);
+        let due = world.due(from, to) + world.queued(from, to, bytes.len());
         let alarm = {
             let mut state = lock(&self.state);
             if state.gone[1 - side] {
                 let due = due + due.saturating_sub(world.now()); // there and back
                 state.lanes[side].post(Load::End(Parting::Reset), due)
+            } else if late > Duration::ZERO {
+                state.lanes[1 - side].post_late(bytes, facts, due + late)
             } else {
                 state.lanes[1 - side].post(Load::Frame(bytes, facts), due)
             }

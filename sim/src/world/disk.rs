@@ -14,6 +14,10 @@ use rand_chacha::ChaCha8Rng;
 use redb::StorageBackend;
 
 use super::{World, image::Image, lock, node::Life};
+use crate::{
+    faults::{disk_error, disk_full},
+    plan::{DiskOperation, SimMs},
+};
 
 /// How long one sync takes, drawn per sync, in microseconds: a disk attached over a network. Slow enough that steps pile
 /// up behind it, so that batches of several are what is usually committed, crashed in and judged.
@@ -29,20 +33,33 @@ pub(crate) struct Platters {
 struct State {
     files: BTreeMap<String, File>,
     syncs: u64,
-    sync_time: ChaCha8Rng,
-    crash: ChaCha8Rng,
+    draws: Draws,
+}
+
+/// The random streams of one disk.
+#[derive(Debug)]
+pub(super) struct Draws {
+    pub(super) sync_time: ChaCha8Rng,
+    /// What survives the loss of power.
+    pub(super) crash: ChaCha8Rng,
+    /// What survives a failed sync.
+    pub(super) failed_sync: ChaCha8Rng,
+    /// How long a slow sync takes.
+    pub(super) slow: ChaCha8Rng,
 }
 
 #[derive(Debug, Default)]
 struct File {
     image: Image,
+    /// An operation failed since the last sync: what was written for it may be in the file and yet not in force.
+    doubtful: bool,
     /// The incarnation that has the file open, for its lock.
     holder: Option<u64>,
 }
 
 impl Platters {
-    pub(crate) fn new(sync_time: ChaCha8Rng, crash: ChaCha8Rng) -> Self {
-        Self { state: Mutex::new(State { files: BTreeMap::new(), syncs: 0, sync_time, crash }) }
+    pub(super) fn new(draws: Draws) -> Self {
+        Self { state: Mutex::new(State { files: BTreeMap::new(), syncs: 0, draws }) }
     }
 
     /// How many syncs the node has begun in this run.
@@ -50,17 +67,26 @@ impl Platters {
         lock(&self.state).syncs
     }
 
-    /// Draws how long `syncs` syncs keep the disk busy.
-    pub(crate) fn busy(&self, syncs: u64) -> Duration {
-        let state = &mut *lock(&self.state);
-        Duration::from_micros((0..syncs).map(|_| state.sync_time.random_range(SYNC_US)).sum())
+    /// Draws how long some syncs keep the disk busy, each with the span to draw from (ms) if a fault slows it.
+    pub(crate) fn busy(&self, syncs: &[Option<(SimMs, SimMs)>]) -> Duration {
+        let draws = &mut lock(&self.state).draws;
+        let took = syncs.iter().map(|slow| {
+            // Drawn also when a fault overrides it, so that the fault leaves later syncs as they were.
+            let usual = draws.sync_time.random_range(SYNC_US);
+            slow.map_or(usual, |(min_ms, max_ms)| {
+                let span = min_ms.saturating_mul(1_000)..=max_ms.max(min_ms).saturating_mul(1_000);
+                draws.slow.random_range(span)
+            })
+        });
+        Duration::from_micros(took.sum())
     }
 
     /// Loses power: un-synced writes survive in part. Gives each file's name and what it holds now.
     pub(crate) fn lose_power(&self) -> Vec<(String, Bytes)> {
-        let State { files, crash, .. } = &mut *lock(&self.state);
+        let State { files, draws, .. } = &mut *lock(&self.state);
         let lose = |(name, file): (&String, &mut File)| {
-            file.image.lose_power(crash);
+            file.image.lose_some(&mut draws.crash);
+            file.doubtful = false;
             (name.clone(), file.image.content())
         };
         files.iter_mut().map(lose).collect()
@@ -113,6 +139,53 @@ impl OpenFile {
         operation(&mut file.image)
     }
 
+    /// Fails if a fault of the plan has this operation fail.
+    fn work(&self, operation: DiskOperation) -> io::Result<()> {
+        self.life.fence()?;
+        if !disk_error::strikes(&self.world, self.life.node, operation) {
+            return Ok(());
+        }
+        self.doubt();
+        Err(io::Error::other(format!("input/output error: the disk failed to {}", operation.name())))
+    }
+
+    /// Fails if a fault of the plan leaves no block for this write and it needs one.
+    fn find_room(&self, offset: u64, length: usize) -> io::Result<()> {
+        if !self.with(|image| Ok(image.needs_room(offset, length)))? || !disk_full::strikes(&self.world, self.life.node)
+        {
+            return Ok(());
+        }
+        self.doubt();
+        Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"))
+    }
+
+    fn doubt(&self) {
+        if let Some(file) = lock(&self.platters.state).files.get_mut(&self.name) {
+            file.doubtful = true;
+        }
+    }
+
+    /// A sync failed: of what it should have made durable some is, and the rest is gone.
+    fn sync_half(&self, sync_no: u64) {
+        let content = {
+            let State { files, draws, .. } = &mut *lock(&self.platters.state);
+            let Some(file) = files.get_mut(&self.name) else { return };
+            file.image.lose_some(&mut draws.failed_sync);
+            file.doubtful = false;
+            file.image.content()
+        };
+        self.world.left_with(self.life.node, sync_no, &self.name, &content);
+    }
+
+    /// Makes everything durable; gives the writes, or the whole file when they tell nothing.
+    fn sync_all(&self) -> io::Result<Result<Vec<(u64, Bytes)>, Bytes>> {
+        self.life.fence()?;
+        let mut state = lock(&self.platters.state);
+        let file = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
+        let writes = file.image.sync();
+        Ok(if std::mem::take(&mut file.doubtful) { Err(file.image.content()) } else { Ok(writes) })
+    }
+
     fn release(&self) {
         let mut state = lock(&self.platters.state);
         if let Some(file) = state.files.get_mut(&self.name)
@@ -135,6 +208,7 @@ impl StorageBackend for OpenFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.work(DiskOperation::Read)?;
         self.with(|image| image.read(offset, out))
     }
 
@@ -143,6 +217,8 @@ impl StorageBackend for OpenFile {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.work(DiskOperation::Write)?;
+        self.find_room(offset, data.len())?;
         self.with(|image| image.write(offset, data))
     }
 
@@ -154,7 +230,17 @@ impl StorageBackend for OpenFile {
             state.syncs
         };
         self.world.before_sync(self.life.node, sync_no);
-        let writes = self.with(|image| Ok(image.sync()))?; // fails when the process died just before
+        if let Err(error) = self.work(DiskOperation::Sync) {
+            if self.life.is_alive() {
+                self.sync_half(sync_no);
+            }
+            return Err(error);
+        }
+        // Fails when the process died just before.
+        let writes = self.sync_all()?.unwrap_or_else(|content| {
+            self.world.left_with(self.life.node, sync_no, &self.name, &content);
+            Vec::new()
+        });
         self.world.synced(self.life.node, sync_no, &writes);
         self.life.fence()
     }

@@ -9,6 +9,9 @@ use rand_chacha::ChaCha8Rng;
 /// The unit a disk writes whole: a write of several sectors may be cut between them.
 const SECTOR: usize = 512;
 
+/// The unit in which a file takes room on the disk.
+const BLOCK: usize = 4096;
+
 /// Something done to the file since its last sync, with what undoes it.
 #[derive(Debug)]
 enum Change {
@@ -21,6 +24,8 @@ enum Change {
 pub(super) struct Image {
     bytes: Vec<u8>,
     unsynced: Vec<Change>,
+    /// Which blocks of the file have room on the disk: those that were ever written.
+    blocks: Vec<bool>,
 }
 
 impl Image {
@@ -46,8 +51,20 @@ impl Image {
             self.bytes.resize(end, 0);
         }
         self.bytes[start..end].copy_from_slice(data);
+        let blocks = blocks(start, end);
+        if self.blocks.len() < blocks.end {
+            self.blocks.resize(blocks.end, false);
+        }
+        self.blocks[blocks].fill(true);
         self.unsynced.push(Change::Write { offset: start, new: Bytes::copy_from_slice(data), old, old_len });
         Ok(())
+    }
+
+    /// Whether a write there would take room on the disk that the file does not have yet.
+    pub(super) fn needs_room(&self, offset: u64, length: usize) -> bool {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let mut blocks = blocks(start, start.saturating_add(length));
+        blocks.any(|block| !self.blocks.get(block).is_some_and(|has_room| *has_room))
     }
 
     pub(super) fn resize(&mut self, len: u64) -> io::Result<()> {
@@ -55,6 +72,7 @@ impl Image {
         let old_len = self.bytes.len();
         let cut = self.bytes.get(len..).unwrap_or_default().to_vec();
         self.bytes.resize(len, 0);
+        self.blocks.truncate(len.div_ceil(BLOCK));
         self.unsynced.push(Change::Resize { len, old_len, cut });
         Ok(())
     }
@@ -68,10 +86,11 @@ impl Image {
         writes.collect()
     }
 
-    /// Loses power: each un-synced resize and each sector of each un-synced write reached the disk, or did not.
+    /// Power was lost, or a sync failed: each un-synced resize and each sector of each un-synced write reached the disk, or
+    /// did not and is gone.
     ///
     /// A sector beyond the end of the file, because the resize that made room for it was lost, is lost too.
-    pub(super) fn lose_power(&mut self, random: &mut ChaCha8Rng) {
+    pub(super) fn lose_some(&mut self, random: &mut ChaCha8Rng) {
         let changes = std::mem::take(&mut self.unsynced);
         for change in changes.iter().rev() {
             self.undo(change);
@@ -129,6 +148,11 @@ impl Image {
     }
 }
 
+/// The blocks in which bytes lie.
+fn blocks(start: usize, end: usize) -> std::ops::Range<usize> {
+    start / BLOCK..end.div_ceil(BLOCK)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -151,7 +175,7 @@ mod tests {
             image.write(0, &[1; 2048]).unwrap();
             assert_eq!(image.sync().len(), 1);
             image.write(100, &[2; 1500]).unwrap();
-            image.lose_power(&mut random);
+            image.lose_some(&mut random);
             let bytes = whole(&image);
             assert!(bytes[..100].iter().chain(&bytes[1600..]).all(|byte| *byte == 1));
             let sectors = [&bytes[100..512], &bytes[512..1024], &bytes[1024..1536], &bytes[1536..1600]];
@@ -173,7 +197,7 @@ mod tests {
             image.write(0, &[7; 1000]).unwrap();
             image.sync();
             image.resize(400).unwrap();
-            image.lose_power(&mut Streams::new(seed).stream("crash"));
+            image.lose_some(&mut Streams::new(seed).stream("crash"));
             assert!(whole(&image).iter().all(|byte| *byte == 7));
             lengths.insert(image.len());
         }

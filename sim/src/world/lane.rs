@@ -45,7 +45,7 @@ pub(super) struct Lane {
     queue: VecDeque<(Duration, Load)>,
     /// Bytes in the queue.
     under_way: usize,
-    /// When the last thing sent is due: nothing overtakes it.
+    /// When the last thing sent is due, but for what is late: nothing overtakes it.
     last_due: Duration,
     ended: Option<Parting>,
     /// When the reader's side learns that the connection is reset.
@@ -84,7 +84,22 @@ impl Lane {
             Load::End(Parting::Reset) => self.reset_at = Some(self.last_due),
             Load::End(Parting::Close) => {}
         }
-        self.queue.push_back((self.last_due, load));
+        self.enter(load, self.last_due)
+    }
+
+    /// Sends a frame that arrives at `due`, while what is sent after it may arrive before.
+    pub(super) fn post_late(&mut self, bytes: Bytes, facts: Option<Box<FrameFacts>>, due: Duration) -> Option<Alarm> {
+        if self.reset_at.is_some() {
+            return None;
+        }
+        self.under_way += bytes.len();
+        self.enter(Load::Frame(bytes, facts), due.max(self.last_due))
+    }
+
+    /// Lines it up before what is due later. A frame that is being read is due already, and stays in front.
+    fn enter(&mut self, load: Load, due: Duration) -> Option<Alarm> {
+        let at = self.queue.partition_point(|(queued, _)| *queued <= due);
+        self.queue.insert(at, (due, load));
         if self.reader.is_some() { self.next_alarm() } else { None }
     }
 

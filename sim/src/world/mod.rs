@@ -37,7 +37,7 @@ use self::{
     tap::{NodeEvent, Tap},
 };
 use crate::{
-    faults::{Armed, Strike},
+    faults::{Armed, Strike, clock_drift},
     plan::{Plan, SimMs},
     random::Streams,
 };
@@ -121,6 +121,7 @@ impl World {
 
     /// Ends every fault now: windows close, pauses end, nodes that are down come back, nothing planned strikes any more.
     pub fn heal(&self) {
+        clock_drift::end_all(self);
         let (open, first) = {
             let now_ms = self.now_ms();
             let mut armed = lock(&self.inner.armed);
@@ -191,7 +192,7 @@ impl World {
         self.inner.tap.fault(self.now_ms(), fault, text);
     }
 
-    fn tap_node(&self, node: &str, event: NodeEvent) {
+    pub(crate) fn tap_node(&self, node: &str, event: NodeEvent) {
         self.inner.tap.node(self.now_ms(), node, event);
     }
 
@@ -199,6 +200,12 @@ impl World {
     fn before_sync(&self, node: NodeIndex, sync_no: u64) {
         let due = self.armed().before_sync(node, sync_no);
         due.into_iter().for_each(|strike| strike.land(self));
+    }
+
+    /// Tells what a file holds of which pages alone do not tell whether it is in force.
+    fn left_with(&self, node: NodeIndex, syncs: u64, file: &str, content: &Bytes) {
+        let name = self.name(node);
+        self.inner.tap.left_with(self.now_ms(), &name, syncs, file, content);
     }
 
     /// Tells of writes that became durable, then lets the faults strike that wait for this sync.

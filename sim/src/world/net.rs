@@ -50,6 +50,8 @@ pub(super) struct Net {
 struct Link {
     usual: ChaCha8Rng,
     slow: ChaCha8Rng,
+    /// Until when it is busy with what a fault lets it send only slowly.
+    busy_until: Duration,
 }
 
 struct Listening {
@@ -73,8 +75,8 @@ impl World {
             drop(net);
             let path = format!("{}→{}", self.name(from), self.name(to));
             let streams = &self.inner.streams;
-            let link =
-                Link { usual: streams.stream(&format!("net/{path}")), slow: streams.stream(&format!("slow/{path}")) };
+            let (usual, slow) = (streams.stream(&format!("net/{path}")), streams.stream(&format!("slow/{path}")));
+            let link = Link { usual, slow, busy_until: Duration::ZERO };
             net = lock(&self.inner.net);
             net.links.insert((from, to), link);
         }
@@ -88,6 +90,21 @@ impl World {
             }
         }
         self.now() + latency
+    }
+
+    /// How long a frame of so many bytes waits and is sent, when a fault limits its link; it was given its latency before.
+    pub(super) fn queued(&self, from: NodeIndex, to: NodeIndex, bytes: usize) -> Duration {
+        let limit = self.armed().limit(self.now_ms(), from, to);
+        let Some((fault, bytes_per_second)) = limit else { return Duration::ZERO };
+        let now = self.now();
+        let mut net = lock(&self.inner.net);
+        let Some(link) = net.links.get_mut(&(from, to)) else { return Duration::ZERO };
+        let took = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1_000_000) / bytes_per_second.max(1);
+        link.busy_until = link.busy_until.max(now) + Duration::from_micros(took);
+        let queued = link.busy_until - now;
+        drop(net);
+        self.armed().struck(fault);
+        queued
     }
 
     /// Counts a request; gives its ordinal.

@@ -17,7 +17,7 @@ use super::{
     clock::{Offset, SimClock},
     commit::Commits,
     connection::Parting,
-    disk::{NodeDisk, Platters},
+    disk::{Draws, NodeDisk, Platters},
     lock,
     net::NodeNet,
     supervisor::Task,
@@ -113,6 +113,8 @@ impl Nodes {
         let index = NodeIndex(self.nodes.len());
         let sync_time = streams.stream(&format!("disk/{name}"));
         let crash = streams.stream(&format!("crash/{name}"));
+        let failed_sync = streams.stream(&format!("failed-sync/{name}"));
+        let slow = streams.stream(&format!("slow-disk/{name}"));
         self.nodes.push(Node {
             name: name.into(),
             ip: None,
@@ -123,7 +125,7 @@ impl Nodes {
             stopping: None,
             finished: false,
             offset: Arc::default(),
-            platters: Arc::new(Platters::new(sync_time, crash)),
+            platters: Arc::new(Platters::new(Draws { sync_time, crash, failed_sync, slow })),
         });
         index
     }
@@ -246,7 +248,13 @@ impl World {
     /// Steps a wall clock without a word.
     pub(crate) fn set_clock(&self, node: NodeIndex, delta_ms: i64) {
         let offset = lock(&self.inner.nodes).nodes[node.0].offset.clone();
-        offset.step(delta_ms);
+        offset.step(delta_ms, self.now());
+    }
+
+    /// Lets a wall clock gain so much more, in parts in a million; gives how far it is off now, µs.
+    pub(crate) fn pace_clock(&self, node: NodeIndex, more_ppm: i64) -> i64 {
+        let offset = lock(&self.inner.nodes).nodes[node.0].offset.clone();
+        offset.pace(more_ppm, self.now())
     }
 
     /// Takes `node` down; false when it is down already.
@@ -262,7 +270,7 @@ impl World {
                 let files = platters.lose_power();
                 let name = self.name(node);
                 for (file, content) in &files {
-                    self.inner.tap.power_lost(self.now_ms(), &name, platters.syncs(), file, content);
+                    self.inner.tap.left_with(self.now_ms(), &name, platters.syncs(), file, content);
                 }
                 NodeEvent::Crashed
             }
@@ -392,6 +400,7 @@ impl World {
             let node = &mut nodes.nodes[life.node.0];
             node.paused = false;
             node.stopping = None;
+            node.offset.leave(self.now());
             node.name.clone()
         };
         self.sever(life, parting);

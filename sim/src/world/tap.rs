@@ -51,6 +51,16 @@ pub enum NodeEvent {
     Paused,
     /// The process goes on.
     Resumed,
+    /// Its disk failed to read.
+    ReadFailed,
+    /// Its disk failed to write.
+    WriteFailed,
+    /// Its disk failed to sync.
+    SyncFailed,
+    /// Its disk had no room for a write.
+    DiskFull,
+    /// Its wall clock shows so much more, ms, than it would if nobody had touched it while the node was away.
+    ClockGained(i64),
 }
 
 /// An observer of the world. It is called with no lock of the world held, in an order fixed by the seed.
@@ -75,9 +85,10 @@ pub trait Tap: Send + Sync {
         let _ = (at_ms, node, sync_no, writes);
     }
 
-    /// The node lost power: `file` holds `content` from now on, part of which no sync had made durable. `syncs` is how many
-    /// syncs the node had begun.
-    fn power_lost(&self, at_ms: SimMs, node: &str, syncs: u64, file: &str, content: &Bytes) {
+    /// The node lost power, a sync failed, or an operation had failed before the sync that made `content` durable: `file`
+    /// holds it from now on, and pages alone do not tell what of it is in force. `syncs` is how many syncs the node had
+    /// begun.
+    fn left_with(&self, at_ms: SimMs, node: &str, syncs: u64, file: &str, content: &Bytes) {
         let _ = (at_ms, node, syncs, file, content);
     }
 

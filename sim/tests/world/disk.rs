@@ -7,7 +7,7 @@ use std::{
 
 use pop_revive::seams::Host;
 use pop_sim::{
-    plan::{Fault, Moment},
+    plan::{DiskOperation, Fault, Hits, Moment, Window},
     world::{BoxFuture, CrashKind, StopSignal},
 };
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
@@ -215,5 +215,137 @@ fn commits_take_simulated_time_one_after_the_other() {
         assert!((6..=31).contains(&took), "three syncs took {took} ms");
         host.blocking.run(Box::new(|| {})).await;
         assert_eq!(world.now_ms() - began, took);
+    });
+}
+
+fn fails(operation: DiskOperation, nth: u64) -> Fault {
+    Fault::DiskError { node: "b".into(), operation, hits: Hits::Nth(vec![nth]) }
+}
+
+/// A node that commits 40 keys, and opens its store again when a commit fails.
+fn stubborn(notes: Arc<Mutex<Notes>>) -> impl Fn(Host, StopSignal) -> BoxFuture<()> {
+    move |host, _| {
+        let notes = notes.clone();
+        Box::pin(async move {
+            let mut next = 0;
+            while next < 40 {
+                let Ok(db) = open(&host) else {
+                    sleep(10).await;
+                    continue;
+                };
+                let found = keys(&db);
+                {
+                    let notes = &mut *notes.lock().unwrap();
+                    notes.opened += 1;
+                    notes.lost.extend(notes.confirmed.iter().filter(|key| !found.contains(key)));
+                }
+                next = found.last().map_or(0, |last| last + 1);
+                while put(&db, next).is_ok() {
+                    notes.lock().unwrap().confirmed.push(next);
+                    next += 1;
+                    sleep(1).await;
+                    if next == 40 {
+                        return;
+                    }
+                }
+            }
+        })
+    }
+}
+
+#[test]
+fn whatever_a_disk_fails_to_do_nothing_confirmed_is_lost_and_a_new_handle_goes_on() {
+    let first = creation_syncs() + 1;
+    for seed in 0..60 {
+        let fault = match seed % 3 {
+            0 => fails(DiskOperation::Sync, first + seed / 3),
+            1 => fails(DiskOperation::Write, 20 + seed),
+            _ => fails(DiskOperation::Read, 1),
+        };
+        run(seed, vec![fault], move |world, log| async move {
+            let notes = Arc::new(Mutex::new(Notes::default()));
+            world.start("b", stubborn(notes.clone()));
+            sleep(2_000).await;
+            let notes = notes.lock().unwrap();
+            assert_eq!(world.fired(0), 1, "seed {seed}: {:#?}", log.lines());
+            assert_eq!(log.count("Failed"), 1);
+            assert!(notes.lost.is_empty(), "seed {seed}: {notes:?}");
+            assert!(*notes.confirmed.last().unwrap() == 39 && notes.opened >= 1, "seed {seed}: {notes:?}");
+        });
+    }
+}
+
+#[test]
+fn a_failed_sync_keeps_or_loses_what_it_should_have_made_durable_and_tells_what_is_left() {
+    let survived = |seed| {
+        run(seed, vec![fails(DiskOperation::Sync, 2)], move |world, log| async move {
+            let file = world.host("b").disk.open("f").unwrap();
+            file.set_len(64).unwrap();
+            file.write(0, &[1; 64]).unwrap();
+            file.sync_data().unwrap();
+            file.write(0, &[2; 64]).unwrap();
+            assert!(file.sync_data().is_err());
+            assert_eq!(log.count("left b 2 with 64 bytes of f"), 1);
+            let mut bytes = [0; 64];
+            file.read(0, &mut bytes).unwrap();
+            file.sync_data().unwrap();
+            assert_eq!(log.count("synced b 3: 0 writes"), 1, "what was lost is not written again");
+            bytes[0]
+        })
+    };
+    let lost = (0..40).filter(|seed| survived(*seed) == 1).count();
+    assert!((5..35).contains(&lost), "lost {lost} of 40");
+}
+
+#[test]
+fn after_a_failed_write_the_next_sync_tells_the_whole_file() {
+    run(1, vec![fails(DiskOperation::Write, 2)], |world, log| async move {
+        let file = world.host("b").disk.open("f").unwrap();
+        file.set_len(64).unwrap();
+        file.write(0, &[1; 32]).unwrap();
+        assert!(file.write(32, &[1; 32]).is_err());
+        file.sync_data().unwrap();
+        assert_eq!((log.count("left b 1 with 64"), log.count("synced b 1: 0 writes")), (1, 1));
+        file.write(32, &[1; 32]).unwrap();
+        file.sync_data().unwrap();
+        assert_eq!((log.count("left"), log.count("synced b 2: 1 writes")), (1, 1));
+    });
+}
+
+#[test]
+fn a_full_disk_takes_what_overwrites_its_blocks_and_nothing_else() {
+    let window = Window { from_ms: 10, to_ms: 1_000 };
+    run(1, vec![Fault::DiskFull { node: "b".into(), window }], |world, _| async move {
+        let file = world.host("b").disk.open("f").unwrap();
+        file.set_len(8_192).unwrap();
+        file.write(0, &[1; 100]).unwrap();
+        sleep(20).await;
+        file.write(4_000, &[1; 96]).unwrap();
+        let full = |offset| file.write(offset, &[1; 10]).unwrap_err().kind();
+        assert_eq!((full(4_090), full(4_096)), (ErrorKind::StorageFull, ErrorKind::StorageFull));
+        file.set_len(100_000).unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(world.fired(0), 2);
+        sleep(1_000).await;
+        file.write(4_096, &[1; 10]).unwrap();
+    });
+}
+
+#[test]
+fn a_slow_disk_takes_its_time_in_its_window() {
+    let window = Window { from_ms: 0, to_ms: 1_000 };
+    let slow = Fault::SlowDisk { node: "b".into(), window, min_ms: 300, max_ms: 400 };
+    run(2, vec![slow], |world, _| async move {
+        let host = world.host("b");
+        let file: Arc<dyn StorageBackend> = Arc::from(host.disk.open("f").unwrap());
+        let took = || async {
+            let (began, file) = (world.now_ms(), file.clone());
+            host.blocking.run(Box::new(move || file.sync_data().unwrap())).await;
+            world.now_ms() - began
+        };
+        assert!((300..=401).contains(&took().await));
+        sleep(1_000).await;
+        assert!(took().await <= 11);
+        assert_eq!(world.fired(0), 1);
     });
 }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use pop_sim::plan::{Fault, Hits, Rpcs, Window};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::rig::{call, dial, echo, kind, run, sleep, within};
+use crate::rig::{call, dial, echo, frame, kind, read_frame, run, sleep, within};
 
 fn nth(code: i32, ordinals: &[u64]) -> Rpcs {
     Rpcs { from: Some("a".into()), to: Some("b".into()), code: Some(code), hits: Hits::Nth(ordinals.to_vec()) }
@@ -187,5 +187,59 @@ fn bad_addresses_are_told_apart() {
         let _kept = net.bind("a:80").await.unwrap();
         assert_eq!(net.bind("0.0.0.0:80").await.err().unwrap().kind(), ErrorKind::AddrInUse);
         assert_eq!(net.bind("b:80").await.err().unwrap().kind(), ErrorKind::AddrNotAvailable);
+    });
+}
+
+#[test]
+fn a_duplicate_is_served_twice_and_answered_twice() {
+    run(12, vec![Fault::DuplicateRequest { rpcs: nth(11, &[2]) }], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        for opaque in 1..=3 {
+            assert_eq!(call(&mut stream, 11, opaque).await.unwrap(), 0);
+        }
+        assert_eq!((log.count("request a→b"), log.count("delivered a→b"), log.count("response b→a")), (3, 4, 4));
+        assert_eq!(log.count("code 0 to 11 opaque 2 nth 2"), 4, "sent and delivered, twice: {:#?}", log.lines());
+        assert_eq!(world.fired(0), 1);
+    });
+}
+
+#[test]
+fn a_delayed_request_is_overtaken_and_arrives() {
+    run(13, vec![Fault::DelayedRequest { by_ms: 5_000, rpcs: nth(11, &[1]) }], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        assert_eq!(kind(call(&mut stream, 11, 1).await), ErrorKind::TimedOut);
+        assert_eq!(call(&mut stream, 11, 2).await.unwrap(), 0);
+        assert_eq!(log.count("delivered a→b"), 1);
+        sleep(5_000).await;
+        assert_eq!(log.count("delivered a→b"), 2);
+        assert_eq!(call(&mut stream, 11, 3).await.unwrap(), 0, "the late answer is passed over");
+        assert_eq!((log.count("response b→a"), world.fired(0)), (3, 1));
+    });
+}
+
+#[test]
+fn a_thin_link_sends_one_byte_after_the_other() {
+    let window = Window { from_ms: 0, to_ms: 10_000 };
+    let thin = Fault::Bandwidth { from: Some("a".into()), to: None, window, bytes_per_second: 1_000 };
+    run(14, vec![thin], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        let length = u64::try_from(frame(11, 1, 0).len()).unwrap();
+        let before = world.now_ms();
+        for opaque in 1..=3 {
+            stream.write_all(&frame(11, opaque, 0)).await.unwrap();
+            stream.flush().await.unwrap();
+        }
+        for _ in 1..=3 {
+            read_frame(&mut stream).await.unwrap();
+        }
+        let took = world.now_ms() - before;
+        assert!((3 * length..3 * length + 10).contains(&took), "took {took} ms: {:#?}", log.lines());
+        assert_eq!(world.fired(0), 3);
     });
 }

@@ -277,3 +277,43 @@ fn the_same_seed_gives_the_same_log() {
     assert_eq!(first, once(42));
     assert_ne!(first, once(43));
 }
+
+fn drift(from_ms: u64, to_ms: u64, ppm: i64) -> Fault {
+    Fault::ClockDrift { node: "a".into(), window: Window { from_ms, to_ms }, ppm }
+}
+
+#[test]
+fn a_clock_drifts_in_its_window_and_keeps_what_it_has_gained() {
+    for (ppm, gained_ms) in [(1_000, 10), (-1_000, -10), (50_000, 500)] {
+        run(12, vec![drift(10_000, 20_000, ppm)], move |world, log| async move {
+            let clock = world.host("a").clock;
+            let off = || clock.now_ms() - EPOCH_MS - i64::try_from(world.now_ms()).unwrap();
+            sleep(10_000).await;
+            assert_eq!(off(), 0);
+            sleep(5_000).await;
+            assert_eq!(off(), gained_ms / 2);
+            // The sleep ends when the clock shows the time, not when it would have.
+            let due_ms = clock.now_ms() + 1_000;
+            clock.sleep_until_ms(due_ms).await;
+            assert!((due_ms..=due_ms + 1).contains(&clock.now_ms()));
+            sleep(10_000).await;
+            assert_eq!(off(), gained_ms);
+            assert_eq!((world.fired(0), log.count(&format!("a by {gained_ms} ms"))), (1, 1));
+            assert_eq!(world.host("b").clock.now_ms() - EPOCH_MS, i64::try_from(world.now_ms()).unwrap());
+        });
+    }
+}
+
+#[test]
+fn drifts_add_up_and_end_with_the_heal() {
+    run(13, vec![drift(0, 100_000, 10_000), drift(0, 100_000, 20_000)], |world, _| async move {
+        let clock = world.host("a").clock;
+        let off = || clock.now_ms() - EPOCH_MS - i64::try_from(world.now_ms()).unwrap();
+        sleep(10_000).await;
+        assert_eq!(off(), 300);
+        world.heal();
+        sleep(10_000).await;
+        assert_eq!(off(), 300);
+        assert_eq!((world.fired(0), world.fired(1)), (1, 1));
+    });
+}

@@ -56,6 +56,9 @@ impl Tap for Log {
     fn synced(&self, at_ms: SimMs, node: &str, sync_no: u64, writes: &[(u64, Bytes)]) {
         self.push(format!("{at_ms} synced {node} {sync_no}: {} writes", writes.len()));
     }
+    fn left_with(&self, at_ms: SimMs, node: &str, syncs: u64, file: &str, content: &Bytes) {
+        self.push(format!("{at_ms} left {node} {syncs} with {} bytes of {file}", content.len()));
+    }
     fn fault(&self, at_ms: SimMs, fault_index: Option<usize>, text: &str) {
         self.push(format!("{at_ms} fault {fault_index:?} {text}"));
     }

@@ -1,0 +1,65 @@
+//! Disk error: reads, writes or syncs of a node's disk fail.
+//!
+//! Real world: a sector cannot be read, a cable or controller fails, a volume attached over a network times out (`EIO`).
+//!
+//! Simulator: the operation fails and does nothing, but for a failed sync: of what was written since the last one a
+//! random subset reached the disk, torn at 512 bytes, as when power is lost; the rest is gone, for Linux marks the pages
+//! of a failed sync as clean and does not write them again. The process lives on and may try again.
+//!
+//! Cannot: show what was lost until its page is evicted, as a page cache may; return wrong bytes.
+
+use super::{Armed, is_open};
+use crate::{
+    plan::{DiskOperation, Hits, SimMs},
+    world::{NodeIndex, World, tap::NodeEvent},
+};
+
+/// A disk error of the plan.
+#[derive(Debug)]
+pub(super) struct DiskError {
+    pub(super) fault: usize,
+    pub(super) node: NodeIndex,
+    pub(super) operation: DiskOperation,
+    pub(super) hits: Hits,
+    /// Operations so far.
+    pub(super) seen: u64,
+}
+
+impl Armed {
+    /// Counts an operation of a disk; gives the first fault that has it fail, and its ordinal.
+    fn fails(&mut self, now_ms: SimMs, node: NodeIndex, operation: DiskOperation) -> Option<(usize, u64)> {
+        if self.healed {
+            return None;
+        }
+        let mut failing = None;
+        for error in self.disk_errors.iter_mut().filter(|it| it.node == node && it.operation == operation) {
+            error.seen += 1;
+            let is_hit = match &error.hits {
+                Hits::Nth(ordinals) => ordinals.contains(&error.seen),
+                Hits::During(window) => is_open(*window, now_ms),
+            };
+            if is_hit {
+                failing = failing.or(Some((error.fault, error.seen)));
+            }
+        }
+        if let Some((fault, _)) = failing {
+            self.struck(fault);
+        }
+        failing
+    }
+}
+
+/// Whether this operation of a node's disk fails; tells of it.
+pub(crate) fn strikes(world: &World, node: NodeIndex, operation: DiskOperation) -> bool {
+    let failing = world.armed().fails(world.now_ms(), node, operation);
+    if let Some((fault, nth)) = failing {
+        let (event, name) = match operation {
+            DiskOperation::Read => (NodeEvent::ReadFailed, "read"),
+            DiskOperation::Write => (NodeEvent::WriteFailed, "write"),
+            DiskOperation::Sync => (NodeEvent::SyncFailed, "sync"),
+        };
+        world.tap_fault(Some(fault), &format!("disk-error: {name} {nth} of {}", world.name(node)));
+        world.tap_node(&world.name(node), event);
+    }
+    failing.is_some()
+}
