@@ -79,8 +79,7 @@ pub enum EventKind {
         /// What: started, killed, crashed, stopping, stopped, paused, resumed.
         event: String,
     },
-    /// A node is back, and its wall clock shows so much more than if nobody had touched it while it was away; negative is
-    /// less.
+    /// A node runs anew, and its wall clock has gained so much since it last began to; negative is less.
     ClockGained {
         /// Whose.
         node: NodeName,

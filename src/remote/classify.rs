@@ -59,6 +59,16 @@ pub enum Piece {
     },
 }
 
+impl Piece {
+    /// The offset that it has, or seems to have.
+    fn offset(&self) -> Option<i64> {
+        match self {
+            Self::Sound(message) => Some(message.queue_offset),
+            Self::Damaged { offset } => *offset,
+        }
+    }
+}
+
 impl Answered {
     /// The messages in its body. One that cannot be decoded does not spoil the others.
     #[must_use]
@@ -103,6 +113,10 @@ pub fn classify(chain: &Chain, from: i64, answer: &Answered, pieces: &[Piece]) -
     }
     let offset = chain.id.offset;
     match answer.code {
+        response::SUCCESS if !pieces.is_empty() && is_other_topic(chain, answer) => {
+            let first = pieces.iter().find_map(Piece::offset);
+            Some(Meaning::Failed(Cause::WrongMessage { offset: first.unwrap_or(from) }))
+        }
         response::SUCCESS => found(chain, from, pieces),
         // The queue begins after `from`, and it is that which moved the offset: this message is in the queue.
         response::PULL_OFFSET_MOVED
@@ -113,6 +127,13 @@ pub fn classify(chain: &Chain, from: i64, answer: &Answered, pieces: &[Piece]) -
         }
         code => Some(Meaning::Failed(cause_of(code, chain, answer))),
     }
+}
+
+/// Whatever has that offset lies in another topic of the same name: a successor, or, at a slave that is behind, the
+/// predecessor.
+fn is_other_topic(chain: &Chain, answer: &Answered) -> bool {
+    let is_other = |epoch: LogPosition| epoch != chain.topic_epoch && !sabotage!("epoch-ignored");
+    chain.topic_epoch != LogPosition::default() && answer.topic_epoch.is_some_and(is_other)
 }
 
 /// The holder of the group's term says that the topic was deleted or recreated, or that the queue begins later.

@@ -150,11 +150,27 @@ fn the_holder_proves_that_the_topic_was_recreated() {
     };
     let recreated = GoneProof::TopicRecreated { epoch: LogPosition { term: 2, index: 6 } };
     assert_eq!(classified(&of_epoch(2, 6)), Meaning::Gone(recreated), "whatever now has that offset");
-    for (term, index) in [(2, 5), (1, 99)] {
-        assert!(matches!(classified(&of_epoch(term, index)), Meaning::Found(_)), "{term}-{index} is not later");
-    }
+    assert!(matches!(classified(&of_epoch(2, 5)), Meaning::Found(_)), "the topic it was popped from");
     let unknown = Chain { topic_epoch: LogPosition::default(), ..asked() };
     assert!(matches!(alone(&unknown, &of_epoch(9, 9)), Meaning::Found(_)), "a checkpoint that names no epoch");
+}
+
+/// Known defect A14: a message of another topic of that name is not the one, whoever has it. A slave proves nothing, but
+/// the message at its offset may be a successor's, and one that is behind may still have a predecessor's.
+#[test]
+fn what_lies_at_the_offset_in_another_topic_of_that_name_is_another_message() {
+    for holder_term in [None, Some(0), Some(3)] {
+        for (term, index) in [(1, 99), (2, 4), (2, 6)] {
+            let topic_epoch = Some(LogPosition { term, index });
+            let answer = Answered { holder_term, topic_epoch, body: body(|_| {}), ..of_code(response::SUCCESS) };
+            let is_proof = holder_term == Some(3) && (term, index) == (2, 6);
+            match classified(&answer) {
+                Meaning::Gone(_) => assert!(is_proof),
+                Meaning::Failed(Cause::WrongMessage { .. }) => assert!(!is_proof),
+                other => panic!("{other:?} for {holder_term:?} {term}-{index}"),
+            }
+        }
+    }
 }
 
 /// Known defects A14, A63: so does one that says that the topic is not there any more; and one whose successor of the

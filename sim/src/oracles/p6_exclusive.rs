@@ -3,8 +3,8 @@
 //!
 //! Rule: from the moment at which a chain was first durable anywhere to the moment at which its message is stored as a
 //! copy, its invisible time passes, in simulated time, which no clock shows. A broker that follows its wall clock by
-//! slewing may be a thousandth off. A broker that was away knows from its wall clock alone for how long: what that has
-//! gained meanwhile, the message may come early.
+//! slewing may be a thousandth off. A broker that begins to run knows from its wall clock alone for how long it was away:
+//! what that has gained since it last began to, the message may come early.
 
 use rustc_hash::FxHashMap;
 
@@ -49,7 +49,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     }
 }
 
-/// What a broker's clock has gained while it was away.
+/// What a broker's clock has gained when it began to run anew.
 fn gain(event: &Event) -> Option<(SimMs, &str, i64)> {
     match &event.kind {
         EventKind::ClockGained { node, ms } if *ms > 0 => Some((event.at_ms, node, *ms)),
@@ -71,7 +71,7 @@ mod tests {
         is_blamed_if_gained(after_ms, "a", 0)
     }
 
-    /// The same when a clock has gained so much while its node was away.
+    /// The same when a clock has gained so much and its node begins to run anew.
     fn is_blamed_if_gained(after_ms: u64, node: &str, ms: i64) -> bool {
         let mut story = Story::new();
         story.send(1, 0).wait(10);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_clock_of_its_home_gained_while_that_was_away_may_be_missing() {
+    fn what_the_clock_of_its_home_had_gained_when_that_came_back_may_be_missing() {
         assert!(!is_blamed_if_gained(7_000, "a", 3_000) && is_blamed_if_gained(7_000, "a", 2_900));
         assert!(is_blamed_if_gained(7_000, "a", -3_000), "it has lost");
         assert!(is_blamed_if_gained(7_000, "b", 3_000), "another broker's clock");

@@ -1,12 +1,14 @@
 //! Peers that do not answer, as the wire shows them, and what is asked of them meanwhile.
 //!
 //! A silence begins with a call that is not answered before the next one leaves, and ends with the next answer that
-//! leaves the peer. An answer that is lost on its way ends it here too, though the caller does not know.
+//! leaves the peer. An answer that is lost on its way ends it here too, though the caller does not know; and so does one that
+//! the network makes up, for a caller that is answered, whatever with, has no dead peer.
 
 use std::collections::BTreeMap;
 
 use crate::{
     evidence::ChainState,
+    history::EventKind,
     ledger::{ChainLife, Ledger, wire::Call},
     plan::SimMs,
 };
@@ -32,7 +34,8 @@ pub(super) fn silences<'l>(ledger: &Ledger<'_>, calls: impl Iterator<Item = Call
     }
     let mut silences = Vec::new();
     for ((from, to, server), calls) in pairs {
-        let mut answers: Vec<usize> = calls.iter().filter_map(|call| Some(call.answer?.0)).collect();
+        let answered = |call: &Call<'_>| call.answer.map(|(event, _)| event).or_else(|| made_up(ledger, call));
+        let mut answers: Vec<usize> = calls.iter().filter_map(answered).collect();
         answers.sort_unstable();
         let mut run: Vec<Call<'_>> = Vec::new();
         for call in calls {
@@ -48,6 +51,15 @@ pub(super) fn silences<'l>(ledger: &Ledger<'_>, calls: impl Iterator<Item = Call
         silences.push(Silence { from, to, server, calls: run });
     }
     silences
+}
+
+/// When the network answered a call in its callee's place. It does so as the request leaves, and says so.
+fn made_up(ledger: &Ledger<'_>, call: &Call<'_>) -> Option<usize> {
+    let next = call.event + 1;
+    match &ledger.history.events.get(next)?.kind {
+        EventKind::Fault { text, .. } if text.starts_with("answer: ") => Some(next),
+        _ => None,
+    }
 }
 
 impl Silence<'_> {

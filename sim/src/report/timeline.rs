@@ -146,7 +146,9 @@ fn words(event: &Event, view: View) -> Option<(&str, String)> {
             (node, format!("durable by sync {sync}: {facts}"))
         }
         EventKind::Synced { node, sync, bytes } => (node, format!("sync {sync} of {bytes} bytes")),
-        EventKind::ClockGained { node, ms } => (node, format!("its clock has gained {ms} ms while it was away")),
+        EventKind::ClockGained { node, ms } => {
+            (node, format!("its clock has gained {ms} ms since it last began to run"))
+        }
         EventKind::Node { node, event } => (node, event.clone()),
         EventKind::Fault { text, .. } => ("", format!("FAULT {text}")),
         EventKind::Healed => ("", "all faults end".into()),

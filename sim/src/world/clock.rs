@@ -19,8 +19,8 @@ pub const EPOCH_MS: i64 = 1_700_000_000_000;
 #[derive(Debug, Default)]
 pub(crate) struct Offset {
     pace: Mutex<Pace>,
-    /// How far it was off when the node went away, µs.
-    left_us: Mutex<Option<i64>>,
+    /// How far it was off when the node began to run, µs.
+    began_us: Mutex<i64>,
     stepped: Notify,
 }
 
@@ -84,15 +84,10 @@ impl Offset {
         off_us
     }
 
-    /// The node goes away.
-    pub(crate) fn leave(&self, now: Duration) {
-        *lock(&self.left_us) = Some(self.now().off_us(now));
-    }
-
-    /// The node is back; gives what its clock has gained while it was away, ms.
+    /// The node begins to run anew; gives what its clock has gained since it last did so, ms.
     pub(crate) fn gained_ms(&self, now: Duration) -> i64 {
-        let left_us = lock(&self.left_us).take();
-        left_us.map_or(0, |left_us| (self.now().off_us(now) - left_us) / 1_000)
+        let off_us = self.now().off_us(now);
+        (off_us - std::mem::replace(&mut *lock(&self.began_us), off_us)) / 1_000
     }
 
     fn now(&self) -> Pace {

@@ -400,7 +400,6 @@ impl World {
             let node = &mut nodes.nodes[life.node.0];
             node.paused = false;
             node.stopping = None;
-            node.offset.leave(self.now());
             node.name.clone()
         };
         self.sever(life, parting);

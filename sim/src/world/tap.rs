@@ -59,7 +59,7 @@ pub enum NodeEvent {
     SyncFailed,
     /// Its disk had no room for a write.
     DiskFull,
-    /// Its wall clock shows so much more, ms, than it would if nobody had touched it while the node was away.
+    /// Its wall clock has gained so much, ms, since the node last began to run.
     ClockGained(i64),
 }
 
