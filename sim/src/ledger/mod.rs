@@ -353,8 +353,14 @@ impl<'h> Ledger<'h> {
     /// The last state of a chain that was confirmed before `event`.
     #[must_use]
     pub fn confirmed_before(&self, life: &ChainLife<'h>, event: usize) -> Option<&'h ChainFact> {
-        let is_confirmed = |step: &&ChainStep<'_>| self.is_confirmed(life.node, step.entry.index, step.event, event);
-        life.steps.iter().rev().find(is_confirmed).map(|step| step.chain)
+        self.confirmed_steps(life, event).last().map(|step| step.chain)
+    }
+
+    /// The states of a chain that were confirmed before `event`. They are confirmed in the order of the log.
+    #[must_use]
+    pub fn confirmed_steps<'s>(&self, life: &'s ChainLife<'h>, event: usize) -> &'s [ChainStep<'h>] {
+        let is_confirmed = |step: &ChainStep<'_>| self.is_confirmed(life.node, step.entry.index, step.event, event);
+        &life.steps[..life.steps.partition_point(is_confirmed)]
     }
 
     /// The state of a chain at a broker that was confirmed right before `event`, after all renewals of its handle.

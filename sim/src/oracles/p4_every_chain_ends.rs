@@ -50,7 +50,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
     let mut wire = Vec::new();
     for (home, place, pulls) in reads.all() {
         let lives: Vec<_> = lives_at(ledger, home, place);
-        wire.extend(unannounced(&lives, pulls, home).map(|(at_ms, detail)| (at_ms, place, detail)));
+        wire.extend(unannounced(ledger, &lives, pulls, home).map(|(at_ms, detail)| (at_ms, place, detail)));
         wire.extend(hurried(ledger, &lives, pulls, home).into_iter().map(|(at_ms, detail)| (at_ms, place, detail)));
     }
     for (at_ms, place, detail) in wire {
@@ -129,24 +129,25 @@ fn lives_at<'l, 'h>(ledger: &'l Ledger<'h>, home: &str, place: Place<'_>) -> Vec
 }
 
 /// Reads that no durable attempt stands for.
-fn unannounced<'a>(
-    lives: &'a [&ChainLife<'_>],
+fn unannounced<'a, 'h>(
+    ledger: &'a Ledger<'h>,
+    lives: &'a [&ChainLife<'h>],
     pulls: &'a [&Pull<'_>],
     home: &'a str,
 ) -> impl Iterator<Item = (u64, String)> + 'a {
     (1_u32..).zip(pulls).filter_map(move |(count, pull)| {
-        let durable: u32 = lives.iter().map(|life| attempts_before(life, pull.call.event)).sum();
+        let durable: u32 = lives.iter().map(|life| attempts_before(ledger, life, pull.call.event)).sum();
         (count > durable)
             .then(|| (pull.call.at_ms, format!("read {count} by {home} leaves, {durable} attempts are durable")))
     })
 }
 
-/// Attempts that were durable before `event`, over all rounds.
-fn attempts_before(life: &ChainLife<'_>, event: usize) -> u32 {
+/// Attempts that were durable, on as many disks as the degree says, before `event`, over all rounds.
+fn attempts_before<'h>(ledger: &Ledger<'h>, life: &ChainLife<'h>, event: usize) -> u32 {
     let mut attempts = 0;
-    let known = life.steps.partition_point(|step| step.event < event);
-    for (at, step) in life.steps[..known].iter().enumerate() {
-        let ends_round = life.steps[..known].get(at + 1).is_none_or(|next| next.chain.round != step.chain.round);
+    let known = ledger.confirmed_steps(life, event);
+    for (at, step) in known.iter().enumerate() {
+        let ends_round = known.get(at + 1).is_none_or(|next| next.chain.round != step.chain.round);
         if ends_round {
             attempts += step.chain.attempt;
         }

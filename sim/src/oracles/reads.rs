@@ -93,10 +93,12 @@ impl<'l> Reads<'l> {
         let home = pull.call.from;
         let last_read = self.at(home, place).last().map_or(0, |last| last.call.event);
         let begun = |life: &ChainLife<'_>| {
-            let known = life.steps.partition_point(|step| step.event < pull.call.event);
-            let Some(step) = known.checked_sub(1).map(|at| &life.steps[at]) else { return false };
-            let before = known.checked_sub(2).map_or(0, |at| life.steps[at].chain.attempt);
-            let is_fresh = pull.call.at_ms.saturating_sub(step.at_ms) <= ATTEMPT_MS && step.event > last_read;
+            // Nothing is read for an attempt that is not confirmed.
+            let known = ledger.confirmed_steps(life, pull.call.event);
+            let Some((step, earlier)) = known.split_last() else { return false };
+            let before = earlier.last().map_or(0, |step| step.chain.attempt);
+            let since = ledger.confirmed(home, step.entry.index, step.event).unwrap_or(step.event);
+            let is_fresh = pull.call.at_ms.saturating_sub(ledger.at_ms(since)) <= ATTEMPT_MS && since > last_read;
             matches!(step.chain.state, ChainState::Open { .. }) && step.chain.attempt > before && is_fresh
         };
         let groups = ledger.obligations.groups.iter();
