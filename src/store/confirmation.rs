@@ -57,7 +57,12 @@ impl Known {
 
 struct Waiting {
     since: Instant,
-    what: Unconfirmed,
+    /// It is confirmed when this entry is.
+    last_index: u64,
+    /// The state to show then. There is none while the database is gone: a state would keep its file open.
+    state: Option<Arc<Committed>>,
+    entries: Vec<Arc<LogEntry>>,
+    batch: Batch,
 }
 
 /// The confirmed part of the log, and the queue behind it.
@@ -140,7 +145,9 @@ impl Confirmation {
             true => what.answered(),
             false => what,
         };
-        state.waiting.push_back(Waiting { since: Instant::now(), what });
+        let Unconfirmed { state: reached, entries, batch } = what;
+        let last_index = reached.last_index();
+        state.waiting.push_back(Waiting { since: Instant::now(), last_index, state: Some(reached), entries, batch });
         self.release(&mut state);
     }
 
@@ -155,30 +162,23 @@ impl Confirmation {
 
     /// The database is gone: nothing can be read until it is [`reopened`](Self::reopened).
     pub(super) fn lost(&self) {
-        self.state().shown = None;
+        let mut state = self.state();
+        state.shown = None;
+        state.waiting.iter_mut().for_each(|waiting| waiting.state = None);
     }
 
     /// The database is back, and with it `shown`, which was confirmed, and `survived`, which nobody has heard of.
-    /// Whatever waits goes with one of them: its own states belonged to the old database.
     pub(super) fn reopened(&self, shown: &Arc<Committed>, survived: Unconfirmed) {
         let mut state = self.state();
         state.confirmed_index = shown.last_index();
         state.shown = Some(shown.clone());
-        let (mut since, mut tail) =
-            (Instant::now(), Unconfirmed { entries: Vec::new(), batch: Vec::new(), ..survived });
-        for mut waiting in std::mem::take(&mut state.waiting) {
-            if waiting.what.state.last_index() <= shown.last_index() {
-                waiting.what.state = shown.clone();
-                state.waiting.push_back(waiting);
-            } else {
-                since = since.min(waiting.since);
-                tail.entries.extend(waiting.what.entries);
-                tail.batch.extend(waiting.what.batch);
-            }
-        }
-        tail.entries.extend(survived.entries);
-        if !tail.entries.is_empty() || !tail.batch.is_empty() {
-            state.waiting.push_back(Waiting { since, what: tail });
+        let known = state.waiting.iter_mut().filter(|waiting| waiting.last_index <= shown.last_index());
+        known.for_each(|waiting| waiting.state = Some(shown.clone()));
+        let Unconfirmed { state: head, entries, batch } = survived;
+        let last_index = head.last_index();
+        if last_index > shown.last_index() || !entries.is_empty() {
+            let (since, head) = (Instant::now(), Some(head));
+            state.waiting.push_back(Waiting { since, last_index, state: head, entries, batch });
         }
         self.release(&mut state);
     }
@@ -188,16 +188,30 @@ impl Confirmation {
         if state.shown.is_none() {
             return;
         }
-        while let Some(Waiting { what, .. }) =
-            state.waiting.pop_front_if(|next| next.what.state.last_index() <= state.told)
-        {
-            let Unconfirmed { state: reached, entries, batch } = what;
-            state.confirmed_index = reached.last_index();
-            state.shown = Some(reached);
-            if !entries.is_empty() {
-                (self.listener)(&entries);
+        while let Some(next) = state.waiting.pop_front_if(|next| next.last_index <= state.told) {
+            let Waiting { last_index, state: reached, entries, batch, .. } = next;
+            state.confirmed_index = last_index;
+            match reached {
+                Some(reached) => {
+                    state.shown = Some(reached);
+                    if !entries.is_empty() {
+                        (self.listener)(&entries);
+                    }
+                }
+                // Its state went with the database: it is shown, and announced, with what comes next.
+                None => state.carry_over(entries),
             }
             batch.into_iter().for_each(|step| step.finish(Ok(())));
+        }
+    }
+}
+
+impl State {
+    /// Has entries announced together with the next ones.
+    fn carry_over(&mut self, mut entries: Vec<Arc<LogEntry>>) {
+        if let Some(next) = self.waiting.front_mut() {
+            entries.append(&mut next.entries);
+            next.entries = entries;
         }
     }
 }

@@ -1,9 +1,6 @@
 //! The store's database: opening it, replaying what the log implies, and committing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
@@ -17,9 +14,8 @@ use super::{
     decoded::Decoded,
     draft::{Changes, Draft},
     error::Chained,
-    row::Row,
     rows::Recent,
-    view::Committed,
+    view::{Committed, Cuts},
 };
 use crate::{model::record::LogEntry, sabotage, seams::Disk};
 
@@ -120,15 +116,15 @@ pub(super) fn replay(
         *count = found(name)?.unwrap_or(0);
     }
     let decoded = Arc::new(Decoded::new());
-    let state = |rows, last| Committed::read(database, decoded.clone(), rows, last, settled);
-    let base = state((Recent::new(), counts), settled)?;
+    let state = |told, last| Committed::read(database, decoded.clone(), told, last, settled);
+    let base = state((Recent::new(), counts, Cuts::new()), settled)?;
     let mut draft = Draft::over(&base, u64::MAX);
     let (mut last, mut confirmed_state) = (settled, None);
     for row in transaction.open_table(LOG)?.range(settled + 1..)? {
         let packed = row?.1;
         let entry = LogEntry::decode(packed.value())?;
         if entry.position.index > confirmed && confirmed_state.is_none() {
-            confirmed_state = Some(Arc::new(state(draft.rows_so_far(), last)?));
+            confirmed_state = Some(Arc::new(state(draft.so_far(), last)?));
         }
         last = entry.position.index;
         draft.counts_mut().retained_bytes += packed.value().len() as u64;
@@ -136,8 +132,7 @@ pub(super) fn replay(
             draft.apply((last, number), entry.at_ms, record)?;
         }
     }
-    // Nothing is left to be cut: what has entries cut is settled with them.
-    let head = Arc::new(state(draft.rows_so_far(), last)?);
+    let head = Arc::new(state(draft.so_far(), last)?);
     Ok((confirmed_state.unwrap_or_else(|| head.clone()), head))
 }
 
@@ -150,7 +145,7 @@ pub(super) fn commit(
     changes: Changes,
     config: &StoreConfig,
 ) -> Result<(Vec<Arc<LogEntry>>, Committed), StoreError> {
-    let Changes { recent, mut counts, entries, followed, cut } = changes;
+    let Changes { recent, mut counts, entries, followed, mut cuts } = changes;
     let last = entries.last().map_or(0, |entry| entry.position.index);
     let mut transaction = database.begin_write()?;
     if sabotage!("success-before-commit") {
@@ -158,12 +153,12 @@ pub(super) fn commit(
     }
     let lengths = append(&transaction, &entries, &followed)?;
     counts.retained_bytes += lengths.iter().map(|bytes| *bytes as u64).sum::<u64>();
-    let may_wait = cut.is_empty() || sabotage!("cut-without-settling");
+    let may_wait = cuts.is_empty() || sabotage!("cut-without-settling");
     let (recent, settled) = match may_wait && recent.len() < config.recent_rows {
         true => (recent, base.settled_index()),
         false => settle_confirmed(&transaction, base, confirmed, (recent, counts), last)?,
     };
-    cut_off(&transaction, &cut, settled)?;
+    let cut = cut_off(&transaction, &mut cuts, settled)?;
     if let Confirms::WhenTold { .. } = config.confirms {
         transaction.open_table(META)?.insert(CONFIRMED_KEY, confirmed.told.min(last))?;
     }
@@ -173,8 +168,8 @@ pub(super) fn commit(
     for (entry, bytes) in entries.iter().zip(lengths) {
         decoded.keep(entry.clone(), bytes);
     }
-    cut.range(..=settled).for_each(|index| decoded.forget(*index));
-    let committed = Committed::read(database, decoded.clone(), (recent, counts), last, settled);
+    cut.into_iter().for_each(|index| decoded.forget(index));
+    let committed = Committed::read(database, decoded.clone(), (recent, counts, cuts), last, settled);
     Ok((entries, committed.map_err(|error| unknown(&error))?))
 }
 
@@ -197,14 +192,17 @@ fn append(
     Ok(lengths)
 }
 
-/// Takes off what leaves the log. Nothing leaves it from which unsettled rows follow: it would be missing at a replay.
-fn cut_off(transaction: &WriteTransaction, cut: &BTreeSet<u64>, settled: u64) -> Result<(), StoreError> {
-    let mut log = transaction.open_table(LOG)?;
+/// Takes off what may leave the log by now, and tells what that was. Nothing leaves it from which unsettled rows follow,
+/// or that rows of the confirmed state name: it would be missing at a replay.
+fn cut_off(transaction: &WriteTransaction, cuts: &mut Cuts, settled: u64) -> Result<Vec<u64>, StoreError> {
     let last = if sabotage!("cut-without-settling") { u64::MAX } else { settled };
-    for index in cut.range(..=last) {
+    let later = cuts.split_off(&(last.saturating_add(1), 0));
+    let mut log = transaction.open_table(LOG)?;
+    let due: Vec<u64> = std::mem::replace(cuts, later).into_iter().map(|(_, index)| index).collect();
+    for index in &due {
         log.remove(index)?;
     }
-    Ok(())
+    Ok(due)
 }
 
 /// Settles what no other log can ever contradict. Gives the rows that are recent afterwards, and up to where they are
@@ -224,16 +222,15 @@ fn settle_confirmed(
         return Ok((recent, base.settled_index()));
     };
     settle(transaction, state.recent(), state.counts(), state.last_index())?;
-    let is_settled = |key: &Bytes, row: &Option<Row>| state.recent().get(key).is_some_and(|settled| settled == row);
-    let recent = recent.into_iter().filter(|(key, row)| !is_settled(key, row)).collect();
-    Ok((recent, state.last_index()))
+    let later = recent.into_iter().filter(|(_, change)| change.at > state.last_index());
+    Ok((later.collect(), state.last_index()))
 }
 
 /// Moves rows into the database.
 fn settle(transaction: &WriteTransaction, rows: &Recent, mut counts: Counts, last: u64) -> Result<(), StoreError> {
     let mut table = transaction.open_table(ROWS)?;
-    for (key, row) in rows {
-        match row {
+    for (key, change) in rows {
+        match &change.row {
             Some(row) => drop(table.insert(&key[..], row.pack()?.as_slice())?),
             None => drop(table.remove(&key[..])?),
         }

@@ -1,10 +1,6 @@
 //! The state while a batch of steps runs: the last commit, and over it what these steps have stated.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
 
@@ -13,10 +9,10 @@ use super::{
     counts::{Counts, change},
     key::{Key, Parts},
     row::{Row, Table},
-    rows::{Recent, Rows},
+    rows::{Change, Recent, Rows},
     sends::send_key,
     tables::{Source, Tables},
-    view::Committed,
+    view::{Committed, Cuts},
 };
 use crate::model::{
     chain::{Chain, ChainState, LogPosition},
@@ -31,6 +27,8 @@ pub(super) struct Draft<'t> {
     base: &'t Committed,
     /// Up to which log index rows can be settled.
     settleable: u64,
+    /// Index of the entry that the tables follow.
+    at: u64,
     recent: Recent,
     counts: Counts,
     /// Entries that are not in the log yet.
@@ -38,7 +36,7 @@ pub(super) struct Draft<'t> {
     /// Those among them that come from another member, by index: they stay as they came, byte for byte.
     followed: BTreeMap<u64, Bytes>,
     /// Entries that leave the log.
-    cut: BTreeSet<u64>,
+    cuts: Cuts,
 }
 
 /// What a draft comes to.
@@ -51,19 +49,20 @@ pub(super) struct Changes {
     pub(super) entries: Vec<Arc<LogEntry>>,
     /// Entries of another member's log, by index, as they came.
     pub(super) followed: BTreeMap<u64, Bytes>,
-    /// What leaves the log: nothing but settled rows may follow from it.
-    pub(super) cut: BTreeSet<u64>,
+    /// What is to leave the log: nothing but settled rows may follow from it.
+    pub(super) cuts: Cuts,
 }
 
 impl<'t> Draft<'t> {
     pub(super) fn over(base: &'t Committed, settleable: u64) -> Self {
         let (recent, counts) = (base.recent().clone(), base.counts());
-        Self { base, settleable, recent, counts, entries: Vec::new(), followed: BTreeMap::new(), cut: BTreeSet::new() }
+        let cuts = base.cuts().clone();
+        Self { base, settleable, at: 0, recent, counts, entries: Vec::new(), followed: BTreeMap::new(), cuts }
     }
 
-    /// The rows that are not settled, and the sizes of tables.
-    pub(super) fn rows_so_far(&self) -> (Recent, Counts) {
-        (self.recent.clone(), self.counts)
+    /// The rows that are not settled, the sizes of tables, and what is to leave the log.
+    pub(super) fn so_far(&self) -> (Recent, Counts, Cuts) {
+        (self.recent.clone(), self.counts, self.cuts.clone())
     }
 
     /// Adds an entry whose records were applied.
@@ -83,8 +82,8 @@ impl<'t> Draft<'t> {
     }
 
     pub(super) fn finish(self) -> Changes {
-        let Self { recent, counts, entries, followed, cut, .. } = self;
-        Changes { recent, counts, entries, followed, cut }
+        let Self { recent, counts, entries, followed, cuts, .. } = self;
+        Changes { recent, counts, entries, followed, cuts }
     }
 
     pub(super) const fn base(&self) -> &'t Committed {
@@ -104,14 +103,15 @@ impl<'t> Draft<'t> {
         &mut self.counts
     }
 
-    /// Has an entry leave the log.
-    pub(super) fn cut(&mut self, index: u64) {
-        self.cut.insert(index);
+    /// Has an entry leave the log, once what the entry at `after` says is settled.
+    pub(super) fn cut(&mut self, index: u64, after: u64) {
+        self.cuts.insert((after, index));
     }
 
     /// Lets the tables follow a record, `place` being its entry's index and its number in there, `at_ms` the entry's
     /// time. What becomes of the tables depends on them and on these alone: so it does when the log is replayed.
     pub(super) fn apply(&mut self, place: (u64, u32), at_ms: i64, record: &Record) -> Result<(), StoreError> {
+        self.at = place.0;
         match record {
             Record::Topic { config, epoch } => {
                 let row = Arc::new(TopicRow { config: config.clone(), epoch: *epoch });
@@ -168,7 +168,7 @@ impl<'t> Draft<'t> {
                 self.put(send_key(*expires_ms, topic, key), Row::Sent(Arc::new(told)));
                 self.drop_expired_sends(at_ms)?;
             }
-            Record::Expired { broker, before, bytes, .. } => self.apply_expired(broker, *before, *bytes)?,
+            Record::Expired { broker, before, bytes, .. } => self.apply_expired(place.0, broker, *before, *bytes)?,
             Record::Forgotten { chains } => self.apply_forgotten(chains)?,
         }
         Ok(())
@@ -182,13 +182,13 @@ impl<'t> Draft<'t> {
             let all = Key::of(table).text(topic);
             let rows = self.rows().scan(table, Bound::Unbounded, &all)?;
             for key in rows.map(|row| Ok(row?.0)).collect::<Result<Vec<_>, StoreError>>()? {
-                self.recent.insert(key, None);
+                self.change(key, None);
             }
         }
         let offsets = self.rows().scan(Table::Offsets, Bound::Unbounded, &Key::of(Table::Offsets))?;
         let keys = offsets.map(|row| Ok(row?.0)).collect::<Result<Vec<_>, StoreError>>()?;
         for key in keys.into_iter().filter(|key| topic_of_offset(key) == topic) {
-            self.recent.insert(key, None);
+            self.change(key, None);
         }
         self.put(Key::of(Table::DeletedTopics).text(topic), Row::Position(at));
         Ok(())
@@ -233,18 +233,22 @@ impl<'t> Draft<'t> {
         let end = Key::of(Table::Sends).number(now_ms.saturating_add(1));
         let expired = self.rows().scan_before(Table::Sends, &end)?.take(EXPIRED_TAKEN_ALONG);
         for key in expired.map(|row| Ok(row?.0)).collect::<Result<Vec<_>, StoreError>>()? {
-            self.recent.insert(key, None);
+            self.change(key, None);
         }
         Ok(())
     }
 
     pub(super) fn put(&mut self, key: Key, row: Row) {
-        self.recent.insert(Bytes::from(key.into_bytes()), Some(row));
+        self.change(Bytes::from(key.into_bytes()), Some(row));
     }
 
     /// The row may be settled, so that its absence has to be remembered.
     pub(super) fn remove(&mut self, key: Key) {
-        self.recent.insert(Bytes::from(key.into_bytes()), None);
+        self.change(Bytes::from(key.into_bytes()), None);
+    }
+
+    fn change(&mut self, key: Bytes, row: Option<Row>) {
+        self.recent.insert(key, Change { at: self.at, row });
     }
 }
 

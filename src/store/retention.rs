@@ -149,8 +149,8 @@ impl Draft<'_> {
         Ok(span)
     }
 
-    /// Lets the tables follow [`Record::Expired`].
-    pub(super) fn apply_expired(&mut self, broker: &str, before: u64, bytes: u64) -> Result<(), StoreError> {
+    /// Lets the tables follow [`Record::Expired`] of the entry `at`.
+    pub(super) fn apply_expired(&mut self, at: u64, broker: &str, before: u64, bytes: u64) -> Result<(), StoreError> {
         self.counts_mut().retained_bytes = self.counts().retained_bytes.saturating_sub(bytes);
         let from = self.expired_before()?;
         let table = Key::of(Table::Bounds);
@@ -164,10 +164,10 @@ impl Draft<'_> {
         // The last one stays until others have expired: a follower whose log ends there has to be recognized.
         for index in from.saturating_sub(1)..before.saturating_sub(1) {
             if self.rows().get(Table::Needed, &by_index(Table::Needed, index))?.is_none() {
-                self.cut(index);
+                self.cut(index, at);
             }
         }
-        self.cut_free()?;
+        self.cut_free(at)?;
         self.put(Key::of(Table::Marks).text(EXPIRED_BEFORE), Row::Number(before.cast_signed()));
         Ok(())
     }
@@ -272,12 +272,12 @@ impl Draft<'_> {
     }
 
     /// Takes along what was held back and is needed no more.
-    fn cut_free(&mut self) -> Result<(), StoreError> {
+    fn cut_free(&mut self, at: u64) -> Result<(), StoreError> {
         let table = Key::of(Table::Free);
         let free = self.rows().scan(Table::Free, Bound::Unbounded, &table)?.collect::<Result<Vec<_>, _>>()?;
         for (key, _) in free {
             let index = Parts::of(&key).index();
-            self.cut(index);
+            self.cut(index, at);
             self.remove(by_index(Table::Free, index));
         }
         Ok(())

@@ -88,7 +88,7 @@ impl Table {
 }
 
 /// A topic as it stands in its table.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct TopicRow {
     /// Its configuration.
     pub config: TopicConfig,
@@ -106,7 +106,7 @@ pub struct Bounds {
 }
 
 /// A row's value. Which variant it is follows from the table.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) enum Row {
     Topic(Arc<TopicRow>),
     Group(Arc<SubscriptionGroupConfig>),

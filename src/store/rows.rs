@@ -15,8 +15,17 @@ use super::{
     row::{Row, Table},
 };
 
-/// Changes since the last settling; `None` is a row that is gone. Cloning is cheap: clones share what is equal.
-pub(super) type Recent = OrdMap<Bytes, Option<Row>>;
+/// Changes since the last settling. Cloning is cheap: clones share what is equal.
+pub(super) type Recent = OrdMap<Bytes, Change>;
+
+/// A row that has changed.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    /// Index of the entry that changed it last.
+    pub(super) at: u64,
+    /// What it is now; `None` if it is gone.
+    pub(super) row: Option<Row>,
+}
 
 /// The settled rows: key → packed row.
 pub(super) type Settled = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -31,7 +40,7 @@ pub(super) struct Rows<'t> {
 impl<'t> Rows<'t> {
     pub(super) fn get(self, table: Table, key: &Key) -> Result<Option<Row>, StoreError> {
         if let Some(recent) = self.recent.get(key.bytes()) {
-            return Ok(recent.clone());
+            return Ok(recent.row.clone());
         }
         let found = self.settled.get(key.bytes())?;
         found.map(|packed| Row::unpack(table, key.bytes(), packed.value())).transpose()
@@ -69,9 +78,9 @@ impl<'t> Rows<'t> {
 /// Merges the two layers.
 pub(super) struct Scan<'t> {
     table: Table,
-    recent: imbl::ordmap::RangedIter<'t, Bytes, Option<Row>, imbl::shared_ptr::DefaultSharedPtr>,
+    recent: imbl::ordmap::RangedIter<'t, Bytes, Change, imbl::shared_ptr::DefaultSharedPtr>,
     settled: redb::Range<'static, &'static [u8], &'static [u8]>,
-    next_recent: Option<(&'t Bytes, &'t Option<Row>)>,
+    next_recent: Option<(&'t Bytes, &'t Change)>,
     next_settled: Option<(Bytes, Bytes)>,
 }
 
@@ -94,7 +103,7 @@ impl Scan<'_> {
                 let row = Row::unpack(self.table, &key, &packed)?;
                 return Ok(Some((key, row)));
             }
-            let Some((key, row)) = self.next_recent.take() else { continue };
+            let Some((key, Change { row, .. })) = self.next_recent.take() else { continue };
             self.next_recent = self.recent.next();
             if self.next_settled.as_ref().is_some_and(|(settled, _)| settled == key) {
                 self.next_settled = self.settled.next().transpose()?.map(owned); // the recent row stands over it

@@ -1,6 +1,6 @@
 //! A read-only view: the tables as of the last commit.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadableDatabase};
@@ -25,7 +25,13 @@ pub(super) struct Committed {
     last_index: u64,
     /// Up to which index the rows are settled.
     settled_index: u64,
+    /// What is to leave the log: entries, each with the index up to which rows must be settled before it may.
+    cuts: Cuts,
 }
+
+/// Entries that are to leave the log, each after the index up to which rows must be settled before it may: until then an
+/// earlier state can be the one that is confirmed, and its rows may name them.
+pub(super) type Cuts = BTreeSet<(u64, u64)>;
 
 impl Committed {
     /// The state of the database's last commit, if its log ended at `last_index` and implied `recent` and `counts`, the
@@ -33,13 +39,17 @@ impl Committed {
     pub(super) fn read(
         database: &Database,
         decoded: Arc<Decoded>,
-        (recent, counts): (Recent, Counts),
+        (recent, counts, cuts): (Recent, Counts, Cuts),
         last_index: u64,
         settled_index: u64,
     ) -> Result<Self, StoreError> {
         let transaction = database.begin_read()?;
         let (log, settled) = (transaction.open_table(LOG)?, transaction.open_table(ROWS)?);
-        Ok(Self { log, decoded, settled, recent, counts, last_index, settled_index })
+        Ok(Self { log, decoded, settled, recent, counts, last_index, settled_index, cuts })
+    }
+
+    pub(super) const fn cuts(&self) -> &Cuts {
+        &self.cuts
     }
 
     pub(super) const fn settled_index(&self) -> u64 {

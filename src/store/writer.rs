@@ -302,6 +302,7 @@ impl Writer {
     fn take_up(&mut self, opened: Opened) {
         // The confirmed state is not held on to: a state keeps its pages from being used again.
         let Opened { database, confirmed, head, failed } = opened;
+        let confirmed = self.confirmed_by_now(&database, confirmed, &head);
         let state = head.clone();
         self.opened = Some(Head { database, head, failed });
         self.publish();
@@ -311,6 +312,21 @@ impl Writer {
         });
         self.taken = state.last_index();
         self.confirmation.reopened(&confirmed, Unconfirmed { state, entries, batch: Batch::new() });
+    }
+
+    /// More may have been confirmed while the database was opened.
+    fn confirmed_by_now(&self, database: &redb::Database, opened: Arc<Committed>, head: &Committed) -> Arc<Committed> {
+        let told = self.confirmation.known().told;
+        if told <= opened.last_index() || opened.last_index() == head.last_index() {
+            return opened;
+        }
+        match database::replay(database, &self.config, told) {
+            Ok((confirmed, _)) => confirmed,
+            Err(error) => {
+                tracing::error!(error = %Chained(&error), "what was confirmed meanwhile cannot be read");
+                opened
+            }
+        }
     }
 
     async fn close(&mut self) {
