@@ -1,4 +1,4 @@
-//! Counts on how many disks of the group the log is (`BrokerConfig.inSyncReplicas`).
+//! Counts on how many disks of the group the log is (`MessageStoreConfig.inSyncReplicas`).
 
 use std::{
     cmp::Reverse,

@@ -184,10 +184,14 @@ async fn after_a_restart_what_was_not_confirmed_still_is_not() {
     assert_eq!((stage.shown(), stage.announced()), (Some(3), vec![2, 3]));
 }
 
+/// Also one that needed others before, and was not confirmed then.
 #[tokio::test]
 async fn a_store_that_confirmed_alone_has_confirmed_everything() {
     let disk = MemoryDisk::default();
     let host = host(&disk, StandingClock::at(0), &MemoryTransport::default());
+    let (before, _) = open(&host).await;
+    before.submit_here(Moves(7)).await.unwrap();
+    before.close().await;
     let alone = Store::open(&host, StoreConfig::default(), Arc::new(|_| {})).await.unwrap();
     alone.submit(Moves(1)).await.unwrap();
     alone.close().await;

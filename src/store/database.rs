@@ -58,6 +58,9 @@ pub(super) fn open(disk: &dyn Disk, config: &StoreConfig, confirmed: u64) -> Res
     let failed = Arc::new(Notify::new());
     let database = Arc::new(builder.create_with_backend(BoxedBackend::new(file, failed.clone()))?);
     prepare(&database, config.term)?;
+    if config.confirms == Confirms::Alone {
+        forget_confirmed(&database)?;
+    }
     let (confirmed, head) = replay(&database, config, confirmed)?;
     Ok(Opened { database, confirmed, head, failed })
 }
@@ -92,6 +95,17 @@ pub(super) fn prepare(database: &Database, term: u64) -> Result<(), StoreError> 
         transaction.open_table(LOG)?;
         transaction.open_table(ROWS)?;
     }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// What confirms alone has confirmed all there is: whoever needs others later must not go by how far it once was.
+fn forget_confirmed(database: &Database) -> Result<(), StoreError> {
+    if database.begin_read()?.open_table(META)?.get(CONFIRMED_KEY)?.is_none() {
+        return Ok(());
+    }
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.remove(CONFIRMED_KEY)?;
     transaction.commit()?;
     Ok(())
 }
