@@ -25,6 +25,9 @@ use crate::{
     plan::SimMs,
 };
 
+/// Callers of a broker have waited in vain for other disks to have what its own had, ms.
+const UNCONFIRMED_MS: SimMs = 3_000;
+
 /// The folded history.
 #[derive(Debug)]
 pub struct Ledger<'h> {
@@ -342,6 +345,17 @@ impl<'h> Ledger<'h> {
         let mut since: Vec<usize> = slaves.filter_map(|node| self.replicas.since(node, index)).collect();
         since.sort_unstable();
         since.get(last).map(|since| event.max(*since))
+    }
+
+    /// When entries of a broker's log were confirmed, or the run ended, that its own disk alone had so long that callers
+    /// waited in vain; simulated ms.
+    pub fn late_confirmations<'s>(&'s self, broker: &'s str) -> impl Iterator<Item = SimMs> + 's {
+        let end_ms = self.history.events.last().map_or(0, |event| event.at_ms);
+        self.logs.get(broker).into_iter().flatten().filter_map(move |step| {
+            let confirmed = self.confirmed(broker, step.entry.index, step.event);
+            let confirmed_ms = confirmed.map_or(end_ms, |event| self.at_ms(event));
+            (confirmed_ms >= self.at_ms(step.event) + UNCONFIRMED_MS).then_some(confirmed_ms)
+        })
     }
 
     /// Whether a broker's log entry, which is durable there since `since`, was confirmed before `event`.

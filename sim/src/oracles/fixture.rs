@@ -184,6 +184,15 @@ impl Story {
         (**found.unwrap()).clone()
     }
 
+    /// The last entry of a node's log.
+    pub(crate) fn last_entry_of(&self, of: &str) -> Arc<DurableEntry> {
+        let last = self.history.events.iter().rev().find_map(|event| match &event.kind {
+            EventKind::Durable { node, entry, .. } if node == of => Some(entry),
+            _ => None,
+        });
+        last.unwrap().clone()
+    }
+
     /// The slave has this entry of `a`'s log.
     pub(crate) fn replicate(&mut self, index: u64) -> &mut Self {
         self.slave_has(self.entry(index))

@@ -12,7 +12,7 @@ pub(super) fn reached(ledger: &Ledger<'_>) -> impl Iterator<Item = &'static str>
         ("read-from-slave", reads().any(|pull| !pull.replicated.is_empty())),
         ("slave-behind", reads().any(|pull| is_behind(ledger, pull))),
         ("slave-caught-up", has_caught_up(ledger)),
-        ("unconfirmed", ledger.logs.keys().any(|broker| was_unconfirmed(ledger, broker))),
+        ("unconfirmed", ledger.logs.keys().any(|broker| ledger.late_confirmations(broker).next().is_some())),
     ];
     conditions.into_iter().filter(|(_, held)| *held).map(|(name, _)| name)
 }
@@ -25,18 +25,6 @@ fn is_behind(ledger: &Ledger<'_>, pull: &Pull<'_>) -> bool {
     let place = Place { node: call.to, topic, queue: pull.queue, offset: pull.offset, era };
     ledger.stored(&place).is_some_and(|stored| {
         stored.event < call.event && !ledger.replicas.had(call.server, stored.entry.index, answered)
-    })
-}
-
-/// Callers of a broker have waited in vain for other disks to have what its own had, ms.
-const UNCONFIRMED_MS: u64 = 3_000;
-
-fn was_unconfirmed(ledger: &Ledger<'_>, broker: &str) -> bool {
-    let end_ms = ledger.history.events.last().map_or(0, |event| event.at_ms);
-    ledger.logs[broker].iter().any(|step| {
-        let confirmed = ledger.confirmed(broker, step.entry.index, step.event);
-        let confirmed_ms = confirmed.map_or(end_ms, |event| ledger.at_ms(event));
-        confirmed_ms >= ledger.at_ms(step.event) + UNCONFIRMED_MS
     })
 }
 

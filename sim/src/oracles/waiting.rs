@@ -176,7 +176,8 @@ fn peer<'a>(life: &'a ChainLife<'_>, step: &'a ChainStep<'_>) -> &'a str {
     }
 }
 
-/// Since when a chain could have been tried before `next`: it was due, and its home was up.
+/// Since when a chain could have been tried before `next`: it was due, and its home was up and could confirm what it
+/// wrote, for no attempt may begin that is not confirmed.
 fn due_since(ledger: &Ledger<'_>, life: &ChainLife<'_>, step: &ChainStep<'_>, next: &ChainStep<'_>) -> Option<i64> {
     let (ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. }) = step.chain.state else { return None };
     let due_ms = signed(step.at_ms) + (due_ms - step.entry.at_ms);
@@ -188,7 +189,8 @@ fn due_since(ledger: &Ledger<'_>, life: &ChainLife<'_>, step: &ChainStep<'_>, ne
         EventKind::Node { node, .. } if node == life.node => Some(signed(event.at_ms)),
         _ => None,
     });
-    Some(up_ms.map_or(due_ms, |up_ms| up_ms.max(due_ms)))
+    let confirmed_ms = ledger.late_confirmations(life.node).filter(|at_ms| *at_ms <= next.at_ms).max().map(signed);
+    Some(due_ms.max(up_ms.unwrap_or(due_ms)).max(confirmed_ms.unwrap_or(due_ms)))
 }
 
 fn signed(ms: SimMs) -> i64 {
@@ -294,6 +296,23 @@ mod tests {
             let found =
                 story.judge().violations.iter().any(|it| it.promise == "P4" && it.detail.contains("it lay due"));
             assert_eq!(found, blamed, "{restarts}");
+        }
+    }
+
+    #[test]
+    fn a_home_that_cannot_confirm_begins_nothing() {
+        for (confirmed_after_ms, blamed) in [(0, true), (690_000, false)] {
+            let (mut story, chain) = due();
+            story.obligations.slaves.insert("b-s1".into(), "b".into());
+            story.obligations.degrees.insert("b".into(), 2);
+            let entry = story.last_entry_of("b");
+            story.wait(confirmed_after_ms);
+            story.event(EventKind::Durable { node: "b-s1".into(), sync: 1, entry });
+            story.wait(700_000 - confirmed_after_ms);
+            park(&mut story, chain);
+            let found =
+                story.judge().violations.iter().any(|it| it.promise == "P4" && it.detail.contains("it lay due"));
+            assert_eq!(found, blamed, "confirmed after {confirmed_after_ms} ms");
         }
     }
 }
