@@ -130,6 +130,11 @@ fn heard<'a>(
     })
 }
 
+/// How long after it was asked an answer may leave so that whoever asked surely hears it, ms: he waits for a second longer,
+/// three seconds for what he hands over and ten for what he reads.
+const SEND_HEARD_MS: SimMs = 2_000;
+const PULL_HEARD_MS: SimMs = 9_000;
+
 /// An answer that left a peer.
 struct Answered {
     event: usize,
@@ -156,14 +161,16 @@ fn answers<'a>(
     peer: &'a str,
     members: Members,
 ) -> impl Iterator<Item = Answered> + 'a {
-    let calls = ledger.wire.pulls.iter().map(|pull| pull.call).chain(ledger.wire.sends.iter().map(|send| send.call));
+    let pulls = ledger.wire.pulls.iter().map(|pull| (pull.call, PULL_HEARD_MS));
+    let calls = pulls.chain(ledger.wire.sends.iter().map(|send| (send.call, SEND_HEARD_MS)));
     let counts = move |call: &Call<'_>| members == Members::Any || !call.is_to_slave();
-    calls.filter(move |call| call.from == home && call.to == peer && counts(call)).filter_map(|call| {
+    calls.filter(move |(call, _)| call.from == home && call.to == peer && counts(call)).filter_map(|(call, heard_ms)| {
         let (event, _) = call.answer?;
         // An answer that leaves while something is broken may be lost on its way; a fault that takes it is told after it.
         let left_ms = ledger.history.events[event].at_ms;
         let same_ms = ledger.history.events[event..].iter().take_while(|later| later.at_ms == left_ms).count();
-        let may_be_lost = ledger.was_disturbed(call.event, event + same_ms - 1);
+        let is_late = left_ms - ledger.at_ms(call.event) > heard_ms;
+        let may_be_lost = is_late || ledger.was_disturbed(call.event, event + same_ms - 1);
         Some(Answered { event, at_ms: signed(left_ms), may_be_lost })
     })
 }
@@ -313,6 +320,20 @@ mod tests {
             let found =
                 story.judge().violations.iter().any(|it| it.promise == "P4" && it.detail.contains("it lay due"));
             assert_eq!(found, blamed, "confirmed after {confirmed_after_ms} ms");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_tells_nobody() {
+        for (after_ms, blamed) in [(9_000, true), (9_500, false)] {
+            let (mut story, chain) = due();
+            let call = story.read(7);
+            story.wait(after_ms).response(("a", "b", call), (code::PULL, 19), &[], b"");
+            story.wait(10_000 - after_ms);
+            story.obligations.policy.total_ms = Some(10_000);
+            park(&mut story, chain);
+            let found = story.judge().violations.iter().any(|it| it.detail.contains("a answered"));
+            assert_eq!(found, blamed, "answered after {after_ms} ms");
         }
     }
 }
