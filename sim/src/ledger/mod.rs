@@ -255,6 +255,15 @@ impl<'h> Ledger<'h> {
         u32::try_from(before.count()).unwrap_or(u32::MAX)
     }
 
+    /// The first era that the answer of a broker which was asked at `asked` may be of: a deletion that is not confirmed is
+    /// not known to whoever tells only what is.
+    #[must_use]
+    pub fn first_era_told(&self, node: &str, topic: &str, asked: usize) -> u32 {
+        let is_known = |it: &&Deletion| self.is_confirmed(node, it.at.index, it.event, asked);
+        let before = self.deletions_of(node, topic).iter().filter(is_known);
+        u32::try_from(before.count()).unwrap_or(u32::MAX)
+    }
+
     /// The era of the message that was popped from a spot at `pop_time`; that of `event` if no chain tells.
     #[must_use]
     pub fn era_of_pop(&self, spot: Place<'_>, group: &str, pop_time: Option<i64>, event: usize) -> u32 {

@@ -95,7 +95,7 @@ fn sent(ledger: &Ledger<'_>, send: &Send<'_>, event: usize) -> Result<(), String
         return Err("a send was answered with success and no place".into());
     };
     // The message is there when the answer leaves; a success that names one which was deleted before promises nothing.
-    let era = ledger.era_at(node, &send.topic, send.call.event);
+    let era = ledger.first_era_told(node, &send.topic, send.call.event);
     let eras = era..=ledger.era_at(node, &send.topic, event);
     let place = Place { node, topic: &send.topic, queue, offset, era };
     let stored = eras.filter_map(|era| ledger.stored(&Place { era, ..place }));
@@ -135,7 +135,7 @@ fn pulled(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for pull in &ledger.wire.pulls {
         let (Some(event), Some(offset)) = (success(&pull.call), pull.brought.1) else { continue };
         let (node, topic) = (pull.call.to, pull.topic.as_str());
-        let eras = ledger.era_at(node, topic, pull.call.event)..=ledger.era_at(node, topic, event);
+        let eras = ledger.first_era_told(node, topic, pull.call.event)..=ledger.era_at(node, topic, event);
         let place = Place { node, topic, queue: pull.queue, offset, era: *eras.start() };
         let mut stored = eras.filter_map(|era| ledger.stored(&Place { era, ..place }));
         if !stored.any(|stored| is_confirmed(ledger, stored, event)) {
