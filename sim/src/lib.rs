@@ -11,6 +11,7 @@ pub mod crash_points;
 pub mod evidence;
 pub mod explore;
 pub mod faults;
+pub mod follow;
 pub mod history;
 pub mod ledger;
 pub mod oracles;

@@ -171,7 +171,7 @@ fn the_summary_judges_expectations_of_large_sweeps_only() {
 
 #[test]
 fn unusable_input_exits_2_and_tells_what_is_accepted() {
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["run", "calmm"], "did you mean \"calm\"?"),
         (&["run", "no-such-thing"], "accepted: broker-outage, calm"),
         (&["run", "no/such/file.toml"], "no/such/file.toml"),
@@ -183,6 +183,7 @@ fn unusable_input_exits_2_and_tells_what_is_accepted() {
         (&["run", "calm", "--format", "xml"], "possible values: table, json, junit"),
         (&["run", "calm", "--sabotage", "everything"], "accepted: mark-before-effect"),
         (&["replay", "calm", "--seed", "1", "--expect-fingerprint", "?"], "16 hex digits"),
+        (&["replay", "calm", "--seed", "1", "--follow", "17"], "such as producer-1#000017"),
         (&["dance"], "unrecognized subcommand"),
     ];
     for (arguments, accepted) in cases {
@@ -299,5 +300,5 @@ fn a_message_can_be_followed() {
     assert!(!stdout.contains("GET_ROUTEINFO_BY_TOPIC"), "{stdout}");
     let (code, _, stderr) = told(&["replay", "calm", "--seed", "1", "--follow", "nobody#1"]);
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("accepted: the stamp of a message"), "{stderr}");
+    assert!(stderr.contains("accepted: producer-1#000001 to producer-"), "{stderr}");
 }

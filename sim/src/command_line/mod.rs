@@ -101,6 +101,9 @@ pub enum Unusable {
     /// A seed cannot be made small.
     #[error(transparent)]
     Shrink(#[from] crate::shrink::ShrinkError),
+    /// A message that the run has not.
+    #[error(transparent)]
+    Message(#[from] crate::follow::UnknownMessage),
     /// A run came to nothing.
     #[error(transparent)]
     Run(#[from] crate::run::RunError),

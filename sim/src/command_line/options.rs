@@ -4,7 +4,10 @@ use std::{num::NonZero, ops::Range, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 
-use crate::sabotages::{SABOTAGES, by_name};
+use crate::{
+    history::LedgerId,
+    sabotages::{SABOTAGES, by_name},
+};
 
 /// The engines there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -109,6 +112,14 @@ pub(super) fn length(text: &str) -> Result<Duration, String> {
 pub(super) fn sabotage(text: &str) -> Result<&'static str, String> {
     let known = || SABOTAGES.iter().map(|sabotage| sabotage.name).collect::<Vec<_>>().join(", ");
     by_name(text).map(|sabotage| sabotage.name).ok_or_else(|| format!("accepted: {}", known()))
+}
+
+/// The stamp of a message; whether a run has it shows only when it is run.
+pub(super) fn ledger_id(text: &str) -> Result<LedgerId, String> {
+    match text.split_once('#') {
+        Some((producer, number)) if !producer.is_empty() && !number.is_empty() => Ok(LedgerId(text.into())),
+        _ => Err("accepted: the stamp of a message as biographies show it, such as producer-1#000017".into()),
+    }
 }
 
 /// A fingerprint, as reports print it.

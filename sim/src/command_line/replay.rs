@@ -11,17 +11,18 @@ use clap::Args;
 
 use super::{
     Unusable, Verdict,
-    options::{Engine, Trace, fingerprint, length, sabotage},
+    options::{Engine, Trace, fingerprint, ledger_id, length, sabotage},
     output::{make_folder, write_events, write_file},
     selection::one,
 };
 use crate::{
-    history::{EventKind, LedgerId},
-    ledger::{Ledger, biography::SimTime},
+    follow::Story,
+    history::LedgerId,
+    ledger::biography::SimTime,
     report::{
         FailureReport,
         faults::fates,
-        timeline::{Line, View, disturbances, lines},
+        timeline::{Line, View, lines},
     },
     run::{Outcome, SeedRun, run_seed},
 };
@@ -40,9 +41,9 @@ pub struct ReplayOptions {
     /// Stop at this simulated time; nothing is judged then
     #[arg(long, value_name = "TIME", value_parser = length, conflicts_with = "expect_fingerprint")]
     until: Option<Duration>,
-    /// Show the life of one message alone, with the faults beside it
-    #[arg(long, value_name = "MSGID")]
-    follow: Option<String>,
+    /// Show one message alone, with the faults beside it: what clients saw, its frames, what disks hold, its copies
+    #[arg(long, value_name = "MSGID", value_parser = ledger_id)]
+    follow: Option<LedgerId>,
     /// Show idle traffic too: polls that find nothing, heartbeats, registrations, route look-ups
     #[arg(long)]
     all: bool,
@@ -115,37 +116,24 @@ pub(super) fn plan(outcome: &Outcome) -> String {
 }
 
 fn timeline(options: &ReplayOptions, run: &SeedRun, outcome: &Outcome) -> Result<String, Unusable> {
+    let mut text = String::new();
     let view = if options.all { View::All } else { View::Busy };
     let lines: Vec<Line> = match &options.follow {
         None => lines(&outcome.history, view).collect(),
-        Some(stamp) => life(stamp, run, outcome)?,
+        Some(stamp) => {
+            let story = Story::of(&outcome.history, &run.scenario.obligations(), stamp)?;
+            let _ = writeln!(text, "lineage of {stamp}");
+            story.lineage.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+            text.push('\n');
+            story.lines
+        }
     };
-    let mut text = String::from("timeline\n");
+    text.push_str("timeline\n");
     for line in &lines {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{line}");
     }
     Ok(text)
-}
-
-/// A message's life among the disturbances.
-fn life(stamp: &str, run: &SeedRun, outcome: &Outcome) -> Result<Vec<Line>, Unusable> {
-    let obligations = run.scenario.obligations();
-    let biography = Ledger::fold(&outcome.history, &obligations).biography(&LedgerId(stamp.into()));
-    if biography.steps.is_empty() {
-        let first = outcome.history.events.iter().find_map(|event| match &event.kind {
-            EventKind::Sent(sent) => Some(format!(", such as {}", sent.ledger)),
-            _ => None,
-        });
-        let example = first.unwrap_or_default();
-        let text = format!("no message \"{stamp}\" in this run; accepted: the stamp of a message{example}");
-        return Err(Unusable::Options(text));
-    }
-    let steps = biography.steps.into_iter();
-    let steps = steps.map(|step| Line { event: step.event, at_ms: step.at_ms, node: step.node, text: step.text });
-    let mut lines: Vec<Line> = disturbances(&outcome.history).chain(steps).collect();
-    lines.sort_by_key(|line| line.event);
-    Ok(lines)
 }
 
 fn verdict(outcome: &Outcome, stopped: bool) -> String {

@@ -1,5 +1,6 @@
 //! What people and machines read of a run: tables, JSON, JUnit, timelines and the report of a failure.
 
+pub mod chain;
 pub mod expectations;
 pub mod failure;
 pub mod faults;
@@ -11,7 +12,7 @@ pub mod table;
 pub mod tally;
 pub mod timeline;
 
-mod facts;
+pub(crate) mod facts;
 
 pub use failure::FailureReport;
 pub use record::SeedRecord;
