@@ -23,6 +23,7 @@ pub mod sabotages;
 pub mod scenario;
 pub mod schedule;
 pub mod shrink;
+pub mod state;
 pub mod twin;
 pub mod workload;
 pub mod world;

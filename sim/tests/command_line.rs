@@ -302,3 +302,17 @@ fn a_message_can_be_followed() {
     assert_eq!(code, Some(2));
     assert!(stderr.contains("accepted: producer-1#000001 to producer-"), "{stderr}");
 }
+
+#[test]
+fn a_replay_that_is_stopped_shows_where_every_node_stands() {
+    let (code, stdout, stderr) = told(&["replay", "calm", "--seed", "1", "--until", "90s"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let state = stdout.split_once("\nstate at 0h01m30.000s\n").unwrap().1;
+    for words in
+        ["broker-a: master", "durable to 1/", "producer-1: producer of", "consumer-1: consumer of", "operator:"]
+    {
+        assert!(state.contains(words), "`{words}` is missing in\n{state}");
+    }
+    let (_, stdout, _) = told(&["replay", "calm", "--seed", "1", "--until", "90d"]);
+    assert!(stdout.contains("\nover at ") && stdout.contains(" already, not judged"), "{stdout}");
+}

@@ -19,12 +19,14 @@ use crate::{
     follow::Story,
     history::LedgerId,
     ledger::biography::SimTime,
+    plan::SimMs,
     report::{
         FailureReport,
         faults::fates,
         timeline::{Line, View, lines},
     },
     run::{Outcome, SeedRun, run_seed},
+    state,
 };
 
 /// Which seed, and how much of it to show.
@@ -38,13 +40,13 @@ pub struct ReplayOptions {
     /// The engine to run
     #[arg(long, value_enum, default_value_t)]
     engine: Engine,
-    /// Stop at this simulated time; nothing is judged then
+    /// Stop at this simulated time and show where every node stands; nothing is judged then
     #[arg(long, value_name = "TIME", value_parser = length, conflicts_with = "expect_fingerprint")]
     until: Option<Duration>,
     /// Show one message alone, with the faults beside it: what clients saw, its frames, what disks hold, its copies
     #[arg(long, value_name = "MSGID", value_parser = ledger_id)]
     follow: Option<LedgerId>,
-    /// Show idle traffic too: polls that find nothing, heartbeats, registrations, route look-ups
+    /// Show idle traffic too: polls that find nothing, heartbeats, registrations, route look-ups; and whole lists of state
     #[arg(long)]
     all: bool,
     /// How to show the run
@@ -77,7 +79,11 @@ pub fn replay(options: &ReplayOptions) -> Result<Verdict, Unusable> {
         let timeline = match options.trace {
             Trace::Text => timeline(options, &run, outcome)?,
         };
-        let _ = write!(text, "{}\n{timeline}\n{}", plan(outcome), verdict(outcome, options.until.is_some()));
+        let _ = write!(text, "{}\n{timeline}\n{}", plan(outcome), verdict(outcome, run.until_ms));
+        if run.until_ms.is_some() {
+            let state = state::told(&outcome.history, &run.scenario, outcome.sim_ms, options.all);
+            let _ = write!(text, "\n{state}");
+        }
         if let Some(folder) = &options.out {
             write_folder(folder, outcome, &timeline, report.as_ref())?;
         }
@@ -136,11 +142,14 @@ fn timeline(options: &ReplayOptions, run: &SeedRun, outcome: &Outcome) -> Result
     Ok(text)
 }
 
-fn verdict(outcome: &Outcome, stopped: bool) -> String {
+fn verdict(outcome: &Outcome, until_ms: Option<SimMs>) -> String {
     let (length, fingerprint) = (SimTime(outcome.sim_ms), &outcome.fingerprint);
     let violations = &outcome.verdict.violations;
     let mut text = match violations.len() {
-        _ if stopped => format!("stopped at {length}, not judged, fingerprint {fingerprint}\n"),
+        _ if until_ms.is_some_and(|until_ms| outcome.sim_ms < until_ms) => {
+            format!("over at {length} already, not judged, fingerprint {fingerprint}\n")
+        }
+        _ if until_ms.is_some() => format!("stopped at {length}, not judged, fingerprint {fingerprint}\n"),
         0 => format!("every promise held for {length}, fingerprint {fingerprint}\n"),
         n => format!("{n} violations in {length}, fingerprint {fingerprint}\n"),
     };

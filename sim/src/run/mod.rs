@@ -7,4 +7,5 @@ mod progress;
 pub mod seed;
 pub mod sweep;
 
+pub use cluster::OPERATOR;
 pub use seed::{Outcome, RunError, SeedRun, run_seed};

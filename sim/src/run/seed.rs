@@ -25,7 +25,7 @@ pub struct SeedRun {
     pub seed: u64,
     /// The defect to plant, if any.
     pub sabotage: Option<&'static str>,
-    /// Stop at this simulated time, whatever is left to do; nothing is judged then.
+    /// Stop at this simulated time, whatever is left to do; nothing is judged then. Up to it the run is the whole one.
     pub until_ms: Option<SimMs>,
 }
 
@@ -109,21 +109,28 @@ async fn simulate(run: &SeedRun, plan: &Plan) -> (History, Vec<usize>, SimMs) {
     let groups = scenario.groups.iter().map(|group| (group.name.clone(), group.topic.clone()));
     let mut busy: Vec<String> = scenario.producers.iter().map(|producer| producer.name.clone()).collect();
     busy.push(cluster::OPERATOR.into());
-    let observer = Observer::new(Progress::new(groups, busy).with_slaves(scenario.obligations().slaves));
+    let progress = Progress::new(groups, busy).with_slaves(scenario.obligations().slaves);
+    let observer = Observer::new(progress, run.until_ms);
     let world = World::new(run.seed, plan, observer.clone());
     cluster::start(&world, scenario, run.seed, &observer);
-    let heal_at = scenario.duration_ms.min(run.until_ms.unwrap_or(SimMs::MAX));
-    tokio::time::sleep(Duration::from_millis(heal_at.saturating_sub(world.now_ms()))).await;
-    if run.until_ms.is_none() {
-        world.heal();
-        observer.record(world.now_ms(), EventKind::Healed);
-        settle(&world, scenario, &observer).await;
-    }
-    let sim_ms = world.now_ms();
+    let stopped = tokio::select! {
+        biased;
+        () = observer.past() => run.until_ms,
+        () = to_its_end(&world, scenario, &observer) => None,
+    };
+    let sim_ms = stopped.unwrap_or_else(|| world.now_ms());
     observer.record(sim_ms, EventKind::Over);
     let (history, unfired) = (observer.take(), world.unfired());
     world.end().await;
     (history, unfired, sim_ms)
+}
+
+/// Workload and faults, the heal, and whatever is left to do then.
+async fn to_its_end(world: &World, scenario: &Scenario, observer: &Observer) {
+    tokio::time::sleep(Duration::from_millis(scenario.duration_ms.saturating_sub(world.now_ms()))).await;
+    world.heal();
+    observer.record(world.now_ms(), EventKind::Healed);
+    settle(world, scenario, observer).await;
 }
 
 /// Lets the run go on until nothing is left to do, or the bound has passed.
