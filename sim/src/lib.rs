@@ -8,6 +8,7 @@ compile_error!(
 
 pub mod command_line;
 pub mod crash_points;
+pub mod diff;
 pub mod evidence;
 pub mod explore;
 pub mod faults;

@@ -171,7 +171,7 @@ fn the_summary_judges_expectations_of_large_sweeps_only() {
 
 #[test]
 fn unusable_input_exits_2_and_tells_what_is_accepted() {
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 14] = [
         (&["run", "calmm"], "did you mean \"calm\"?"),
         (&["run", "no-such-thing"], "accepted: broker-outage, calm"),
         (&["run", "no/such/file.toml"], "no/such/file.toml"),
@@ -184,6 +184,7 @@ fn unusable_input_exits_2_and_tells_what_is_accepted() {
         (&["run", "calm", "--sabotage", "everything"], "accepted: mark-before-effect"),
         (&["replay", "calm", "--seed", "1", "--expect-fingerprint", "?"], "16 hex digits"),
         (&["replay", "calm", "--seed", "1", "--follow", "17"], "such as producer-1#000017"),
+        (&["diff", "calm", "--seed", "1"], "2 values required"),
         (&["dance"], "unrecognized subcommand"),
     ];
     for (arguments, accepted) in cases {
@@ -296,7 +297,7 @@ fn results_and_event_logs_go_into_the_folder() {
 #[test]
 fn a_message_can_be_followed() {
     let (_, stdout, stderr) = told(&["replay", "calm", "--seed", "1", "--follow", "producer-1#000001"]);
-    assert!(stdout.contains("sent to orders"), "{stdout}{stderr}");
+    assert!(stdout.contains("sent producer-1#000001 to orders"), "{stdout}{stderr}");
     assert!(!stdout.contains("GET_ROUTEINFO_BY_TOPIC"), "{stdout}");
     let (code, _, stderr) = told(&["replay", "calm", "--seed", "1", "--follow", "nobody#1"]);
     assert_eq!(code, Some(2));
@@ -315,4 +316,14 @@ fn a_replay_that_is_stopped_shows_where_every_node_stands() {
     }
     let (_, stdout, _) = told(&["replay", "calm", "--seed", "1", "--until", "90d"]);
     assert!(stdout.contains("\nover at ") && stdout.contains(" already, not judged"), "{stdout}");
+}
+
+#[test]
+fn two_seeds_part_and_one_seed_does_not() {
+    let (code, stdout, stderr) = told(&["diff", "calm", "--seed", "1", "2"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("seed 1 goes on with") && stdout.contains("\nrequests "), "{stdout}");
+    let (code, stdout, _) = told(&["diff", "calm", "--seed", "1", "1"]);
+    assert_eq!(code, Some(0));
+    assert!(stdout.starts_with("identical: both logs have the same "), "{stdout}");
 }

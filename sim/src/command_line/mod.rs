@@ -3,6 +3,7 @@
 pub mod check;
 pub mod crash_points;
 pub mod determinism;
+pub mod diff;
 pub mod event_log;
 pub mod explore;
 pub mod list;
@@ -47,6 +48,8 @@ enum Command {
     Explore(explore::ExploreOptions),
     /// Compare seeds with the same seeds in a world without faults, or with local reads only
     Twin(twin::TwinOptions),
+    /// Show where two seeds of a scenario part
+    Diff(diff::DiffOptions),
     /// Show the scenarios there are
     List,
     /// Check scenario files
@@ -129,6 +132,7 @@ pub fn main() -> ExitCode {
         Some(Command::CrashPoints(options)) => crash_points::crash_points(&options),
         Some(Command::Explore(options)) => explore::run(&options),
         Some(Command::Twin(options)) => twin::twin(&options),
+        Some(Command::Diff(options)) => diff::diff(&options),
         Some(Command::List) => list::list(),
         Some(Command::Check(options)) => check::check(&options),
         Some(Command::Schema) => schema::schema(),
