@@ -6,6 +6,7 @@ compile_error!(
     "pop-sim runs under simulation only: build it with `--cfg madsim`, which the repository's .cargo/config.toml sets unless a RUSTFLAGS variable overrides it; unset RUSTFLAGS, or add `--cfg madsim` to it"
 );
 
+pub mod bisect;
 pub mod command_line;
 pub mod crash_points;
 pub mod diff;

@@ -171,7 +171,7 @@ fn the_summary_judges_expectations_of_large_sweeps_only() {
 
 #[test]
 fn unusable_input_exits_2_and_tells_what_is_accepted() {
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 15] = [
         (&["run", "calmm"], "did you mean \"calm\"?"),
         (&["run", "no-such-thing"], "accepted: broker-outage, calm"),
         (&["run", "no/such/file.toml"], "no/such/file.toml"),
@@ -185,6 +185,7 @@ fn unusable_input_exits_2_and_tells_what_is_accepted() {
         (&["replay", "calm", "--seed", "1", "--expect-fingerprint", "?"], "16 hex digits"),
         (&["replay", "calm", "--seed", "1", "--follow", "17"], "such as producer-1#000017"),
         (&["diff", "calm", "--seed", "1"], "2 values required"),
+        (&["bisect", "calm", "--seed", "1", "--futures", "1"], "a number of futures, 2 to 1024"),
         (&["dance"], "unrecognized subcommand"),
     ];
     for (arguments, accepted) in cases {

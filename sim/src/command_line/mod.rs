@@ -1,5 +1,6 @@
 //! `cargo sim`: sweeps, replays, and what one asks before either.
 
+pub mod bisect;
 pub mod check;
 pub mod crash_points;
 pub mod determinism;
@@ -50,6 +51,8 @@ enum Command {
     Twin(twin::TwinOptions),
     /// Show where two seeds of a scenario part
     Diff(diff::DiffOptions),
+    /// Find the event of a failing seed after which it fails whatever comes
+    Bisect(bisect::BisectOptions),
     /// Show the scenarios there are
     List,
     /// Check scenario files
@@ -104,6 +107,9 @@ pub enum Unusable {
     /// A seed cannot be made small.
     #[error(transparent)]
     Shrink(#[from] crate::shrink::ShrinkError),
+    /// A seed has no moments.
+    #[error(transparent)]
+    Bisect(#[from] crate::bisect::BisectError),
     /// A message that the run has not.
     #[error(transparent)]
     Message(#[from] crate::follow::UnknownMessage),
@@ -133,6 +139,7 @@ pub fn main() -> ExitCode {
         Some(Command::Explore(options)) => explore::run(&options),
         Some(Command::Twin(options)) => twin::twin(&options),
         Some(Command::Diff(options)) => diff::diff(&options),
+        Some(Command::Bisect(options)) => bisect::bisect(&options),
         Some(Command::List) => list::list(),
         Some(Command::Check(options)) => check::check(&options),
         Some(Command::Schema) => schema::schema(),

@@ -103,6 +103,12 @@ pub(super) fn jobs(text: &str) -> Result<NonZero<usize>, String> {
     jobs.ok_or_else(|| "accepted: a number of threads, 1 to 1024".into())
 }
 
+/// A number of futures: two or more, or a moment would be doomed by one draw.
+pub(super) fn futures(text: &str) -> Result<NonZero<u64>, String> {
+    let futures = text.parse().ok().filter(|futures: &NonZero<u64>| (2..=1024).contains(&futures.get()));
+    futures.ok_or_else(|| "accepted: a number of futures, 2 to 1024".into())
+}
+
 /// A length of time.
 pub(super) fn length(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; accepted: a time such as 90s, 10m or 2h30m"))

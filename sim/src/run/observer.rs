@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
@@ -22,7 +22,11 @@ use crate::{
 pub struct Observer {
     inner: Mutex<Inner>,
     past: Notify,
+    turn: OnceLock<Turning>,
 }
+
+/// What is done at a turn.
+type Turning = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
 struct Inner {
@@ -34,6 +38,8 @@ struct Inner {
     until_ms: Option<SimMs>,
     /// Something has happened later.
     is_past: bool,
+    /// The turn comes once there are so many events.
+    turn_after: Option<usize>,
 }
 
 /// Requests whose frames oracles read; of all others only the header is kept.
@@ -78,7 +84,13 @@ impl Observer {
     /// An empty history of what `progress` is to follow, up to a time if there is one.
     pub fn new(progress: Progress, until_ms: Option<SimMs>) -> Arc<Self> {
         let inner = Inner { progress, until_ms, ..Inner::default() };
-        Arc::new(Self { inner: Mutex::new(inner), past: Notify::new() })
+        Arc::new(Self { inner: Mutex::new(inner), past: Notify::new(), turn: OnceLock::new() })
+    }
+
+    /// Has `turn` called, once, right after what makes it so many events was noted: before whoever tells of that goes on.
+    pub fn turn_after(&self, events: usize, turn: impl Fn() + Send + Sync + 'static) {
+        self.lock().turn_after = Some(events);
+        let _ = self.turn.set(Box::new(turn)); // a run has one turn
     }
 
     /// Adds something that clients or the runner saw.
@@ -126,13 +138,17 @@ impl Observer {
     }
 
     fn note(&self, note: impl FnOnce(&mut Inner)) {
-        let is_past = {
+        let (is_past, turns) = {
             let mut inner = self.lock();
             note(&mut inner);
-            inner.is_past
+            let known = inner.history.events.len();
+            (inner.is_past, inner.turn_after.take_if(|after| known >= *after).is_some())
         };
         if is_past {
             self.past.notify_one();
+        }
+        if let Some(turn) = self.turn.get().filter(|_| turns) {
+            turn();
         }
     }
 }
