@@ -8,9 +8,11 @@ pub mod diff;
 pub mod event_log;
 pub mod explore;
 pub mod list;
+pub mod merge;
 pub mod options;
 pub mod output;
 pub mod replay;
+pub mod results;
 pub mod run;
 pub mod schema;
 pub mod selection;
@@ -53,6 +55,8 @@ enum Command {
     Diff(diff::DiffOptions),
     /// Find the event of a failing seed after which it fails whatever comes
     Bisect(bisect::BisectOptions),
+    /// Join the results of shards, and of sweeps that were interrupted
+    Merge(merge::MergeOptions),
     /// Show the scenarios there are
     List,
     /// Check scenario files
@@ -107,6 +111,12 @@ pub enum Unusable {
     /// A seed cannot be made small.
     #[error(transparent)]
     Shrink(#[from] crate::shrink::ShrinkError),
+    /// Results that cannot be joined.
+    #[error(transparent)]
+    Merge(#[from] merge::MergeError),
+    /// Results that cannot be gone on with.
+    #[error(transparent)]
+    Results(#[from] results::ResultsError),
     /// A seed has no moments.
     #[error(transparent)]
     Bisect(#[from] crate::bisect::BisectError),
@@ -140,6 +150,7 @@ pub fn main() -> ExitCode {
         Some(Command::Twin(options)) => twin::twin(&options),
         Some(Command::Diff(options)) => diff::diff(&options),
         Some(Command::Bisect(options)) => bisect::bisect(&options),
+        Some(Command::Merge(options)) => merge::merge(&options),
         Some(Command::List) => list::list(),
         Some(Command::Check(options)) => check::check(&options),
         Some(Command::Schema) => schema::schema(),

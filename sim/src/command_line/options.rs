@@ -78,6 +78,12 @@ impl Shard {
     /// The whole sweep.
     pub const WHOLE: Self = Self { number: 1, of: 1 };
 
+    /// Which it is, from 1, and of how many.
+    #[must_use]
+    pub const fn numbers(self) -> (u64, u64) {
+        (self.number, self.of)
+    }
+
     /// Whether the share has the n-th run of the sweep, counted from 0.
     #[must_use]
     pub const fn has(self, n: u64) -> bool {

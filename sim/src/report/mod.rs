@@ -6,6 +6,7 @@ pub mod failure;
 pub mod faults;
 pub mod json;
 pub mod junit;
+pub mod kept;
 pub mod record;
 pub mod revision;
 pub mod table;
