@@ -170,15 +170,16 @@ fn belong_together(files: &[File]) -> Result<(), MergeError> {
     Ok(())
 }
 
-/// Whether every part of each sweep is there, with all its seeds: what was not run has not held.
+/// Whether every part of each sweep is there, with all its seeds: what was not run has not held. Where time decided how much
+/// was run, there is no whole that something could lack.
 fn are_complete(files: &[File]) -> Result<(), MergeError> {
     let mut parts: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
     for (path, kept) in files {
-        let Sweep { name, seeds, shard: (number, of), .. } = &kept.sweep;
+        let Sweep { name, seeds, shard: (number, of), of: Some(seeds_of_part), .. } = &kept.sweep else { continue };
         parts.entry((name.as_str(), *seeds, *of)).or_default().insert(*number);
         let has = kept.seeds.iter().map(|it| it.record.seed).collect::<BTreeSet<_>>().len() as u64;
-        if let Some(of) = kept.sweep.of.filter(|of| has < *of) {
-            return Err(MergeError::Unfinished { path: path.clone(), has, of });
+        if has < *seeds_of_part {
+            return Err(MergeError::Unfinished { path: path.clone(), has, of: *seeds_of_part });
         }
     }
     for ((name, (from, to), of), numbers) in parts {
