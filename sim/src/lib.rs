@@ -6,11 +6,14 @@ compile_error!(
     "pop-sim runs under simulation only: build it with `--cfg madsim`, which the repository's .cargo/config.toml sets unless a RUSTFLAGS variable overrides it; unset RUSTFLAGS, or add `--cfg madsim` to it"
 );
 
+pub mod bisect;
 pub mod command_line;
 pub mod crash_points;
+pub mod diff;
 pub mod evidence;
 pub mod explore;
 pub mod faults;
+pub mod follow;
 pub mod history;
 pub mod ledger;
 pub mod oracles;
@@ -22,6 +25,7 @@ pub mod sabotages;
 pub mod scenario;
 pub mod schedule;
 pub mod shrink;
+pub mod state;
 pub mod twin;
 pub mod workload;
 pub mod world;

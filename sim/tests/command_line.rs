@@ -8,7 +8,8 @@ use pop_sim::{
     history::LedgerId,
     oracles::Violation,
     report::{
-        FailureReport, SeedRecord, Tally, failure::Origin, faults::Fate, json, record::ViolationRecord, table::table,
+        FailureReport, SeedRecord, Tally, failure::Origin, faults::Fate, json, kept::Fired, record::ViolationRecord,
+        table::table,
     },
 };
 
@@ -34,7 +35,7 @@ fn snapshots() -> insta::internals::SettingsBindDropGuard {
 fn record(scenario: &str, seed: u64) -> SeedRecord {
     SeedRecord {
         scenario: scenario.into(),
-        engine: "ours",
+        engine: "ours".into(),
         seed,
         fingerprint: format!("{seed:016x}"),
         sim_seconds: 7_260.25,
@@ -46,14 +47,14 @@ fn record(scenario: &str, seed: u64) -> SeedRecord {
         revived: 17,
         rewrites: 5,
         max_attempts: 3,
-        reached: vec!["remote-read", "revived"],
+        reached: vec!["remote-read".into(), "revived".into()],
         ..SeedRecord::default()
     }
 }
 
 fn broken(scenario: &str, seed: u64) -> SeedRecord {
     let detail = "sent, but neither acked nor in the dead-letter topic".into();
-    let violation = ViolationRecord { promise: "P1", at: 7_260.25, subject: "producer-1#17".into(), detail };
+    let violation = ViolationRecord { promise: "P1".into(), at: 7_260.25, subject: "producer-1#17".into(), detail };
     SeedRecord { lost: 1, violations: vec![violation], ..record(scenario, seed) }
 }
 
@@ -65,7 +66,8 @@ fn fate(kind: &str, fired: bool) -> Fate {
 fn tally(scenario: &str, records: impl IntoIterator<Item = SeedRecord>, fates: &[Fate]) -> Tally {
     let mut tally = Tally::new(scenario);
     for record in records {
-        tally.add(&record, fates, || format!("cargo sim replay {scenario} --seed {}", record.seed));
+        let faults: Vec<Fired> = fates.iter().map(Fired::from).collect();
+        tally.add(&record, &faults, || format!("cargo sim replay {scenario} --seed {}", record.seed));
     }
     tally
 }
@@ -171,7 +173,7 @@ fn the_summary_judges_expectations_of_large_sweeps_only() {
 
 #[test]
 fn unusable_input_exits_2_and_tells_what_is_accepted() {
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 16] = [
         (&["run", "calmm"], "did you mean \"calm\"?"),
         (&["run", "no-such-thing"], "accepted: broker-outage, calm"),
         (&["run", "no/such/file.toml"], "no/such/file.toml"),
@@ -183,6 +185,10 @@ fn unusable_input_exits_2_and_tells_what_is_accepted() {
         (&["run", "calm", "--format", "xml"], "possible values: table, json, junit"),
         (&["run", "calm", "--sabotage", "everything"], "accepted: mark-before-effect"),
         (&["replay", "calm", "--seed", "1", "--expect-fingerprint", "?"], "16 hex digits"),
+        (&["replay", "calm", "--seed", "1", "--follow", "17"], "such as producer-1#000017"),
+        (&["diff", "calm", "--seed", "1"], "2 values required"),
+        (&["bisect", "calm", "--seed", "1", "--futures", "1"], "a number of futures, 2 to 1024"),
+        (&["merge", "no/such/folder"], "no/such/folder"),
         (&["dance"], "unrecognized subcommand"),
     ];
     for (arguments, accepted) in cases {
@@ -287,17 +293,116 @@ fn results_and_event_logs_go_into_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("deep/results");
     told(&["run", "calm", "--seeds", "2", "--events", "--out", out.to_str().unwrap()]);
-    let results = std::fs::read_to_string(out.join("results.jsonl")).unwrap();
-    assert_eq!(results.lines().count(), 3);
+    let results = std::fs::read_to_string(out.join("calm.1..3.jsonl")).unwrap();
+    assert_eq!(results.lines().count(), 3, "a head and two seeds");
     assert!(std::fs::metadata(out.join("calm-2.events.log")).unwrap().len() > 1000);
 }
 
 #[test]
 fn a_message_can_be_followed() {
     let (_, stdout, stderr) = told(&["replay", "calm", "--seed", "1", "--follow", "producer-1#000001"]);
-    assert!(stdout.contains("sent to orders"), "{stdout}{stderr}");
+    assert!(stdout.contains("sent producer-1#000001 to orders"), "{stdout}{stderr}");
     assert!(!stdout.contains("GET_ROUTEINFO_BY_TOPIC"), "{stdout}");
     let (code, _, stderr) = told(&["replay", "calm", "--seed", "1", "--follow", "nobody#1"]);
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("accepted: the stamp of a message"), "{stderr}");
+    assert!(stderr.contains("accepted: producer-1#000000 to producer-1#0000"), "{stderr}");
+}
+
+#[test]
+fn a_replay_that_is_stopped_shows_where_every_node_stands() {
+    let (code, stdout, stderr) = told(&["replay", "calm", "--seed", "1", "--until", "90s"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let state = stdout.split_once("\nstate at 0h01m30.000s\n").unwrap().1;
+    for words in
+        ["broker-a: master", "durable to 1/", "producer-1: producer of", "consumer-1: consumer of", "operator:"]
+    {
+        assert!(state.contains(words), "`{words}` is missing in\n{state}");
+    }
+    let (_, stdout, _) = told(&["replay", "calm", "--seed", "1", "--until", "90d"]);
+    assert!(stdout.contains("\nover at ") && stdout.contains(" already, not judged"), "{stdout}");
+}
+
+#[test]
+fn two_seeds_part_and_one_seed_does_not() {
+    let (code, stdout, stderr) = told(&["diff", "calm", "--seed", "1", "2"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("seed 1 goes on with") && stdout.contains("\nrequests "), "{stdout}");
+    let (code, stdout, _) = told(&["diff", "calm", "--seed", "1", "1"]);
+    assert_eq!(code, Some(0));
+    assert!(stdout.starts_with("identical: both logs have the same "), "{stdout}");
+}
+
+/// A defect that `calm` shows.
+const DEFECT: [&str; 2] = ["--sabotage", "copy-loses-body"];
+
+/// A sweep of `calm` that keeps its results; exit code and output.
+fn swept(out: &std::path::Path, more: &[&str]) -> (Option<i32>, String) {
+    let base = ["run", "calm", "--seeds", "4", "--out", out.to_str().unwrap()];
+    let (code, stdout, stderr) = told(&[&base[..], &DEFECT[..], more].concat());
+    (code, stdout + &stderr)
+}
+
+fn results(folder: &std::path::Path) -> String {
+    std::fs::read_to_string(folder.join("calm.1..5.jsonl")).unwrap()
+}
+
+#[test]
+fn an_interrupted_sweep_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = swept(folder.path(), &[]);
+    let text = results(folder.path());
+    // The second result was cut in its middle. The first is marked, to tell whether it is run again.
+    let lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    let marked = lines[1].replacen("\"wall_ms\":", "\"wall_ms\":777000", 1);
+    let cut = format!("{}{marked}{}", lines[0], &lines[2][..lines[2].len() / 2]);
+    std::fs::write(folder.path().join("calm.1..5.jsonl"), cut).unwrap();
+    assert_eq!(swept(folder.path(), &[]), whole);
+    let again = results(folder.path());
+    assert_eq!(again.lines().count(), 5, "{again}");
+    assert!(again.lines().nth(1).unwrap().contains("777000"), "the first seed was run again: {again}");
+    let json = swept(folder.path(), &["--format", "json"]).1;
+    let seeds: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((seeds.len(), &seeds[3]["seed"]), (5, &4.into()), "{json}");
+    // Results of other sources are not gone on with.
+    let (code, _, stderr) = told(&["run", "calm", "--seeds", "4", "--out", folder.path().to_str().unwrap()]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("its planted defect is copy-loses-body, not none"), "{stderr}");
+}
+
+#[test]
+fn shards_that_are_joined_tell_what_the_whole_sweep_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let whole = swept(&path("whole"), &[]);
+    assert_eq!(whole.0, Some(1), "{}", whole.1);
+    for (name, shard) in [("one", "1/2"), ("two", "2/2")] {
+        swept(&path(name), &["--shard", shard]);
+    }
+    let merge = |names: &[&str]| {
+        let paths: Vec<String> = names.iter().map(|name| path(name).to_str().unwrap().to_owned()).collect();
+        told(&std::iter::once("merge").chain(paths.iter().map(String::as_str)).collect::<Vec<_>>())
+    };
+    let (code, stdout, stderr) = merge(&["two", "one"]);
+    assert_eq!((code, stdout), (whole.0, whole.1.clone()), "{stderr}");
+    assert_eq!(merge(&["whole", "one", "two"]).1, whole.1, "each seed counts once");
+    let refused = |names: &[&str], words: &str| {
+        let (code, stdout, stderr) = merge(names);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+        assert!(stderr.contains(words), "{stderr}");
+    };
+    refused(&["one"], "calm, seeds 1..5: part 2 of 2 is missing");
+    let file = path("whole").join("calm.1..5.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let rewrite = |text: &str| std::fs::write(&file, text).unwrap();
+    rewrite(&text[..text[..text.len() - 1].rfind('\n').unwrap() + 1]);
+    refused(&["whole"], "3 of 4 seeds; run the same sweep again");
+    let fingerprint = text.split("\"fingerprint\":\"").nth(1).unwrap().split('"').next().unwrap();
+    rewrite(&text.replace(fingerprint, "0000000000000000"));
+    refused(&["one", "two", "whole"], "calm, seed 1: its fingerprint is ");
+    rewrite(&text.replacen("\"revision\":\"", "\"revision\":\"x", 1));
+    refused(&["one", "two", "whole"], "does not belong to");
+    rewrite("{}\n");
+    refused(&["whole"], "line 1 is no head");
+    std::fs::remove_file(&file).unwrap();
+    refused(&["whole"], "no results in it");
 }

@@ -1,14 +1,18 @@
 //! `cargo sim`: sweeps, replays, and what one asks before either.
 
+pub mod bisect;
 pub mod check;
 pub mod crash_points;
 pub mod determinism;
+pub mod diff;
 pub mod event_log;
 pub mod explore;
 pub mod list;
+pub mod merge;
 pub mod options;
 pub mod output;
 pub mod replay;
+pub mod results;
 pub mod run;
 pub mod schema;
 pub mod selection;
@@ -47,6 +51,12 @@ enum Command {
     Explore(explore::ExploreOptions),
     /// Compare seeds with the same seeds in a world without faults, or with local reads only
     Twin(twin::TwinOptions),
+    /// Show where two seeds of a scenario part
+    Diff(diff::DiffOptions),
+    /// Find the event of a failing seed after which it fails whatever comes
+    Bisect(bisect::BisectOptions),
+    /// Join the results of shards, and of sweeps that were interrupted
+    Merge(merge::MergeOptions),
     /// Show the scenarios there are
     List,
     /// Check scenario files
@@ -101,6 +111,18 @@ pub enum Unusable {
     /// A seed cannot be made small.
     #[error(transparent)]
     Shrink(#[from] crate::shrink::ShrinkError),
+    /// Results that cannot be joined.
+    #[error(transparent)]
+    Merge(#[from] merge::MergeError),
+    /// Results that cannot be gone on with.
+    #[error(transparent)]
+    Results(#[from] results::ResultsError),
+    /// A seed has no moments.
+    #[error(transparent)]
+    Bisect(#[from] crate::bisect::BisectError),
+    /// A message that the run has not.
+    #[error(transparent)]
+    Message(#[from] crate::follow::UnknownMessage),
     /// A run came to nothing.
     #[error(transparent)]
     Run(#[from] crate::run::RunError),
@@ -126,6 +148,9 @@ pub fn main() -> ExitCode {
         Some(Command::CrashPoints(options)) => crash_points::crash_points(&options),
         Some(Command::Explore(options)) => explore::run(&options),
         Some(Command::Twin(options)) => twin::twin(&options),
+        Some(Command::Diff(options)) => diff::diff(&options),
+        Some(Command::Bisect(options)) => bisect::bisect(&options),
+        Some(Command::Merge(options)) => merge::merge(&options),
         Some(Command::List) => list::list(),
         Some(Command::Check(options)) => check::check(&options),
         Some(Command::Schema) => schema::schema(),

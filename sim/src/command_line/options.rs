@@ -4,7 +4,10 @@ use std::{num::NonZero, ops::Range, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 
-use crate::sabotages::{SABOTAGES, by_name};
+use crate::{
+    history::LedgerId,
+    sabotages::{SABOTAGES, by_name},
+};
 
 /// The engines there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -75,6 +78,12 @@ impl Shard {
     /// The whole sweep.
     pub const WHOLE: Self = Self { number: 1, of: 1 };
 
+    /// Which it is, from 1, and of how many.
+    #[must_use]
+    pub const fn numbers(self) -> (u64, u64) {
+        (self.number, self.of)
+    }
+
     /// Whether the share has the n-th run of the sweep, counted from 0.
     #[must_use]
     pub const fn has(self, n: u64) -> bool {
@@ -100,6 +109,12 @@ pub(super) fn jobs(text: &str) -> Result<NonZero<usize>, String> {
     jobs.ok_or_else(|| "accepted: a number of threads, 1 to 1024".into())
 }
 
+/// A number of futures: two or more, or a moment would be doomed by one draw.
+pub(super) fn futures(text: &str) -> Result<NonZero<u64>, String> {
+    let futures = text.parse().ok().filter(|futures: &NonZero<u64>| (2..=1024).contains(&futures.get()));
+    futures.ok_or_else(|| "accepted: a number of futures, 2 to 1024".into())
+}
+
 /// A length of time.
 pub(super) fn length(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; accepted: a time such as 90s, 10m or 2h30m"))
@@ -109,6 +124,14 @@ pub(super) fn length(text: &str) -> Result<Duration, String> {
 pub(super) fn sabotage(text: &str) -> Result<&'static str, String> {
     let known = || SABOTAGES.iter().map(|sabotage| sabotage.name).collect::<Vec<_>>().join(", ");
     by_name(text).map(|sabotage| sabotage.name).ok_or_else(|| format!("accepted: {}", known()))
+}
+
+/// The stamp of a message; whether a run has it shows only when it is run.
+pub(super) fn ledger_id(text: &str) -> Result<LedgerId, String> {
+    match text.split_once('#') {
+        Some((producer, number)) if !producer.is_empty() && !number.is_empty() => Ok(LedgerId(text.into())),
+        _ => Err("accepted: the stamp of a message as biographies show it, such as producer-1#000017".into()),
+    }
 }
 
 /// A fingerprint, as reports print it.

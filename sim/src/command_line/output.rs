@@ -1,15 +1,21 @@
 //! Where the results of a sweep go: standard output in the format asked for, and a folder of files.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{BufWriter, IsTerminal as _, Write},
     path::{Path, PathBuf},
 };
 
-use super::{Unusable, options::Format};
+use super::{Unusable, options::Format, results::Results};
 use crate::{
     history::History,
-    report::{FailureReport, SeedRecord, Tally, json, junit, table},
+    report::{
+        FailureReport, SeedRecord, Tally, json, junit,
+        kept::{KeptSeed, Sweep},
+        record::ViolationRecord,
+        table,
+    },
     run::fingerprint::write_line,
 };
 
@@ -22,88 +28,131 @@ pub struct Output {
 
 struct Folder {
     path: PathBuf,
-    results: BufWriter<File>,
+    /// The file of each scenario's results.
+    results: BTreeMap<String, Results>,
     events: bool,
+}
+
+/// How a seed failed.
+pub struct Failed {
+    verdict: String,
+    report: String,
+}
+
+impl Failed {
+    /// As a report tells it.
+    #[must_use]
+    pub fn of(report: &FailureReport) -> Self {
+        Self { verdict: report.verdict(), report: report.to_string() }
+    }
+
+    /// As it was kept in a folder, `None` when every promise held.
+    #[must_use]
+    pub fn of_kept(record: &SeedRecord, folder: &Path) -> Option<Self> {
+        let ViolationRecord { promise, at, subject, detail } = record.violations.first()?;
+        let verdict = format!("{promise} violated at {at}s: {subject}: {detail}");
+        let report = fs::read_to_string(folder.join(report_name(record))).unwrap_or_else(|_| verdict.clone());
+        Some(Self { verdict, report })
+    }
+}
+
+/// The file of a failure's report.
+fn report_name(record: &SeedRecord) -> String {
+    format!("{}-{}.failure.txt", record.scenario, record.seed)
 }
 
 impl Output {
     /// Results in `format`, and in `folder` if there is one; there also the event log of every seed if `events`.
     ///
     /// # Errors
-    /// The folder or its first file cannot be made.
+    /// The folder cannot be made.
     pub fn new(format: Format, folder: Option<&Path>, events: bool) -> Result<Self, Unusable> {
         let folder = match folder {
             None => None,
             Some(path) => {
                 make_folder(path)?;
-                let file = path.join("results.jsonl");
-                let results = BufWriter::new(File::create(&file).map_err(Unusable::io(file.display()))?);
-                Some(Folder { path: path.to_owned(), results, events })
+                Some(Folder { path: path.to_owned(), results: BTreeMap::new(), events })
             }
         };
         Ok(Self { format, cases: Vec::new(), folder })
     }
 
-    /// The result of one seed; `report` if it failed.
+    /// From now on results of the scenario are of this sweep; gives those that the folder has of it already.
+    ///
+    /// # Errors
+    /// The folder has results of another sweep under that name, or its file cannot be read or written.
+    pub fn begin(&mut self, sweep: &Sweep) -> Result<Vec<KeptSeed>, Unusable> {
+        let Some(folder) = &mut self.folder else { return Ok(Vec::new()) };
+        let (results, known) = Results::open(&folder.path, sweep)?;
+        folder.results.insert(sweep.name.clone(), results);
+        Ok(known)
+    }
+
+    /// The result of one seed that was run.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn seed(
+    pub fn seed_run(
         &mut self,
-        record: &SeedRecord,
-        report: Option<&FailureReport>,
+        seed: &KeptSeed,
+        failed: Option<&Failed>,
         history: Option<&History>,
     ) -> Result<(), Unusable> {
-        let line = json::seed_line(record)?;
+        self.seed(seed, failed)?;
+        self.folder.as_mut().map_or(Ok(()), |folder| folder.seed(seed, failed, history))
+    }
+
+    /// How a seed failed of which the folder has the result already.
+    #[must_use]
+    pub fn failed(&self, record: &SeedRecord) -> Option<Failed> {
+        Failed::of_kept(record, self.folder.as_ref().map_or(Path::new(""), |folder| folder.path.as_path()))
+    }
+
+    /// Tells the result of one seed that was kept.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn seed(&mut self, KeptSeed { record, .. }: &KeptSeed, failed: Option<&Failed>) -> Result<(), Unusable> {
         match self.format {
             Format::Table => {}
-            Format::Json => writeln!(std::io::stdout(), "{line}").map_err(Unusable::io("stdout"))?,
+            Format::Json => {
+                let line = json::seed_line(record)?;
+                writeln!(std::io::stdout(), "{line}").map_err(Unusable::io("stdout"))?;
+            }
             Format::Junit => {
-                let failure = report.map(|report| (report.verdict(), report.to_string()));
+                let failure = failed.map(|failed| (failed.verdict.clone(), failed.report.clone()));
                 let (scenario, seed, wall_ms) = (record.scenario.clone(), record.seed, record.wall_ms);
                 self.cases.push(junit::Case { scenario, seed, wall_ms, failure });
             }
         }
-        self.folder.as_mut().map_or(Ok(()), |folder| folder.seed(&line, record, report, history))
+        Ok(())
     }
 
     /// The end of the sweep.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn finish(mut self, tallies: &[Tally]) -> Result<(), Unusable> {
-        let summary = json::summary_line(tallies)?;
+    pub fn finish(self, tallies: &[Tally]) -> Result<(), Unusable> {
         let text = match self.format {
             Format::Table => table::table(tallies, std::io::stdout().is_terminal()),
-            Format::Json => format!("{summary}\n"),
+            Format::Json => format!("{}\n", json::summary_line(tallies)?),
             Format::Junit => junit::document(tallies, &self.cases),
         };
-        std::io::stdout().write_all(text.as_bytes()).map_err(Unusable::io("stdout"))?;
-        if let Some(folder) = &mut self.folder {
-            let written = writeln!(folder.results, "{summary}").and_then(|()| folder.results.flush());
-            written.map_err(Unusable::io("results.jsonl"))?;
-        }
-        Ok(())
+        std::io::stdout().write_all(text.as_bytes()).map_err(Unusable::io("stdout"))
     }
 }
 
 impl Folder {
-    fn seed(
-        &mut self,
-        line: &str,
-        record: &SeedRecord,
-        report: Option<&FailureReport>,
-        history: Option<&History>,
-    ) -> Result<(), Unusable> {
-        writeln!(self.results, "{line}").map_err(Unusable::io("results.jsonl"))?;
-        let name = format!("{}-{}", record.scenario, record.seed);
-        if let Some(report) = report {
-            write_file(&self.path.join(format!("{name}.failure.txt")), &report.to_string())?;
+    fn seed(&mut self, seed: &KeptSeed, failed: Option<&Failed>, history: Option<&History>) -> Result<(), Unusable> {
+        let record = &seed.record;
+        // What belongs to a seed is there before its line says that the seed is done.
+        if let Some(failed) = failed {
+            write_file(&self.path.join(report_name(record)), &failed.report)?;
         }
         if let Some(history) = history.filter(|_| self.events) {
-            write_events(&self.path.join(format!("{name}.events.log")), history)?;
+            write_events(&self.path.join(format!("{}-{}.events.log", record.scenario, record.seed)), history)?;
         }
-        Ok(())
+        self.results.get_mut(&record.scenario).map_or(Ok(()), |results| results.add(seed))
     }
 }
 

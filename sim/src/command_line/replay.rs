@@ -11,19 +11,22 @@ use clap::Args;
 
 use super::{
     Unusable, Verdict,
-    options::{Engine, Trace, fingerprint, length, sabotage},
+    options::{Engine, Trace, fingerprint, ledger_id, length, sabotage},
     output::{make_folder, write_events, write_file},
     selection::one,
 };
 use crate::{
-    history::{EventKind, LedgerId},
-    ledger::{Ledger, biography::SimTime},
+    follow::Story,
+    history::LedgerId,
+    ledger::biography::SimTime,
+    plan::SimMs,
     report::{
         FailureReport,
         faults::fates,
-        timeline::{Line, View, disturbances, lines},
+        timeline::{Line, View, lines},
     },
     run::{Outcome, SeedRun, run_seed},
+    state,
 };
 
 /// Which seed, and how much of it to show.
@@ -37,13 +40,13 @@ pub struct ReplayOptions {
     /// The engine to run
     #[arg(long, value_enum, default_value_t)]
     engine: Engine,
-    /// Stop at this simulated time; nothing is judged then
+    /// Stop at this simulated time and show where every node stands; nothing is judged then
     #[arg(long, value_name = "TIME", value_parser = length, conflicts_with = "expect_fingerprint")]
     until: Option<Duration>,
-    /// Show the life of one message alone, with the faults beside it
-    #[arg(long, value_name = "MSGID")]
-    follow: Option<String>,
-    /// Show idle traffic too: polls that find nothing, heartbeats, registrations, route look-ups
+    /// Show one message alone, with the faults beside it: what clients saw, its frames, what disks hold, its copies
+    #[arg(long, value_name = "MSGID", value_parser = ledger_id)]
+    follow: Option<LedgerId>,
+    /// Show idle traffic too: polls that find nothing, heartbeats, registrations, route look-ups; and whole lists of state
     #[arg(long)]
     all: bool,
     /// How to show the run
@@ -76,7 +79,11 @@ pub fn replay(options: &ReplayOptions) -> Result<Verdict, Unusable> {
         let timeline = match options.trace {
             Trace::Text => timeline(options, &run, outcome)?,
         };
-        let _ = write!(text, "{}\n{timeline}\n{}", plan(outcome), verdict(outcome, options.until.is_some()));
+        let _ = write!(text, "{}\n{timeline}\n{}", plan(outcome), verdict(outcome, run.until_ms));
+        if run.until_ms.is_some() {
+            let state = state::told(&outcome.history, &run.scenario, outcome.sim_ms, options.all);
+            let _ = write!(text, "\n{state}");
+        }
         if let Some(folder) = &options.out {
             write_folder(folder, outcome, &timeline, report.as_ref())?;
         }
@@ -115,12 +122,19 @@ pub(super) fn plan(outcome: &Outcome) -> String {
 }
 
 fn timeline(options: &ReplayOptions, run: &SeedRun, outcome: &Outcome) -> Result<String, Unusable> {
+    let mut text = String::new();
     let view = if options.all { View::All } else { View::Busy };
     let lines: Vec<Line> = match &options.follow {
         None => lines(&outcome.history, view).collect(),
-        Some(stamp) => life(stamp, run, outcome)?,
+        Some(stamp) => {
+            let story = Story::of(&outcome.history, &run.scenario.obligations(), stamp)?;
+            let _ = writeln!(text, "lineage of {stamp}");
+            story.lineage.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+            text.push('\n');
+            story.lines
+        }
     };
-    let mut text = String::from("timeline\n");
+    text.push_str("timeline\n");
     for line in &lines {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{line}");
@@ -128,31 +142,14 @@ fn timeline(options: &ReplayOptions, run: &SeedRun, outcome: &Outcome) -> Result
     Ok(text)
 }
 
-/// A message's life among the disturbances.
-fn life(stamp: &str, run: &SeedRun, outcome: &Outcome) -> Result<Vec<Line>, Unusable> {
-    let obligations = run.scenario.obligations();
-    let biography = Ledger::fold(&outcome.history, &obligations).biography(&LedgerId(stamp.into()));
-    if biography.steps.is_empty() {
-        let first = outcome.history.events.iter().find_map(|event| match &event.kind {
-            EventKind::Sent(sent) => Some(format!(", such as {}", sent.ledger)),
-            _ => None,
-        });
-        let example = first.unwrap_or_default();
-        let text = format!("no message \"{stamp}\" in this run; accepted: the stamp of a message{example}");
-        return Err(Unusable::Options(text));
-    }
-    let steps = biography.steps.into_iter();
-    let steps = steps.map(|step| Line { event: step.event, at_ms: step.at_ms, node: step.node, text: step.text });
-    let mut lines: Vec<Line> = disturbances(&outcome.history).chain(steps).collect();
-    lines.sort_by_key(|line| line.event);
-    Ok(lines)
-}
-
-fn verdict(outcome: &Outcome, stopped: bool) -> String {
+fn verdict(outcome: &Outcome, until_ms: Option<SimMs>) -> String {
     let (length, fingerprint) = (SimTime(outcome.sim_ms), &outcome.fingerprint);
     let violations = &outcome.verdict.violations;
     let mut text = match violations.len() {
-        _ if stopped => format!("stopped at {length}, not judged, fingerprint {fingerprint}\n"),
+        _ if until_ms.is_some_and(|until_ms| outcome.sim_ms < until_ms) => {
+            format!("over at {length} already, not judged, fingerprint {fingerprint}\n")
+        }
+        _ if until_ms.is_some() => format!("stopped at {length}, not judged, fingerprint {fingerprint}\n"),
         0 => format!("every promise held for {length}, fingerprint {fingerprint}\n"),
         n => format!("{n} violations in {length}, fingerprint {fingerprint}\n"),
     };

@@ -1,6 +1,7 @@
 //! `cargo sim run`: many seeds of many scenarios.
 
 use std::{
+    collections::{BTreeMap, VecDeque},
     io::IsTerminal as _,
     num::NonZero,
     path::PathBuf,
@@ -13,11 +14,17 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{
     Unusable, Verdict, determinism,
     options::{Engine, Format, Seeds, Shard, jobs, length, sabotage},
-    output::Output,
+    output::{Failed, Output},
     selection::{Selected, select},
 };
 use crate::{
-    report::{FailureReport, SeedRecord, Tally, expectations::unmet, failure::Origin, faults::fates},
+    report::{
+        FailureReport, SeedRecord, Tally,
+        expectations::unmet,
+        failure::Origin,
+        faults::fates,
+        kept::{Fired, KeptSeed, Sweep},
+    },
     run::{Outcome, RunError, SeedRun, sweep::sweep},
 };
 
@@ -48,7 +55,8 @@ pub struct RunOptions {
     /// How to tell the results
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Also write results.jsonl and the reports of failing seeds into this folder
+    /// Also write results into this folder, a file for each scenario and range of seeds, and the reports of failing seeds;
+    /// seeds whose results are there already are not run again
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Run every seed in a second process too, and compare the event logs byte by byte
@@ -69,7 +77,7 @@ pub struct RunOptions {
 pub fn run(options: &RunOptions) -> Result<Verdict, Unusable> {
     let selected = select(&options.scenarios)?;
     let output = Output::new(options.format, options.out.as_deref(), options.events)?;
-    let mut sweep = Sweep::new(options, &selected, output);
+    let mut sweep = Sweeping::new(options, &selected, output);
     match (&options.seeds, options.lasts) {
         (Some(seeds), _) => drop(sweep.seeds(|_| seeds.0.clone().collect())?),
         (None, None) => drop(sweep.seeds(its_own)?),
@@ -90,7 +98,15 @@ fn its_own(selected: &Selected) -> Vec<u64> {
     if seeds.is_empty() { (1..=MODEST).collect() } else { seeds.clone() }
 }
 
-struct Sweep<'o> {
+/// What is to be done for one seed of a scenario, which is named by its position.
+enum Step {
+    /// It is to be run.
+    Open(usize, u64),
+    /// The folder has its result.
+    Known(usize, Box<KeptSeed>),
+}
+
+struct Sweeping<'o> {
     options: &'o RunOptions,
     selected: &'o [Selected],
     origins: Vec<Origin>,
@@ -102,7 +118,7 @@ struct Sweep<'o> {
     considered: u64,
 }
 
-impl<'o> Sweep<'o> {
+impl<'o> Sweeping<'o> {
     #[allow(clippy::disallowed_methods, reason = "the sweep lives outside the simulation")]
     fn new(options: &'o RunOptions, selected: &'o [Selected], output: Output) -> Self {
         let origin = |selected: &Selected| selected.origin(options.engine.name(), options.sabotage);
@@ -119,26 +135,73 @@ impl<'o> Sweep<'o> {
         }
     }
 
-    /// Runs these seeds of each scenario, as far as the time and the shard allow; tells whether there is time left.
+    /// Runs these seeds of each scenario, as far as the time and the shard allow; tells whether there is time left. What the
+    /// folder has already is taken from there.
     fn seeds(&mut self, seeds: impl Fn(&Selected) -> Vec<u64>) -> Result<bool, Unusable> {
-        let shard = self.options.shard.unwrap_or(Shard::WHOLE);
-        let mut work = Vec::new();
-        for selected in self.selected {
-            for seed in seeds(selected) {
-                if shard.has(self.considered) {
-                    work.push(selected.seed(seed, self.options.sabotage));
-                }
-                self.considered += 1;
-            }
+        let mut steps = VecDeque::new();
+        for (at, selected) in self.selected.iter().enumerate() {
+            steps.extend(self.steps(at, &seeds(selected))?);
         }
+        let open = steps.iter().filter_map(|step| match step {
+            Step::Open(at, seed) => Some(self.selected[*at].seed(*seed, self.options.sabotage)),
+            Step::Known(..) => None,
+        });
+        let work: Vec<SeedRun> = open.collect();
         self.bar.inc_length(work.len() as u64);
         let jobs = self.options.jobs.unwrap_or_else(processors);
         let mut result = Ok(true);
         sweep(work, jobs, |run, outcome, took| {
-            result = self.seed(run, outcome, took);
+            result = self.known(&mut steps).and_then(|()| self.seed(run, outcome, took));
+            steps.pop_front();
             matches!(result, Ok(true))
         });
-        result
+        let is_time_left = result?;
+        // If the time was up there may be open ones between them.
+        steps.retain(|step| matches!(step, Step::Known(..)));
+        self.known(&mut steps)?;
+        Ok(is_time_left)
+    }
+
+    /// What is to be done for these seeds of the scenario at a position.
+    fn steps(&mut self, at: usize, seeds: &[u64]) -> Result<Vec<Step>, Unusable> {
+        let shard = self.options.shard.unwrap_or(Shard::WHOLE);
+        let first = self.considered;
+        self.considered += seeds.len() as u64;
+        let share: Vec<u64> = (first..).zip(seeds).filter(|(n, _)| shard.has(*n)).map(|(_, seed)| *seed).collect();
+        let sweep = self.kept_as(at, seeds, share.len());
+        let known = self.output.begin(&sweep)?;
+        let mut known: BTreeMap<u64, KeptSeed> = known.into_iter().map(|it| (it.record.seed, it)).collect();
+        let step = |seed| known.remove(&seed).map_or(Step::Open(at, seed), |it| Step::Known(at, Box::new(it)));
+        Ok(share.into_iter().map(step).collect())
+    }
+
+    /// The sweep of these seeds of a scenario, `share` of which this shard has, as a file names it.
+    fn kept_as(&self, at: usize, seeds: &[u64], share: usize) -> Sweep {
+        let Origin { scenario, digest, engine, revision, sabotage } = self.origins[at].clone();
+        let (first, last) = (seeds.iter().min().copied().unwrap_or(0), seeds.iter().max().copied().unwrap_or(0));
+        Sweep {
+            name: self.selected[at].scenario.name.clone(),
+            scenario,
+            digest,
+            engine: engine.into(),
+            revision,
+            sabotage: sabotage.map(str::to_owned),
+            seeds: (first, last.saturating_add(1)),
+            shard: self.options.shard.unwrap_or(Shard::WHOLE).numbers(),
+            of: self.options.lasts.is_none().then_some(share as u64),
+        }
+    }
+
+    /// Takes in the results that were known before the next open seed.
+    fn known(&mut self, steps: &mut VecDeque<Step>) -> Result<(), Unusable> {
+        while let Some(Step::Known(..)) = steps.front() {
+            let Some(Step::Known(at, kept)) = steps.pop_front() else { break };
+            let command = || self.origins[at].replay_command(kept.record.seed, &kept.record.fingerprint);
+            self.tallies[at].add(&kept.record, &kept.faults, command);
+            let failed = self.output.failed(&kept.record);
+            self.output.seed(&kept, failed.as_ref())?;
+        }
+        Ok(())
     }
 
     /// Takes one result in; tells whether there is time left.
@@ -152,10 +215,12 @@ impl<'o> Sweep<'o> {
         }
         let record = SeedRecord::of(run, self.options.engine.name(), &result, took);
         let report = FailureReport::of(run, &self.origins[at], &result);
-        let fates = result.as_ref().map(fates).unwrap_or_default();
-        let command = || self.origins[at].replay_command(run.seed, &record.fingerprint);
-        self.tallies[at].add(&record, &fates, command);
-        self.output.seed(&record, report.as_ref(), result.as_ref().ok().map(|outcome| &outcome.history))?;
+        let faults = result.as_ref().map(fates).unwrap_or_default().iter().map(Fired::from).collect();
+        let kept = KeptSeed { record, faults };
+        let command = || self.origins[at].replay_command(run.seed, &kept.record.fingerprint);
+        self.tallies[at].add(&kept.record, &kept.faults, command);
+        let failed = report.as_ref().map(Failed::of);
+        self.output.seed_run(&kept, failed.as_ref(), result.as_ref().ok().map(|outcome| &outcome.history))?;
         if report.is_some() {
             self.bar
                 .set_message(format!("{} failed", self.tallies.iter().map(|tally| tally.failed_seeds).sum::<u64>()));

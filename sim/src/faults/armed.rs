@@ -43,6 +43,8 @@ struct OnSync {
 pub(crate) struct Armed {
     strikes: Vec<u64>,
     pub(super) healed: bool,
+    /// What had not begun never will.
+    forgone: bool,
     rpcs: Vec<(Matcher, Hits, Verdict)>,
     on_request: Vec<(Matcher, u64, Strike)>,
     on_answer: Vec<(Matcher, u64, Strike)>,
@@ -203,6 +205,31 @@ impl Armed {
     /// Counts an answer that is about to leave `from`. Gives what strikes before it does.
     pub(crate) fn answers(&mut self, from: NodeIndex, to: NodeIndex, code: i32) -> Vec<Strike> {
         if self.healed { Vec::new() } else { due(&mut self.on_answer, from, to, code) }
+    }
+
+    /// Forgets what has not begun by now; a window that is open goes on to its end.
+    pub(crate) fn forgo(&mut self, now_ms: SimMs) {
+        let is_open = |window: &Window| is_open(*window, now_ms);
+        let goes_on = |hits: &Hits| matches!(hits, Hits::During(window) if is_open(window));
+        self.rpcs.retain(|(_, hits, _)| goes_on(hits));
+        self.disk_errors.retain(|it| goes_on(&it.hits));
+        self.on_request.clear();
+        self.on_answer.clear();
+        self.on_sync.clear();
+        self.partitions.retain(|it| is_open(&it.window));
+        self.latencies.retain(|it| is_open(&it.window));
+        self.bandwidths.retain(|it| is_open(&it.window));
+        self.full_disks.retain(|it| is_open(&it.window));
+        self.slow_disks.retain(|it| is_open(&it.window));
+        self.windows.retain(|(.., window)| is_open(window));
+        self.forgone = true;
+    }
+
+    /// Whether what strikes at a time was forgotten before it did.
+    pub(super) fn is_forgone(&self, strike: &Strike) -> bool {
+        let goes_on = || self.windows.iter().any(|(fault, ..)| *fault == strike.fault);
+        let drifts = || self.drifting.iter().any(|it| it.is_of(strike.fault));
+        self.forgone && (strike.begins() || !(goes_on() || drifts()))
     }
 
     pub(super) fn is_healed(&self) -> bool {

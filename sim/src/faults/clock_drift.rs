@@ -21,6 +21,12 @@ pub(crate) struct Drifting {
     was_off_us: i64,
 }
 
+impl Drifting {
+    pub(super) fn is_of(&self, fault: usize) -> bool {
+        self.fault == fault
+    }
+}
+
 impl Armed {
     /// Takes out the drift of this fault.
     fn stop_drift(&mut self, fault: usize) -> Option<Drifting> {

@@ -53,9 +53,14 @@ enum Blow {
 }
 
 impl Strike {
-    /// Strikes, unless the world was healed.
+    /// Whether it is the beginning of something, and not the end of a window that is open.
+    fn begins(&self) -> bool {
+        !matches!(self.blow, Blow::DriftEnds | Blow::WindowCloses(_))
+    }
+
+    /// Strikes, unless it has been forgone or the world was healed.
     pub(crate) fn land(self, world: &World) {
-        if world.armed().is_healed() {
+        if world.armed().is_healed() || world.armed().is_forgone(&self) {
             return;
         }
         let (struck, word, node, ms) = match self.blow {

@@ -9,7 +9,8 @@ pub(super) fn entry(entry: &DurableEntry, chains_only: bool) -> Option<String> {
     (!facts.is_empty()).then(|| facts.join("; "))
 }
 
-fn fact(fact: &Fact) -> String {
+/// One fact.
+pub(crate) fn fact(fact: &Fact) -> String {
     match fact {
         Fact::Topic { name, perm, read_queues, write_queues, .. } => {
             format!("topic {name}: perm {perm}, {read_queues} queues to read, {write_queues} to write")
@@ -59,7 +60,8 @@ fn chain(chain: &ChainFact) -> String {
     format!("chain {} {state} (round {}, attempt {}{failure})", chain.id, chain.round, chain.attempt)
 }
 
-fn outcome_text(outcome: &Outcome) -> String {
+/// How a chain ended.
+pub(super) fn outcome_text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Acked => "acked".into(),
         Outcome::Revived(copy) => format!("revived as {}/{}/{}", copy.topic, copy.queue, copy.offset),

@@ -1,17 +1,19 @@
 //! What people and machines read of a run: tables, JSON, JUnit, timelines and the report of a failure.
 
+pub mod chain;
 pub mod expectations;
 pub mod failure;
 pub mod faults;
 pub mod json;
 pub mod junit;
+pub mod kept;
 pub mod record;
 pub mod revision;
 pub mod table;
 pub mod tally;
 pub mod timeline;
 
-mod facts;
+pub(crate) mod facts;
 
 pub use failure::FailureReport;
 pub use record::SeedRecord;

@@ -1,8 +1,8 @@
 //! The result of one seed, as one line of JSON says it.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     oracles::Violation,
@@ -11,12 +11,12 @@ use crate::{
 };
 
 /// The result of one seed. The order of the fields is the order of the keys, which is a stable contract.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SeedRecord {
     /// Name of the scenario.
     pub scenario: String,
     /// The engine that ran it.
-    pub engine: &'static str,
+    pub engine: Cow<'static, str>,
     /// The seed.
     pub seed: u64,
     /// Hash of the event log; empty when the run panicked.
@@ -56,14 +56,14 @@ pub struct SeedRecord {
     /// Broken promises.
     pub violations: Vec<ViolationRecord>,
     /// Situations the run got into, sorted.
-    pub reached: Vec<&'static str>,
+    pub reached: Vec<Cow<'static, str>>,
 }
 
 /// One broken promise.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ViolationRecord {
     /// Which promise.
-    pub promise: &'static str,
+    pub promise: Cow<'static, str>,
     /// When it became visible, simulated s.
     pub at: f64,
     /// Whom it hit.
@@ -77,7 +77,13 @@ impl SeedRecord {
     #[must_use]
     pub fn of(run: &SeedRun, engine: &'static str, result: &Result<Outcome, RunError>, took: Duration) -> Self {
         let wall_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let head = Self { scenario: run.scenario.name.clone(), engine, seed: run.seed, wall_ms, ..Self::default() };
+        let head = Self {
+            scenario: run.scenario.name.clone(),
+            engine: engine.into(),
+            seed: run.seed,
+            wall_ms,
+            ..Self::default()
+        };
         match result {
             Err(error) => Self { violations: vec![(&Outcome::violation_of(error)).into()], ..head },
             Ok(outcome) => head.filled(outcome),
@@ -105,7 +111,7 @@ impl SeedRecord {
             ambiguous: counts.ambiguous,
             charges: verdict.charges.len() as u64,
             violations: verdict.violations.iter().map(Into::into).collect(),
-            reached: verdict.reached.iter().copied().collect(),
+            reached: verdict.reached.iter().map(|name| Cow::Borrowed(*name)).collect(),
             ..self
         }
     }
@@ -114,7 +120,7 @@ impl SeedRecord {
 impl From<&Violation> for ViolationRecord {
     fn from(violation: &Violation) -> Self {
         let Violation { promise, at_ms, subject, detail, .. } = violation;
-        Self { promise, at: seconds(*at_ms), subject: subject.clone(), detail: detail.clone() }
+        Self { promise: Cow::Borrowed(promise), at: seconds(*at_ms), subject: subject.clone(), detail: detail.clone() }
     }
 }
 

@@ -1,8 +1,11 @@
 //! The sum of a sweep, one scenario at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use super::{expectations::FEWEST_SEEDS, faults::Fate, record::SeedRecord};
+use super::{expectations::FEWEST_SEEDS, kept::Fired, record::SeedRecord};
 
 /// Failing seeds of which a tally keeps the verdict; of more it keeps the number.
 const FAILURES_KEPT: usize = 3;
@@ -37,7 +40,7 @@ pub struct Tally {
     /// Simulated time in all, s.
     pub sim_seconds: f64,
     /// Every situation that any seed got into.
-    pub reached: BTreeSet<&'static str>,
+    pub reached: BTreeSet<Cow<'static, str>>,
     /// The first failing seeds.
     pub failures: Vec<Failed>,
     /// What the sweep should have reached and has not; to be judged when it is over.
@@ -63,7 +66,7 @@ impl Tally {
     }
 
     /// Adds a seed's result; `command` runs it again.
-    pub fn add(&mut self, record: &SeedRecord, fates: &[Fate], command: impl FnOnce() -> String) {
+    pub fn add(&mut self, record: &SeedRecord, faults: &[Fired], command: impl FnOnce() -> String) {
         self.seeds += 1;
         self.violations += record.violations.len() as u64;
         self.lost += record.lost;
@@ -74,8 +77,8 @@ impl Tally {
         self.rewrites += record.rewrites;
         self.max_attempts = self.max_attempts.max(record.max_attempts);
         self.sim_seconds += record.sim_seconds;
-        self.reached.extend(&record.reached);
-        for fate in fates {
+        self.reached.extend(record.reached.iter().cloned());
+        for fate in faults {
             self.faults_fired += u64::from(fate.fired);
             *self.fired.entry(fate.kind.clone()).or_default() |= fate.fired;
         }

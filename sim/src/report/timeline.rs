@@ -156,18 +156,21 @@ fn words(event: &Event, view: View) -> Option<(&str, String)> {
     })
 }
 
-fn request(frame: &Frame) -> String {
+/// A request, as it left.
+pub(crate) fn request(frame: &Frame) -> String {
     let Frame { to, connection, opaque, length, .. } = frame;
     format!("→ {to} {} (c{connection} #{opaque}, {length} bytes)", asked::name(frame.request_code))
 }
 
-fn response(frame: &Frame) -> String {
+/// A response, as it left.
+pub(crate) fn response(frame: &Frame) -> String {
     let Frame { to, connection, opaque, length, .. } = frame;
     let (request, answer) = (asked::name(frame.request_code), answered::name(frame.code));
     format!("→ {to} {request} answered {answer} (c{connection} #{opaque}, {length} bytes)")
 }
 
-fn sent(sent: &Sent) -> String {
+/// What a producer saw of a send.
+pub(crate) fn sent(sent: &Sent) -> String {
     let seen = told(&sent.seen, |(queue, offset)| format!("stored at {queue}/{offset}"));
     let delay = sent.delay_ms.map_or_else(String::new, |ms| format!(", due {ms} ms later"));
     format!("sent {} to {} of {}{delay}: {seen}", sent.ledger, sent.topic, sent.broker)
@@ -187,7 +190,8 @@ fn popped(popped: &Popped) -> String {
     format!("popped {} of {} for {}: {seen}", popped.topic, popped.broker, popped.group)
 }
 
-fn acked(acked: &Acked) -> String {
+/// What a consumer saw of an ack.
+pub(crate) fn acked(acked: &Acked) -> String {
     let seen = told(&acked.seen, |verdict| match verdict {
         AckVerdict::Absorbed => "absorbed".into(),
         AckVerdict::TooLate => "too late".into(),
@@ -196,7 +200,8 @@ fn acked(acked: &Acked) -> String {
     format!("acked {} at {topic}/{queue}/{offset} for {}: {seen}", stamp(acked.ledger.as_ref()), acked.group)
 }
 
-fn renewed(renewed: &Renewed) -> String {
+/// What a consumer saw of a renewal.
+pub(crate) fn renewed(renewed: &Renewed) -> String {
     let seen = told(&renewed.seen, |handle| match handle {
         Some(_) => "done".into(),
         None => "too late".into(),

@@ -73,7 +73,7 @@ impl<'s> Member<'s> {
 }
 
 /// Adds and starts every node of the scenario.
-pub fn start(world: &World, scenario: &Scenario, seed: u64, observer: &Arc<Observer>) {
+pub fn start(world: &World, scenario: &Scenario, observer: &Arc<Observer>) {
     let addresses = Addresses { name_server: "10.0.0.1:9876".into() };
     world.add_node(NAMESRV, "10.0.0.1");
     for (index, broker) in scenario.brokers.iter().enumerate() {
@@ -89,11 +89,11 @@ pub fn start(world: &World, scenario: &Scenario, seed: u64, observer: &Arc<Obser
     }
     start_name_server(world, &addresses);
     for index in 0..scenario.brokers.len() {
-        start_member(world, scenario, &Member::master(scenario, index), seed, &addresses);
+        start_member(world, scenario, &Member::master(scenario, index), &addresses);
     }
-    start_clients(world, scenario, seed, &addresses, observer);
+    start_clients(world, scenario, &addresses, observer);
     for (slave, _) in Member::slaves(scenario) {
-        start_member(world, scenario, &slave, seed, &addresses);
+        start_member(world, scenario, &slave, &addresses);
     }
 }
 
@@ -115,7 +115,7 @@ fn start_name_server(world: &World, addresses: &Addresses) {
 }
 
 /// How a member is set up: a slave as its master, but for who it is.
-fn config(scenario: &Scenario, member: &Member<'_>, seed: u64, addresses: &Addresses) -> BrokerConfig {
+fn config(scenario: &Scenario, member: &Member<'_>, streams: &Streams, addresses: &Addresses) -> BrokerConfig {
     let Member { broker, id, node, listen } = member;
     let mut config = BrokerConfig::new(&broker.name, listen.clone(), vec![addresses.name_server.clone()]);
     config.id = u64::from(*id);
@@ -124,7 +124,7 @@ fn config(scenario: &Scenario, member: &Member<'_>, seed: u64, addresses: &Addre
     config.degree = broker.degree;
     config.chain_window_ms = broker.chain_window_ms;
     config.retention = RetentionConfig { age_ms: broker.retention.age_ms, bytes: broker.retention.bytes };
-    let mut knobs = Streams::new(seed).stream(&format!("knobs/{node}"));
+    let mut knobs = streams.stream(&format!("knobs/{node}"));
     config.recent_rows = RECENT_ROWS[knobs.random_range(0..RECENT_ROWS.len())];
     config.auto_create_topics = false;
     config.policy = RewritePolicy {
@@ -136,8 +136,8 @@ fn config(scenario: &Scenario, member: &Member<'_>, seed: u64, addresses: &Addre
     config
 }
 
-fn start_member(world: &World, scenario: &Scenario, member: &Member<'_>, seed: u64, addresses: &Addresses) {
-    let (config, node) = (config(scenario, member, seed, addresses), &member.node);
+fn start_member(world: &World, scenario: &Scenario, member: &Member<'_>, addresses: &Addresses) {
+    let (config, node) = (config(scenario, member, world.streams(), addresses), &member.node);
     // A check of the scenario is missing, and nothing would ever happen in this run.
     config.check().unwrap_or_else(|error| panic!("{node} cannot be set up as the scenario says: {error}"));
     world.start(node, move |host, stop| Box::pin(run_broker(host, config.clone(), stop)));
@@ -161,8 +161,8 @@ async fn run_broker(host: Host, config: BrokerConfig, stop: StopSignal) {
     }
 }
 
-fn start_clients(world: &World, scenario: &Scenario, seed: u64, addresses: &Addresses, observer: &Arc<Observer>) {
-    let streams = Arc::new(Streams::new(seed));
+fn start_clients(world: &World, scenario: &Scenario, addresses: &Addresses, observer: &Arc<Observer>) {
+    let streams = world.streams();
     let recorder = recorder(world, observer);
     let name_servers = vec![addresses.name_server.clone()];
     start_operator(world, scenario, &recorder, observer);
@@ -259,8 +259,8 @@ name = "t"
             ("b-s1", "10.0.4.3", "10.0.4.3:10911"),
         ];
         assert_eq!(places, expected);
-        let master = config(&scenario, &Member::master(&scenario, 0), 1, &addresses);
-        let slave = config(&scenario, &slaves[1].0, 1, &addresses);
+        let master = config(&scenario, &Member::master(&scenario, 0), &Streams::new(1), &addresses);
+        let slave = config(&scenario, &slaves[1].0, &Streams::new(1), &addresses);
         assert_eq!(
             (master.id, slave.id, master.escape_to.as_deref(), slave.escape_to.as_deref()),
             (0, 2, Some("b"), None)

@@ -6,5 +6,8 @@ mod observer;
 mod progress;
 pub mod seed;
 pub mod sweep;
+mod turn;
 
-pub use seed::{Outcome, RunError, SeedRun, run_seed};
+pub use cluster::OPERATOR;
+pub use seed::{Outcome, RunError, SeedRun, run_future, run_seed};
+pub use turn::Turn;

@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
 use pop_revive::remoting::code::request;
+use tokio::sync::Notify;
 
 use super::progress::Progress;
 use crate::{
@@ -20,7 +21,12 @@ use crate::{
 /// The one writer of a run's history.
 pub struct Observer {
     inner: Mutex<Inner>,
+    past: Notify,
+    turn: OnceLock<Turning>,
 }
+
+/// What is done at a turn.
+type Turning = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
 struct Inner {
@@ -28,6 +34,12 @@ struct Inner {
     scanners: BTreeMap<Arc<str>, DiskScanner>,
     last_index: BTreeMap<Arc<str>, u64>,
     progress: Progress,
+    /// What happens later is not noted.
+    until_ms: Option<SimMs>,
+    /// Something has happened later.
+    is_past: bool,
+    /// The turn comes once there are so many events.
+    turn_after: Option<usize>,
 }
 
 /// Requests whose frames oracles read; of all others only the header is kept.
@@ -52,7 +64,14 @@ impl Inner {
         for entry in entries {
             self.last_index.insert(node.into(), entry.index);
             self.progress.durable(at_ms, node, &entry);
-            self.history.events.push(Event { at_ms, kind: EventKind::Durable { node: node.into(), sync, entry } });
+            self.push(at_ms, EventKind::Durable { node: node.into(), sync, entry });
+        }
+    }
+
+    fn push(&mut self, at_ms: SimMs, kind: EventKind) {
+        match self.until_ms {
+            Some(until_ms) if at_ms > until_ms => self.is_past = true,
+            _ => self.history.events.push(Event { at_ms, kind }),
         }
     }
 }
@@ -62,16 +81,32 @@ impl Observer {
         self.push(at_ms, EventKind::ClockGained { node: node.into(), ms });
     }
 
-    /// An empty history of what `progress` is to follow.
-    pub fn new(progress: Progress) -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::new(Inner { progress, ..Inner::default() }) })
+    /// An empty history of what `progress` is to follow, up to a time if there is one.
+    pub fn new(progress: Progress, until_ms: Option<SimMs>) -> Arc<Self> {
+        let inner = Inner { progress, until_ms, ..Inner::default() };
+        Arc::new(Self { inner: Mutex::new(inner), past: Notify::new(), turn: OnceLock::new() })
+    }
+
+    /// Has `turn` called, once, right after what makes it so many events was noted: before whoever tells of that goes on.
+    pub fn turn_after(&self, events: usize, turn: impl Fn() + Send + Sync + 'static) {
+        self.lock().turn_after = Some(events);
+        let _ = self.turn.set(Box::new(turn)); // a run has one turn
     }
 
     /// Adds something that clients or the runner saw.
     pub fn record(&self, at_ms: SimMs, kind: EventKind) {
-        let mut inner = self.lock();
-        inner.progress.seen(at_ms, &kind);
-        inner.history.events.push(Event { at_ms, kind });
+        self.note(|inner| {
+            inner.progress.seen(at_ms, &kind);
+            inner.push(at_ms, kind);
+        });
+    }
+
+    /// Waits for the first thing that happens later than what is to be noted. No timer says so: one more timer in the
+    /// world might change the order of those that are due together.
+    pub async fn past(&self) {
+        while !self.lock().is_past {
+            self.past.notified().await;
+        }
     }
 
     /// A client has nothing left to do.
@@ -99,7 +134,22 @@ impl Observer {
     }
 
     fn push(&self, at_ms: SimMs, kind: EventKind) {
-        self.lock().history.events.push(Event { at_ms, kind });
+        self.note(|inner| inner.push(at_ms, kind));
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Inner)) {
+        let (is_past, turns) = {
+            let mut inner = self.lock();
+            note(&mut inner);
+            let known = inner.history.events.len();
+            (inner.is_past, inner.turn_after.take_if(|after| known >= *after).is_some())
+        };
+        if is_past {
+            self.past.notify_one();
+        }
+        if let Some(turn) = self.turn.get().filter(|_| turns) {
+            turn();
+        }
     }
 }
 
@@ -135,18 +185,20 @@ impl Tap for Observer {
     fn synced(&self, at_ms: SimMs, node: &str, sync: u64, writes: &[(u64, Bytes)]) {
         let slices: Vec<(u64, &[u8])> = writes.iter().map(|(offset, data)| (*offset, data.as_ref())).collect();
         let bytes = slices.iter().map(|(_, data)| data.len() as u64).sum();
-        let mut inner = self.lock();
-        inner.found(at_ms, node, sync, &slices);
-        inner.history.events.push(Event { at_ms, kind: EventKind::Synced { node: node.into(), sync, bytes } });
+        self.note(|inner| {
+            inner.found(at_ms, node, sync, &slices);
+            inner.push(at_ms, EventKind::Synced { node: node.into(), sync, bytes });
+        });
     }
 
     fn left_with(&self, at_ms: SimMs, node: &str, syncs: u64, file: &str, content: &Bytes) {
         if file == pop_revive::store::FILE {
-            let mut inner = self.lock();
-            let known = inner.last_index.get(node).copied().unwrap_or(0);
-            let entries = recovered_entries(content, known + 1);
-            let slices: Vec<(u64, &[u8])> = entries.iter().map(|entry| (0, entry.as_slice())).collect();
-            inner.found(at_ms, node, syncs, &slices);
+            self.note(|inner| {
+                let known = inner.last_index.get(node).copied().unwrap_or(0);
+                let entries = recovered_entries(content, known + 1);
+                let slices: Vec<(u64, &[u8])> = entries.iter().map(|entry| (0, entry.as_slice())).collect();
+                inner.found(at_ms, node, syncs, &slices);
+            });
         }
     }
 

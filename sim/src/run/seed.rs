@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use madsim::{Config, runtime::Runtime};
 use pop_revive::sabotage;
 
-use super::{cluster, fingerprint::fingerprint, observer::Observer, progress::Progress};
+use super::{cluster, fingerprint::fingerprint, observer::Observer, progress::Progress, turn::Turn};
 use crate::{
     faults::proof::proof,
     history::{EventKind, History},
@@ -25,7 +25,7 @@ pub struct SeedRun {
     pub seed: u64,
     /// The defect to plant, if any.
     pub sabotage: Option<&'static str>,
-    /// Stop at this simulated time, whatever is left to do; nothing is judged then.
+    /// Stop at this simulated time, whatever is left to do; nothing is judged then. Up to it the run is the whole one.
     pub until_ms: Option<SimMs>,
 }
 
@@ -64,16 +64,29 @@ const QUIET_MS: SimMs = 30_000;
 /// Beyond what the bound counts: detection, routes, restarts.
 const SLACK_MS: SimMs = 600_000;
 
-/// Runs one seed to its end, on a fresh thread: hash seeds and sabotage switches belong to the thread.
+/// Runs one seed to its end.
 ///
 /// # Errors
 /// The run panicked or could not start.
-#[allow(clippy::disallowed_methods, reason = "the runner lives outside the simulation")]
 pub fn run_seed(run: SeedRun) -> Result<Outcome, RunError> {
+    on_a_thread(run, None)
+}
+
+/// Runs one seed up to a turn, and from there another future to its end.
+///
+/// # Errors
+/// The run panicked or could not start.
+pub fn run_future(run: SeedRun, turn: Turn) -> Result<Outcome, RunError> {
+    on_a_thread(run, Some(turn))
+}
+
+/// On a fresh thread: hash seeds and sabotage switches belong to the thread.
+#[allow(clippy::disallowed_methods, reason = "the runner lives outside the simulation")]
+fn on_a_thread(run: SeedRun, turn: Option<Turn>) -> Result<Outcome, RunError> {
     let body = move || {
         sabotage::plant(run.sabotage);
         // The panic is reported with its seed; nothing of the thread is used afterwards.
-        std::panic::catch_unwind(AssertUnwindSafe(|| on_this_thread(&run)))
+        std::panic::catch_unwind(AssertUnwindSafe(|| on_this_thread(&run, turn)))
     };
     let thread = std::thread::Builder::new().name("seed".into()).stack_size(8 << 20).spawn(body);
     match thread.map_err(RunError::Thread)?.join() {
@@ -86,11 +99,11 @@ pub fn run_seed(run: SeedRun) -> Result<Outcome, RunError> {
     }
 }
 
-fn on_this_thread(run: &SeedRun) -> Outcome {
+fn on_this_thread(run: &SeedRun, turn: Option<Turn>) -> Outcome {
     // Creating the runtime comes first: it fixes the thread's hash seeds.
     let runtime = Runtime::with_seed_and_config(run.seed, Config::default());
     let plan = expand(&run.scenario, run.seed);
-    let (history, unfired, sim_ms) = runtime.block_on(simulate(run, &plan));
+    let (history, unfired, sim_ms) = runtime.block_on(simulate(run, &plan, turn));
     let fingerprint = fingerprint(&history);
     let verdict = match run.until_ms {
         Some(_) => Verdict::default(),
@@ -104,26 +117,37 @@ fn on_this_thread(run: &SeedRun) -> Outcome {
     Outcome { plan, unfired, history, fingerprint, verdict, sim_ms }
 }
 
-async fn simulate(run: &SeedRun, plan: &Plan) -> (History, Vec<usize>, SimMs) {
+async fn simulate(run: &SeedRun, plan: &Plan, turn: Option<Turn>) -> (History, Vec<usize>, SimMs) {
     let scenario = &run.scenario;
     let groups = scenario.groups.iter().map(|group| (group.name.clone(), group.topic.clone()));
     let mut busy: Vec<String> = scenario.producers.iter().map(|producer| producer.name.clone()).collect();
     busy.push(cluster::OPERATOR.into());
-    let observer = Observer::new(Progress::new(groups, busy).with_slaves(scenario.obligations().slaves));
+    let progress = Progress::new(groups, busy).with_slaves(scenario.obligations().slaves);
+    let observer = Observer::new(progress, run.until_ms);
     let world = World::new(run.seed, plan, observer.clone());
-    cluster::start(&world, scenario, run.seed, &observer);
-    let heal_at = scenario.duration_ms.min(run.until_ms.unwrap_or(SimMs::MAX));
-    tokio::time::sleep(Duration::from_millis(heal_at.saturating_sub(world.now_ms()))).await;
-    if run.until_ms.is_none() {
-        world.heal();
-        observer.record(world.now_ms(), EventKind::Healed);
-        settle(&world, scenario, &observer).await;
+    if let Some(Turn { after, future }) = turn {
+        let world = world.downgrade();
+        observer.turn_after(after, move || world.upgrade().into_iter().for_each(|world| world.turn(future)));
     }
-    let sim_ms = world.now_ms();
+    cluster::start(&world, scenario, &observer);
+    let stopped = tokio::select! {
+        biased;
+        () = observer.past() => run.until_ms,
+        () = to_its_end(&world, scenario, &observer) => None,
+    };
+    let sim_ms = stopped.unwrap_or_else(|| world.now_ms());
     observer.record(sim_ms, EventKind::Over);
     let (history, unfired) = (observer.take(), world.unfired());
     world.end().await;
     (history, unfired, sim_ms)
+}
+
+/// Workload and faults, the heal, and whatever is left to do then.
+async fn to_its_end(world: &World, scenario: &Scenario, observer: &Observer) {
+    tokio::time::sleep(Duration::from_millis(scenario.duration_ms.saturating_sub(world.now_ms()))).await;
+    world.heal();
+    observer.record(world.now_ms(), EventKind::Healed);
+    settle(world, scenario, observer).await;
 }
 
 /// Lets the run go on until nothing is left to do, or the bound has passed.

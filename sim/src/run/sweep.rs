@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
+    time::Duration,
 };
 
 use super::{Outcome, RunError, SeedRun, run_seed};
@@ -15,13 +16,23 @@ use super::{Outcome, RunError, SeedRun, run_seed};
 /// Runs all of `work` on `jobs` threads; `each` is called in the order of `work`, whatever the order of ending.
 ///
 /// `each` gets the run, its result and how long it took; it returns whether to go on.
-#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the sweep lives outside the simulation")]
 pub fn sweep(
     work: Vec<SeedRun>,
     jobs: NonZero<usize>,
-    mut each: impl FnMut(&SeedRun, Result<Outcome, RunError>, std::time::Duration) -> bool,
+    each: impl FnMut(&SeedRun, Result<Outcome, RunError>, Duration) -> bool,
 ) {
-    let work: Arc<Vec<SeedRun>> = Arc::new(work);
+    sweep_by(work, jobs, |run| run_seed(run.clone()), each);
+}
+
+/// The same for work that `run` makes runs of.
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the sweep lives outside the simulation")]
+pub fn sweep_by<W: Send + Sync>(
+    work: Vec<W>,
+    jobs: NonZero<usize>,
+    run: impl Fn(&W) -> Result<Outcome, RunError> + Sync,
+    mut each: impl FnMut(&W, Result<Outcome, RunError>, Duration) -> bool,
+) {
+    let (work, run) = (Arc::new(work), &run);
     let next = Arc::new(AtomicUsize::new(0));
     let (done, results) = mpsc::sync_channel(jobs.get());
     let results = Mutex::new(results);
@@ -31,9 +42,9 @@ pub fn sweep(
             scope.spawn(move || {
                 loop {
                     let at = next.fetch_add(1, Ordering::SeqCst);
-                    let Some(run) = work.get(at) else { return };
+                    let Some(wanted) = work.get(at) else { return };
                     let began = std::time::Instant::now();
-                    let result = run_seed(run.clone());
+                    let result = run(wanted);
                     if done.send((at, result, began.elapsed())).is_err() {
                         return; // nobody wants more
                     }

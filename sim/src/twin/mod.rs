@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 pub use self::settled::{End, Settled, settled};
 use crate::{
+    diff,
     history::LedgerId,
     ledger::{Ledger, biography::Biography},
     plan::SimMs,
-    run::{Outcome, RunError, SeedRun, fingerprint::write_line, run_seed},
+    run::{Outcome, RunError, SeedRun, run_seed},
     scenario::{OperatorAction, OperatorStep, Retention, Scenario},
 };
 
@@ -137,23 +138,8 @@ fn judge((run, here): (&SeedRun, &Outcome), (other, there): (&SeedRun, &Outcome)
 }
 
 fn divergence(here: &Outcome, there: &Outcome) -> Option<Divergence> {
-    let (mut ours, mut theirs) = (here.history.events.iter(), there.history.events.iter());
-    for line in 1.. {
-        let pair = (ours.next(), theirs.next());
-        if matches!(pair, (None, None)) {
-            break;
-        }
-        let written = |event: Option<&crate::history::Event>| {
-            event.map(|event| {
-                let mut text = String::new();
-                write_line(&mut text, event);
-                text.trim_end().to_owned()
-            })
-        };
-        let (here, there) = (written(pair.0), written(pair.1));
-        if here != there {
-            return Some(Divergence { line, here, there });
-        }
-    }
-    None
+    let (ours, theirs) = (&here.history, &there.history);
+    let common = diff::common(ours, theirs);
+    let (here, there) = (ours.events.get(common).map(diff::line), theirs.events.get(common).map(diff::line));
+    (here.is_some() || there.is_some()).then_some(Divergence { line: common + 1, here, there })
 }

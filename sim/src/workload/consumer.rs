@@ -8,7 +8,6 @@ use std::{
 
 use pop_revive::seams::Host;
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     history::{Delivery, EventKind, Popped, Seen},
     plan::NodeName,
-    random::Streams,
+    random::{Stream, Streams},
     scenario::{Consumer, Group},
 };
 
@@ -42,13 +41,13 @@ pub async fn run(
     spec: Consumer,
     group: Group,
     name_servers: Vec<String>,
-    mut rng: ChaCha8Rng,
+    mut rng: Stream,
     recorder: Recorder,
     stop: CancellationToken,
 ) {
     let client = WireClient::new(&host, &spec.name, name_servers);
-    let streams = Streams::new(rng.random());
-    let habits = Habits::new(&spec, streams);
+    let streams = rng.streams();
+    let habits = Habits::new(&spec, streams.clone());
     let polled = Mutex::default();
     let (alive, mut all_done) = mpsc::channel(1);
     let worker = Arc::new(Worker { spec, group, client, recorder, stop, habits, streams, polled, _alive: alive });

@@ -14,7 +14,6 @@ use pop_revive::{
     seams::Host,
 };
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +27,7 @@ use super::{
 use crate::{
     history::{EventKind, LedgerId, Seen, Sent},
     plan::SimMs,
+    random::Stream,
     scenario::Producer,
 };
 
@@ -54,7 +54,7 @@ pub async fn run(
     host: Host,
     spec: Producer,
     name_servers: Vec<String>,
-    mut rng: ChaCha8Rng,
+    mut rng: Stream,
     recorder: Recorder,
     begun: Begun,
     stop: CancellationToken,
@@ -84,7 +84,7 @@ pub async fn run(
 }
 
 /// When a message is due: the span cut into equal slots, one per burst, at a drawn moment of its slot.
-fn moment_of(spec: &Producer, burst: u32, rng: &mut ChaCha8Rng) -> SimMs {
+fn moment_of(spec: &Producer, burst: u32, rng: &mut Stream) -> SimMs {
     let bursts = spec.messages.div_ceil(spec.burst.max(1)).max(1);
     let slot = |burst: u32| spec.over_ms.saturating_mul(burst.into()) / u64::from(bursts);
     spec.from_ms.saturating_add(rng.random_range(slot(burst)..=slot(burst.saturating_add(1))))
@@ -99,7 +99,7 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    fn new(spec: &Producer, number: u32, rng: &mut ChaCha8Rng) -> Self {
+    fn new(spec: &Producer, number: u32, rng: &mut Stream) -> Self {
         let ledger = ledger_id(&spec.name, number);
         let tag = (!spec.tags.is_empty()).then(|| spec.tags[number as usize % spec.tags.len()].clone());
         let mut properties = Properties::new();

@@ -10,13 +10,13 @@ use std::{
 use bytes::Bytes;
 use pop_revive::seams::Disk;
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 use redb::StorageBackend;
 
 use super::{World, image::Image, lock, node::Life};
 use crate::{
     faults::{disk_error, disk_full},
     plan::{DiskOperation, SimMs},
+    random::Stream,
 };
 
 /// How long one sync takes, drawn per sync, in microseconds: a disk attached over a network. Slow enough that steps pile
@@ -39,13 +39,13 @@ struct State {
 /// The random streams of one disk.
 #[derive(Debug)]
 pub(super) struct Draws {
-    pub(super) sync_time: ChaCha8Rng,
+    pub(super) sync_time: Stream,
     /// What survives the loss of power.
-    pub(super) crash: ChaCha8Rng,
+    pub(super) crash: Stream,
     /// What survives a failed sync.
-    pub(super) failed_sync: ChaCha8Rng,
+    pub(super) failed_sync: Stream,
     /// How long a slow sync takes.
-    pub(super) slow: ChaCha8Rng,
+    pub(super) slow: Stream,
 }
 
 #[derive(Debug, Default)]

@@ -4,7 +4,8 @@ use std::io;
 
 use bytes::Bytes;
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
+
+use crate::random::Stream;
 
 /// The unit a disk writes whole: a write of several sectors may be cut between them.
 const SECTOR: usize = 512;
@@ -90,7 +91,7 @@ impl Image {
     /// did not and is gone.
     ///
     /// A sector beyond the end of the file, because the resize that made room for it was lost, is lost too.
-    pub(super) fn lose_some(&mut self, random: &mut ChaCha8Rng) {
+    pub(super) fn lose_some(&mut self, random: &mut Stream) {
         let changes = std::mem::take(&mut self.unsynced);
         for change in changes.iter().rev() {
             self.undo(change);
@@ -128,7 +129,7 @@ impl Image {
         }
     }
 
-    fn redo_some(&mut self, offset: usize, new: &[u8], old_len: usize, kept: f64, random: &mut ChaCha8Rng) {
+    fn redo_some(&mut self, offset: usize, new: &[u8], old_len: usize, kept: f64, random: &mut Stream) {
         let grew = offset + new.len() > old_len;
         let mut done = 0;
         while done < new.len() {

@@ -159,6 +159,23 @@ impl World {
         lock(&self.inner.nodes).clear();
     }
 
+    /// The streams that everything in this world is drawn from.
+    #[must_use]
+    pub fn streams(&self) -> &Streams {
+        &self.inner.streams
+    }
+
+    /// Leaves what would have come for another future, from 1: whatever is drawn from now on is drawn anew, and no fault
+    /// strikes any more that has not begun. Call it where a task of the run could draw.
+    pub fn turn(&self, future: u64) {
+        self.armed().forgo(self.now_ms());
+        self.inner.streams.turn(future);
+        // The order of tasks has one generator for all, which cannot be seeded anew: it goes on from another place.
+        for _ in 0..future {
+            let _: u64 = madsim::rand::random();
+        }
+    }
+
     pub(crate) fn downgrade(&self) -> WeakWorld {
         WeakWorld { inner: Arc::downgrade(&self.inner) }
     }

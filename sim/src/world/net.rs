@@ -13,7 +13,6 @@ use std::{
 use async_trait::async_trait;
 use pop_revive::seams::{BoxStream, Listener, Transport};
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc;
 
 use super::{
@@ -22,6 +21,7 @@ use super::{
     lock,
     node::{Life, NodeIndex},
 };
+use crate::random::Stream;
 
 /// How long a frame takes from node to node, in microseconds.
 const LATENCY_US: std::ops::Range<u64> = 200..2_000;
@@ -48,8 +48,8 @@ pub(super) struct Net {
 
 /// The random streams from one node to another.
 struct Link {
-    usual: ChaCha8Rng,
-    slow: ChaCha8Rng,
+    usual: Stream,
+    slow: Stream,
     /// Until when it is busy with what a fault lets it send only slowly.
     busy_until: Duration,
 }
