@@ -78,12 +78,12 @@ impl Node {
     }
 
     /// A slave of the broker of that name.
-    fn slave(folder: &Path, broker: &str, name_server: &Self) -> Self {
+    fn slave(folder: &Path, broker: &str, name_server: &Self, more: &[&str]) -> Self {
         let name = format!("{broker}-slave");
         let data = folder.join(&name);
         let given = ["broker", "--name", broker, "--id", "1", "--listen", "127.0.0.1:0", "--namesrv"];
-        let more = [&name_server.address, "--data", data.to_str().unwrap(), "--metrics-listen", "127.0.0.1:0"];
-        Self::start(folder, &name, &[&given[..], &more].concat())
+        let there = [&name_server.address, "--data", data.to_str().unwrap(), "--metrics-listen", "127.0.0.1:0"];
+        Self::start(folder, &name, &[&given[..], &there, more].concat())
     }
 
     /// Where the broker serves metrics and health: its log says so before it says that it listens.
@@ -235,6 +235,17 @@ impl Consumer {
     }
 
     async fn pop(&self, address: &str, broker: &str, invisible_time: i64, poll_time: i64) -> Vec<Delivered> {
+        let popped = self.try_to_pop(address, broker, invisible_time, poll_time).await;
+        popped.unwrap_or_else(|answer| panic!("{}: {:?}", answer.code, answer.remark))
+    }
+
+    async fn try_to_pop(
+        &self,
+        address: &str,
+        broker: &str,
+        invisible_time: i64,
+        poll_time: i64,
+    ) -> Result<Vec<Delivered>, Command> {
         let header = PopMessageHeader {
             consumer_group: GROUP.into(),
             topic: TOPIC.into(),
@@ -246,9 +257,9 @@ impl Consumer {
         };
         let answer = self.ask(address, Command::request(request::POP_MESSAGE).with_header(&header)).await;
         match answer.code {
-            response::SUCCESS => delivered(broker, &answer),
-            response::POLLING_TIMEOUT => Vec::new(),
-            code => panic!("{code}: {:?}", answer.remark),
+            response::SUCCESS => Ok(delivered(broker, &answer)),
+            response::POLLING_TIMEOUT => Ok(Vec::new()),
+            _ => Err(answer),
         }
     }
 
@@ -371,7 +382,7 @@ async fn unacked_messages_of_a_killed_master_are_revived_from_its_slave_exactly_
     // Whatever is confirmed is on the slave's disk too: the master may die at once.
     let escape = [&["--escape-to", "broker-b", "--degree", "2"][..], &WAITS].concat();
     let mut a = Node::broker(folder.path(), "broker-a", "127.0.0.1:0", &name_server, &escape);
-    let _slave = Node::slave(folder.path(), "broker-a", &name_server);
+    let _slave = Node::slave(folder.path(), "broker-a", &name_server, &[]);
     let consumer = Consumer::new();
     consumer.create_topic(&a.address).await;
     for number in 0..MESSAGES {
@@ -386,6 +397,66 @@ async fn unacked_messages_of_a_killed_master_are_revived_from_its_slave_exactly_
     a.kill();
 
     let mut revived = consumer.take_at_least(owed.len(), &b.address, "broker-b").await;
+    let late = consumer.pop(&b.address, "broker-b", 60_000, 1_500).await;
+    revived.extend(late.into_iter().map(|delivered| delivered.body));
+    revived.sort();
+    let mut expected: Vec<String> = owed.iter().map(|delivered| delivered.body.clone()).collect();
+    expected.sort();
+    assert_eq!(revived, expected, "broker-b's log:\n{}", b.log_text());
+}
+
+#[tokio::test]
+async fn a_slave_acts_for_a_killed_master_and_the_master_goes_on_where_that_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let name_server = Node::name_server(folder.path());
+    let b = Node::broker(folder.path(), "broker-b", "127.0.0.1:0", &name_server, &WAITS);
+    let acting = [&["--acting-to", "broker-b", "--acting-after", "2s", "--degree", "2"][..], &WAITS].concat();
+    let mut a = Node::broker(folder.path(), "broker-a", "127.0.0.1:0", &name_server, &acting);
+    let slave = Node::slave(folder.path(), "broker-a", &name_server, &acting);
+    let consumer = Consumer::new();
+    consumer.create_topic(&a.address).await;
+    for number in 0..MESSAGES {
+        consumer.send(&a.address, &format!("popped {number}")).await;
+    }
+    let popped = consumer.pop(&a.address, "broker-a", INVISIBLE_MS, 5_000).await;
+    assert_eq!(popped.len(), MESSAGES);
+    let (acked, owed) = popped.split_at(MESSAGES / 2);
+    for delivered in acked {
+        consumer.ack(&a.address, delivered).await;
+    }
+    for number in 0..MESSAGES {
+        consumer.send(&a.address, &format!("left {number}")).await;
+    }
+    let address = a.address.clone();
+    a.kill();
+
+    // What nobody had popped is handed out by the slave, and acked there.
+    let mut left = Vec::new();
+    until("the slave hands out what was left", async || {
+        for delivered in consumer.try_to_pop(&slave.address, "broker-a", 60_000, 200).await.unwrap_or_default() {
+            consumer.ack(&slave.address, &delivered).await;
+            left.push(delivered.body);
+        }
+        (left.len() >= MESSAGES).then_some(())
+    })
+    .await;
+    left.sort();
+    let mut expected: Vec<String> = (0..MESSAGES).map(|number| format!("left {number}")).collect();
+    expected.sort();
+    assert_eq!(left, expected, "the slave's log:\n{}", slave.log_text());
+    // What the master had handed out and nobody had acked is revived by the other group.
+    let mut revived = consumer.take_at_least(owed.len(), &b.address, "broker-b").await;
+
+    // The master is back: it hands out what is new, and nothing that was handed out or revived meanwhile.
+    let a = Node::broker(folder.path(), "broker-a", &address, &name_server, &acting);
+    until("the master has taken back what its slave did", async || {
+        let answer = consumer.try_to_create_topic(&a.address, "another").await;
+        (answer.code == response::SUCCESS).then_some(())
+    })
+    .await;
+    consumer.send(&a.address, "new").await;
+    let new: Vec<String> = consumer.take_at_least(1, &a.address, "broker-a").await.into_iter().collect();
+    assert_eq!(new, ["new"], "the master's log:\n{}", a.log_text());
     let late = consumer.pop(&b.address, "broker-b", 60_000, 1_500).await;
     revived.extend(late.into_iter().map(|delivered| delivered.body));
     revived.sort();

@@ -55,6 +55,7 @@ pub fn chain(broker: &str, offset: i64) -> Chain {
         generation: 0,
         attempt: 0,
         round_began_ms: None,
+        acted_for: None,
         state: ChainState::Open { due_ms: DUE_MS },
         history: History::default(),
     }

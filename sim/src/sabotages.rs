@@ -189,6 +189,54 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P9",
         scenario: "degree-two",
     },
+    Sabotage {
+        name: "seal-ignored",
+        breaks: "chains are taken from a slave that acts no longer",
+        promise: "P2",
+        scenario: "master-cut-off",
+    },
+    Sabotage {
+        name: "tail-kept",
+        breaks: "a master that is back keeps what it had written and never confirmed",
+        promise: "P2",
+        scenario: "master-cut-off",
+    },
+    Sabotage {
+        name: "offers-another",
+        breaks: "a slave that acts does not offer the same chains again when the answer to the first offer is lost",
+        promise: "P2",
+        scenario: "master-cut-off",
+    },
+    Sabotage {
+        name: "follows-without-merge",
+        breaks: "a slave that has acted follows a master that has not merged what it did",
+        promise: "P2",
+        scenario: "master-flaps",
+    },
+    Sabotage {
+        name: "acting-pop-without-home",
+        breaks: "a slave that acts hands out messages whose chains nobody has confirmed",
+        promise: "P9",
+        scenario: "master-cut-off",
+    },
+    Sabotage {
+        name: "slave-decides-on-acks",
+        breaks: "a slave that acts answers an ack by itself, and nobody else knows of it",
+        promise: "P9",
+        scenario: "master-down",
+    },
+    Sabotage {
+        name: "merge-without-moves",
+        breaks: "a master that is back does not take over that chains were moved while it was away",
+        promise: "P2",
+        scenario: "master-flaps",
+    },
+    Sabotage {
+        name: "merge-without-offsets",
+        breaks: "a master that is back hands out again what its slave has handed out",
+        promise: "P2",
+        scenario: "master-cut-off",
+    },
 ];
 
 /// The sabotage of that name.

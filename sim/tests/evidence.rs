@@ -9,7 +9,7 @@ use pop_revive::model::{
     chain::{
         Chain, ChainId, ChainState, CopyPlace, FailedAttempt, GoneProof, History, LogPosition, Outcome, ParkReason,
     },
-    record::{LogEntry, Record, SetAside},
+    record::{ForgottenChain, LogEntry, Record, SetAside},
 };
 use pop_sim::evidence::{DiskScanner, Fact};
 
@@ -80,6 +80,7 @@ fn chain(state: ChainState) -> Chain {
         generation: 1,
         attempt: 2,
         round_began_ms: Some(5),
+        acted_for: None,
         state,
         history,
     }
@@ -110,6 +111,10 @@ fn records() -> Vec<Record> {
             expires_ms: 9,
             epoch: LogPosition { term: 1, index: 1 },
         },
+        Record::Expired { broker: "a".into(), before: 3, messages: 2, bytes: 200 },
+        Record::Forgotten { chains: vec![ForgottenChain { since_ms: 9, id: id() }] },
+        Record::Sealed { group: "a".into(), term: 2, member: 1 },
+        Record::Merged { group: "a".into(), term: 3 },
         Record::SetAside(SetAside {
             tag: "ck".into(),
             body: Bytes::from_static(b"{"),

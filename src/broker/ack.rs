@@ -3,7 +3,7 @@
 //! RocketMQ answers every ack with success. Here a success means that the ack is stored and the message is over for the
 //! group; an ack that comes too late is told so, and one whose fate is unknown is an error.
 
-use super::{refusal::Refusal, shared::Shared};
+use super::{acting::Term, refusal::Refusal, shared::Shared};
 use crate::{
     model::{
         batch_ack::BatchAckBody,
@@ -109,9 +109,10 @@ impl Shared {
             ids.iter_mut().for_each(|id| id.offset += 1);
         }
         let mut settled = Vec::with_capacity(ids.len());
-        let outcomes = match self.all_moved(&ids)? {
-            Some(elsewhere) => elsewhere,
-            None => {
+        let outcomes = match (self.acting.term(), self.all_moved(&ids)?) {
+            (Some(term), _) => self.ack_all_acting(&term, &ids).await?,
+            (None, Some(elsewhere)) => elsewhere,
+            (None, None) => {
                 let step = Ack { home: self.home.clone(), ids: ids.clone(), keep_until_ms: None };
                 self.store.submit(step).await?
             }
@@ -130,6 +131,14 @@ impl Shared {
             });
         }
         Ok(settled)
+    }
+
+    async fn ack_all_acting(&self, term: &Term, ids: &[ChainId]) -> Result<Vec<Acked>, Refusal> {
+        let mut outcomes = Vec::with_capacity(ids.len());
+        for id in ids {
+            outcomes.push(self.ack_acting(term, id.clone()).await?);
+        }
+        Ok(outcomes)
     }
 
     /// Where the chains are, if all of them have moved: a chain never comes back, so this needs no transaction.
@@ -154,7 +163,8 @@ impl Shared {
 
     /// The group that may know a chain of ours which we do not.
     pub(super) fn other_home(&self, id: &ChainId) -> Option<String> {
-        self.config.escape_to.clone().filter(|_| id.broker == self.config.name)
+        let keeper = self.config.escape_to.as_ref().or(self.config.acting_to.as_ref());
+        keeper.cloned().filter(|_| id.broker == self.config.name)
     }
 }
 

@@ -35,7 +35,7 @@ impl Shared {
         }
     }
 
-    async fn renew_there(&self, to: &str, header: &ChangeInvisibleHeader) -> Result<Command, Refusal> {
+    pub(super) async fn renew_there(&self, to: &str, header: &ChangeInvisibleHeader) -> Result<Command, Refusal> {
         match self.neighbours.renew_elsewhere(to, header).await {
             Ok(Some(fields)) => Ok(Command::response(response::SUCCESS).with_header(&fields)),
             Ok(None) => Err(Refusal::NoMessage(format!("too late: {to} says that it is over"))),

@@ -31,6 +31,13 @@ pub struct BrokerConfig {
     /// The group that keeps the checkpoints and acks of pops made here, as an acting slave's do.
     #[serde(default)]
     pub escape_to: Option<String>,
+    /// The group that keeps what a slave does in the place of its absent master; without it slaves do nothing in its
+    /// place. The same for every member of the group, which has two.
+    #[serde(default)]
+    pub acting_to: Option<String>,
+    /// How long a slave does not hear of its master before it acts for it, ms.
+    #[serde(default = "default_acting_after")]
+    pub acting_after_ms: u64,
     /// On how many disks a record must be before it is confirmed.
     #[serde(default = "default_degree")]
     pub degree: u32,
@@ -101,6 +108,10 @@ fn default_recent_rows() -> usize {
     crate::store::StoreConfig::default().recent_rows
 }
 
+/// Twice as long as a master may hold a slave's request.
+const fn default_acting_after() -> u64 {
+    30_000
+}
 const fn default_degree() -> u32 {
     1
 }
@@ -143,6 +154,8 @@ impl BrokerConfig {
             advertise: None,
             name_servers,
             escape_to: None,
+            acting_to: None,
+            acting_after_ms: default_acting_after(),
             degree: default_degree(),
             confirm_within_ms: default_confirm_within(),
             recent_rows: default_recent_rows(),
@@ -178,6 +191,7 @@ impl BrokerConfig {
         if self.degree == 0 {
             return Err(ConfigError::Degree);
         }
+        self.check_acting()?;
         if !(1..=SPAN_MAX_MS).contains(&self.confirm_within_ms) {
             return Err(ConfigError::ConfirmWithin { found: self.confirm_within_ms });
         }
@@ -191,6 +205,25 @@ impl BrokerConfig {
             1.. if found > SPAN_MAX_MS => Err(ConfigError::Span { field: "chain_window_ms", found }),
             1.. if found < least => Err(ConfigError::ChainWindow { found, least }),
             _ => Ok(()),
+        }
+    }
+
+    /// A slave may act for its master only if the master confirms nothing without it, and if no other slave can help the
+    /// master to do so.
+    fn check_acting(&self) -> Result<(), ConfigError> {
+        let Some(to) = &self.acting_to else { return Ok(()) };
+        if *to == self.name {
+            return Err(ConfigError::ActingToItself { name: self.name.clone() });
+        }
+        if self.degree != 2 || self.id > 1 {
+            return Err(ConfigError::ActingDegree { degree: self.degree, id: self.id });
+        }
+        if self.escape_to.is_some() {
+            return Err(ConfigError::ActingAndEscaping);
+        }
+        match self.acting_after_ms {
+            1_000..=SPAN_MAX_MS => Ok(()),
+            found => Err(ConfigError::ActingAfter { found }),
         }
     }
 
@@ -252,6 +285,29 @@ pub enum ConfigError {
     /// A slave pops nothing, so that nothing can escape.
     #[error("`escape_to` is set for a slave (`id` is not 0): expected it at masters only")]
     SlaveEscapes,
+    /// A group cannot keep what is done in the place of its own master.
+    #[error("`acting_to` is {name:?}, the broker itself: expected another group")]
+    ActingToItself {
+        /// The name.
+        name: String,
+    },
+    /// The master could go on while a slave acts.
+    #[error("`acting_to` is set, `degree` is {degree} and `id` is {id}: expected `degree` 2 and `id` 0 or 1")]
+    ActingDegree {
+        /// The degree.
+        degree: u32,
+        /// The member.
+        id: u64,
+    },
+    /// Two groups would keep the chains.
+    #[error("`acting_to` and `escape_to` are both set: expected one of them")]
+    ActingAndEscaping,
+    /// A slave would act for a master that is there.
+    #[error("`acting_after_ms` is {found}: expected 1000 to {SPAN_MAX_MS}")]
+    ActingAfter {
+        /// Its length, ms.
+        found: u64,
+    },
     /// Nothing would be durable.
     #[error("`degree` is 0: expected at least 1")]
     Degree,

@@ -20,7 +20,7 @@ impl Handler for Shared {
     async fn handle(&self, peer: &Peer, request: Command) -> Command {
         let code = request.code;
         let answer = match code {
-            _ if self.config.is_slave() && !is_served_by_slaves(code) => Err(Refusal::Slave),
+            _ if self.config.is_slave() && !is_served_by_slaves(code) => self.act(&request).await,
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 => self.send(peer, &request).await,
             request::PULL_MESSAGE => self.pull(&request).await,
             request::POP_MESSAGE => match self.home_is_away().await {
@@ -44,6 +44,9 @@ impl Handler for Shared {
             request::RESUME_PARKED => self.resume_parked(&request).await,
             request::LIST_SET_ASIDE => self.list_set_aside(&request),
             request::REPLICATE => self.replicate(&request).await,
+            request::SEAL => self.seal(&request).await,
+            request::LIST_ACTED => self.list_acted(&request),
+            request::MERGED => self.merged_by_master(&request).await,
             other => Err(Refusal::NotSupported(format!("request code {other}"))),
         };
         let answer = answer.unwrap_or_else(|refusal| {

@@ -7,12 +7,14 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use super::shared::Shared;
+use tokio::time::Instant;
+
+use super::{acting, shared::Shared};
 use crate::{
     metrics::FollowingReadings,
     remoting::{
@@ -20,7 +22,7 @@ use crate::{
         code::{request, response},
         headers::{ReplicateHeader, ReplicateResponseHeader},
     },
-    store::{Follow, FollowError, StoreError},
+    store::{Follow, FollowError, StoreError, Tables as _},
 };
 
 /// How long the master may hold a request while there is nothing new.
@@ -39,11 +41,13 @@ pub struct Following {
     master_last: AtomicU64,
     /// It cannot go on from the master's log, and waiting does not help.
     stuck: AtomicBool,
+    /// How much the master's clock was ahead of this one's at least, when it was last heard of, ms.
+    master_ahead_ms: AtomicI64,
 }
 
 /// Why the master's log was not followed.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+pub(super) enum Failed {
     #[error("no name server knows a master of this group")]
     NoMaster,
     #[error("the master was not heard")]
@@ -63,12 +67,17 @@ enum Failed {
 }
 
 impl Failed {
-    const fn is_stuck(&self) -> bool {
+    pub(super) const fn is_stuck(&self) -> bool {
         matches!(self, Self::Diverged { .. } | Self::Cut { .. } | Self::Follow(_))
     }
 }
 
 impl Following {
+    /// How much the master's clock was ahead of this one's at least, when it was last heard of, ms; 0 if it never was.
+    pub(super) fn master_ahead_ms(&self) -> i64 {
+        self.master_ahead_ms.load(Ordering::SeqCst)
+    }
+
     /// Where it stands if its own log ends at `last_index`.
     #[must_use]
     pub fn readings(&self, last_index: u64) -> FollowingReadings {
@@ -77,16 +86,31 @@ impl Following {
     }
 }
 
-/// Follows until the broker stops.
+/// Follows until the broker stops; acts while the master is away, if it is set up so.
 pub(super) async fn run(shared: Arc<Shared>) {
+    let mut heard = Instant::now();
     while !shared.stop.is_cancelled() {
+        if shared.store.acts().is_some() {
+            acting::run(&shared).await;
+            heard = Instant::now();
+            continue;
+        }
         let outcome = tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
             outcome = follow(&shared) => outcome,
         };
         shared.following.stuck.store(outcome.as_ref().is_err_and(Failed::is_stuck), Ordering::SeqCst);
-        let Err(failed) = outcome else { continue };
+        let Err(failed) = outcome else {
+            heard = Instant::now();
+            continue;
+        };
+        if is_time_to_act(&shared, &failed, heard.elapsed()) {
+            if let Err(error) = shared.store.set_acts(Some(0)).await {
+                tracing::error!(broker = %shared.config.name, %error, "does not act: it could not be stored");
+            }
+            continue;
+        }
         let wait = match failed.is_stuck() {
             true => {
                 tracing::error!(broker = %shared.config.name, %failed, "the master cannot be followed");
@@ -105,8 +129,40 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Asks once for what comes next, and appends it.
-async fn follow(shared: &Shared) -> Result<(), Failed> {
+/// Whether the master was not heard of for so long that somebody has to act for it. A log that is not the master's is no
+/// reason: then it is there.
+fn is_time_to_act(shared: &Shared, failed: &Failed, unheard: Duration) -> bool {
+    let after = Duration::from_millis(shared.config.acting_after_ms);
+    shared.config.acting_to.is_some() && shared.store.has_caught_up() && !failed.is_stuck() && unheard >= after
+}
+
+/// Asks the master whether it has merged what was done for it under `acted`.
+///
+/// # Errors
+/// Why it has not, or is not known to have.
+pub(super) async fn ask_whether_merged(shared: &Shared, acted: u64) -> Result<bool, Failed> {
+    let last_index = shared.store.durable()?.log_end()?.position.index;
+    let answer = ask(shared, Some(acted), SUSPEND + GRACE).await?;
+    let fields: ReplicateResponseHeader = answer.header()?;
+    let goes_on = check(&fields, last_index);
+    shared.following.stuck.store(goes_on.is_err(), Ordering::SeqCst);
+    goes_on.map(|()| fields.merged_term.is_some())
+}
+
+/// Whether the master's log goes on from this one, which ends at `last_index`.
+fn check(fields: &ReplicateResponseHeader, last_index: u64) -> Result<(), Failed> {
+    let unsigned = |index: i64| u64::try_from(index).unwrap_or(0);
+    if fields.diverged {
+        return Err(Failed::Diverged { last_index, master_last: unsigned(fields.last_index) });
+    }
+    match fields.next_index {
+        Some(next_index) => Err(Failed::Cut { last_index, next_index: unsigned(next_index) }),
+        None => Ok(()),
+    }
+}
+
+/// Sends the master one request: how this log ends, and what comes next, or whether what was done is merged.
+async fn ask(shared: &Shared, acting_term: Option<u64>, timeout: Duration) -> Result<Command, Failed> {
     let master = shared.registration.master().ok_or(Failed::NoMaster)?;
     let end = shared.store.durable()?.log_end()?;
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -117,22 +173,29 @@ async fn follow(shared: &Shared) -> Result<(), Failed> {
         last_index: signed(end.position.index),
         last_checksum: end.checksum.into(),
         confirmed_index: signed(shared.store.confirmed_index()),
+        acting_term: acting_term.map(signed),
         suspend_timeout_millis: i64::try_from(SUSPEND.as_millis()).unwrap_or(i64::MAX),
     };
     let ask = Command::request(request::REPLICATE).with_header(&header);
-    let answer = shared.client.call(&master, ask, SUSPEND + GRACE).await?;
+    let answer = shared.client.call(&master, ask, timeout).await?;
     if answer.code != response::SUCCESS && answer.code != response::PULL_OFFSET_MOVED {
         return Err(Failed::Refused { code: answer.code, remark: answer.remark.unwrap_or_default() });
     }
+    Ok(answer)
+}
+
+/// Asks once for what comes next, and appends it.
+async fn follow(shared: &Shared) -> Result<(), Failed> {
+    let end = shared.store.durable()?.log_end()?;
+    let answer = ask(shared, None, SUSPEND + GRACE).await?;
     let fields: ReplicateResponseHeader = answer.header()?;
+    if let Some(now_ms) = fields.now_ms {
+        let ahead_ms = now_ms.saturating_sub(shared.host.clock.now_ms());
+        shared.following.master_ahead_ms.store(ahead_ms, Ordering::SeqCst);
+    }
     let (last_index, master_last) = (end.position.index, u64::try_from(fields.last_index).unwrap_or(0));
     shared.following.master_last.store(master_last, Ordering::SeqCst);
-    if fields.diverged {
-        return Err(Failed::Diverged { last_index, master_last });
-    }
-    if let Some(next_index) = fields.next_index {
-        return Err(Failed::Cut { last_index, next_index: u64::try_from(next_index).unwrap_or(0) });
-    }
+    check(&fields, last_index)?;
     let entries = Follow::read(answer.body)?;
     // Only now: whoever diverges from the master must not take its own entries for confirmed.
     let confirmed_index = u64::try_from(fields.confirmed_index.unwrap_or(fields.last_index)).unwrap_or(0);
@@ -142,6 +205,9 @@ async fn follow(shared: &Shared) -> Result<(), Failed> {
         if !entries.is_empty() {
             shared.store.submit_here(entries).await??;
         }
+    }
+    if !shared.store.has_caught_up() && shared.store.durable()?.last_index()? >= master_last {
+        shared.store.set_caught_up().await?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! A broker: requests in, steps on the store, answers out; and the services that drive its chains and timers.
 
 mod ack;
+mod acting;
 mod arrivals;
 mod change_invisible;
 mod config;
@@ -22,6 +23,7 @@ mod retention;
 mod revive_message;
 mod send;
 mod shared;
+mod take_back;
 mod timer;
 mod topics;
 
@@ -41,11 +43,13 @@ pub use self::{
     topics::TOPICS,
 };
 use self::{
+    acting::Acting,
     arrivals::Arrivals,
     follower::Following,
     in_sync::InSync,
     registration::{Identity, Registration},
     shared::Shared,
+    take_back::TakingBack,
 };
 use crate::{
     metrics::{Metrics, http::MetricsServer},
@@ -103,11 +107,22 @@ struct Woken {
     timers: Arc<Wake>,
     retention: Arc<Wake>,
     forgetting: Arc<Wake>,
+    merged: Arc<Wake>,
     /// How long after it was over a chain is forgotten, ms.
     forgotten_after_ms: i64,
     /// How long after a commit it is looked for what has expired, ms.
     expired_lies_ms: i64,
     registration: OnceLock<Arc<Registration>>,
+}
+
+impl Woken {
+    /// What was decided and never confirmed is taken back, so that it is due once more; and what was not to be forgotten
+    /// may be.
+    fn begins_anew(&self) {
+        for sleeper in [&self.revive, &self.timers, &self.retention, &self.forgetting, &self.merged] {
+            sleeper.due(0);
+        }
+    }
 }
 
 impl Broker {
@@ -127,6 +142,7 @@ impl Broker {
             timers: Arc::default(),
             retention: Arc::default(),
             forgetting: Arc::default(),
+            merged: Arc::default(),
             forgotten_after_ms: forgetting::forgotten_after_ms(config.chain_window_ms),
             expired_lies_ms: config.retention.lies_ms(),
             registration: OnceLock::new(),
@@ -221,6 +237,7 @@ fn assemble(
         id: config.id,
         cluster: config.cluster.clone(),
         address: address.to_string(),
+        acts: config.acting_to.is_some(),
         name_servers: config.name_servers.clone(),
         every: Duration::from_millis(config.register_every_ms),
     };
@@ -238,6 +255,9 @@ fn assemble(
         client: client.clone(),
         in_sync,
         following: Following::default(),
+        acting: Acting::default(),
+        taking_back: TakingBack::default(),
+        merged: woken.merged.clone(),
         arrivals: woken.arrivals.clone(),
         registration,
         stop: CancellationToken::new(),
@@ -264,6 +284,7 @@ fn start_services(shared: &Arc<Shared>, woken: &Woken) -> Vec<tokio::task::JoinH
         stop.clone(),
     );
     vec![
+        tokio::spawn(take_back::acknowledge(shared.clone())),
         tokio::spawn(shared.registration.clone().run(stop.clone())),
         tokio::spawn(shared.revive.clone().run(stop.clone())),
         tokio::spawn(retention),
@@ -297,6 +318,7 @@ fn listener(woken: Arc<Woken>) -> CommitListener {
                         woken.forgetting.due(at_ms.saturating_add(woken.forgotten_after_ms));
                     }
                 }
+                Record::Merged { .. } => woken.begins_anew(),
                 Record::OffsetReset { topic, .. } => woken.arrivals.arrived(topic), // what a pop waits for may be back there
                 Record::Topic { .. } | Record::TopicDeleted { .. } => {
                     if let Some(registration) = woken.registration.get() {
@@ -311,6 +333,7 @@ fn listener(woken: Arc<Woken>) -> CommitListener {
                 | Record::SetAside(_)
                 | Record::Sent { .. }
                 | Record::Expired { .. }
+                | Record::Sealed { .. }
                 | Record::Forgotten { .. } => {}
             }
         }

@@ -1,11 +1,11 @@
 //! Shows the broker to its operator: what a scrape reads, and the server that answers it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{BrokerError, shared::Shared};
 use crate::{
     metrics::{
-        FollowingReadings, Labels, Metrics, Readings, TableReadings,
+        ActingReadings, FollowingReadings, Labels, MergingReadings, Metrics, Readings, TableReadings,
         breakers::BreakerState,
         http::{MetricsServer, Observed},
     },
@@ -59,6 +59,10 @@ const fn shown(state: remote::BreakerState) -> BreakerState {
     }
 }
 
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A slave's chains are driven by its master: that they are overdue here says nothing.
 fn undriven(tables: TableReadings) -> TableReadings {
     TableReadings { overdue: 0, overdue_since_ms: None, ..tables }
@@ -86,21 +90,33 @@ impl Shared {
             long_polls: self.arrivals.waiting(),
             following,
             unconfirmed_ms: self.unconfirmed_ms(),
+            acting: self.acting_readings(),
+            merging: self.merging_readings(),
         }
     }
 
     fn unconfirmed_ms(&self) -> Option<u64> {
         match self.config.confirms() {
             Confirms::Alone => None,
-            Confirms::WhenTold { .. } => {
-                let waited = self.store.unconfirmed_for().unwrap_or_default();
-                Some(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX))
-            }
+            Confirms::WhenTold { .. } => Some(millis(self.store.unconfirmed_for().unwrap_or_default())),
         }
     }
 
     fn following_readings(&self) -> Option<FollowingReadings> {
         let last_index = self.store.durable().and_then(|view| view.last_index()).ok()?;
         Some(self.following.readings(last_index))
+    }
+
+    fn acting_readings(&self) -> Option<ActingReadings> {
+        let is_shown = self.config.is_slave() && self.config.acting_to.is_some();
+        is_shown.then(|| ActingReadings { acts: self.store.acts().is_some(), term: self.acting.number() })
+    }
+
+    fn merging_readings(&self) -> Option<MergingReadings> {
+        if self.config.is_slave() || self.config.acting_to.is_none() {
+            return None;
+        }
+        let term = self.store.view().and_then(|view| view.merged_term(&self.config.name)).ok()?;
+        Some(MergingReadings { term, waited_ms: self.taking_back.waited().map(millis) })
     }
 }

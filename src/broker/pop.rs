@@ -51,7 +51,7 @@ impl Shared {
         if !group.consume_enable {
             return Err(Refusal::NotPermitted(format!("group {:?} may not consume", group.group_name)));
         }
-        let poll = Duration::from_millis(u64::try_from(header.poll_time).unwrap_or(0)).min(POLL_MAX);
+        let poll = poll_of(&header);
         let until = tokio::time::Instant::now() + poll;
         let retry_topics = self.retry_topics(&header);
         let mut topics = retry_topics.clone();
@@ -82,7 +82,7 @@ impl Shared {
         }
     }
 
-    fn retry_topics(&self, header: &PopMessageHeader) -> Vec<String> {
+    pub(super) fn retry_topics(&self, header: &PopMessageHeader) -> Vec<String> {
         vec![
             retry_topic_v1(&header.consumer_group, &header.topic),
             retry_topic_v2(&header.consumer_group, &header.topic),
@@ -124,12 +124,25 @@ impl Shared {
         reconsume_limit: i32,
         retry_topics: &[String],
     ) -> Result<Popped, Refusal> {
+        let step = self.pop_step(header, filter, reconsume_limit, retry_topics, self.store.term());
+        Ok(self.store.submit(step).await?)
+    }
+
+    /// What this pop is about.
+    pub(super) fn pop_step(
+        &self,
+        header: &PopMessageHeader,
+        filter: &Filter,
+        reconsume_limit: i32,
+        retry_topics: &[String],
+        term: u64,
+    ) -> PopStep {
         let turn = self.pops.fetch_add(1, Ordering::Relaxed);
         let mut sources = self.sources(header, retry_topics);
         if turn.is_multiple_of(RETRY_FIRST_EVERY) {
             sources.rotate_left(1);
         }
-        let step = PopStep {
+        PopStep {
             broker: self.config.name.clone(),
             group: header.consumer_group.clone(),
             sources,
@@ -140,9 +153,8 @@ impl Shared {
             invisible_ms: header.invisible_time,
             reconsume_limit,
             escape: self.escape_plan(),
-            term: self.store.term(),
-        };
-        Ok(self.store.submit(step).await?)
+            term,
+        }
     }
 
     /// Waits until every chain has a home, then answers with the messages whose chain has one.
@@ -164,11 +176,16 @@ impl Shared {
                 return Err(Refusal::NotConfirmed(cause));
             }
         }
-        answer(header, &popped, self.store.term())
+        answer(header, &popped)
     }
 }
 
-fn check(header: &PopMessageHeader) -> Result<(), Refusal> {
+/// For how long the client is ready to wait.
+pub(super) fn poll_of(header: &PopMessageHeader) -> Duration {
+    Duration::from_millis(u64::try_from(header.poll_time).unwrap_or(0)).min(POLL_MAX)
+}
+
+pub(super) fn check(header: &PopMessageHeader) -> Result<(), Refusal> {
     let field = |field, found: String, expected: &str| Err(Refusal::Field { field, found, expected: expected.into() });
     if header.order {
         // Ordered pop has no checkpoints; it blocks its queue instead.
@@ -183,14 +200,14 @@ fn check(header: &PopMessageHeader) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn nothing(header: &PopMessageHeader) -> Command {
+pub(super) fn nothing(header: &PopMessageHeader) -> Command {
     let fields =
         PopMessageResponseHeader { invisible_time: header.invisible_time, ..PopMessageResponseHeader::default() };
     Command::response(response::POLLING_TIMEOUT).with_header(&fields).with_remark("NO_MESSAGE_IN_QUEUE")
 }
 
-fn answer(header: &PopMessageHeader, popped: &Popped, term: u64) -> Result<Command, Refusal> {
-    let revive_qid = ReceiptHandle::revive_queue_of(term);
+pub(super) fn answer(header: &PopMessageHeader, popped: &Popped) -> Result<Command, Refusal> {
+    let revive_qid = ReceiptHandle::revive_queue_of(popped.term);
     let starts: Vec<_> = popped.queues.iter().map(|queue| (queue.retry, queue.queue, queue.start_offset)).collect();
     let offsets = |queue: &PoppedQueue| queue.messages.iter().map(|(offset, _)| *offset).collect();
     let messages: Vec<_> = popped.queues.iter().map(|queue| (queue.retry, queue.queue, offsets(queue))).collect();

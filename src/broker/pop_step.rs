@@ -77,6 +77,8 @@ pub struct Popped {
     pub queues: Vec<PoppedQueue>,
     /// One for all, Unix ms.
     pub pop_time: i64,
+    /// The term.
+    pub term: u64,
     /// How many messages are left.
     pub rest: i64,
 }
@@ -102,12 +104,16 @@ const BYTES_MAX: usize = 4 << 20;
 const SKIP_MAX: usize = 800;
 
 /// One queue's part of a pop, before its chains are made.
-struct Taken {
+pub(super) struct Taken {
     topic: String,
     epoch: LogPosition,
     retry: RetryFlag,
-    queue: i32,
+    pub(super) queue: i32,
     start_offset: i64,
+    /// Where the group goes on.
+    next: i64,
+    /// Whether it was elsewhere before.
+    moves: bool,
     messages: Vec<(i64, Bytes)>,
 }
 
@@ -115,42 +121,65 @@ impl Step for PopStep {
     type Reply = Popped;
 
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Popped, StoreError> {
-        let (mut taken, mut rest, mut bytes) = (Vec::new(), 0, 0);
-        for source in &self.sources {
-            let Some(row) = txn.topic(&source.topic)? else { continue };
-            let mut queues: Vec<i32> = source.queues(row.config.read_queue_nums).collect();
-            let first = usize::try_from(self.turn % queues.len().max(1) as u64).unwrap_or(0);
-            queues.rotate_left(first);
-            for queue in queues {
-                let so_far: usize = taken.iter().map(|taken: &Taken| taken.messages.len()).sum();
-                let (part, left) = self.take(txn, source, row.epoch, queue, self.limit - so_far, &mut bytes)?;
-                rest += left;
-                taken.extend(part);
+        let (taken, rest) = self.look(txn, &|_, _| None)?;
+        for part in &taken {
+            if part.moves {
+                let (group, topic) = (self.group.clone(), part.topic.clone());
+                txn.record(Record::Offset { group, topic, queue: part.queue, offset: part.next })?;
             }
         }
         let pop_time = self.free_pop_time(txn, &taken)?;
-        let mut popped = Popped { queues: Vec::new(), pop_time, rest };
-        for part in taken {
-            popped.queues.push(self.open_chains(txn, part, pop_time)?);
+        let mut popped = self.popped(taken, rest, pop_time);
+        for chain in popped.queues.iter_mut().flat_map(|queue| &mut queue.chains) {
+            self.plan_escape(chain, txn.now_ms());
+            txn.record_chain(chain.clone())?;
         }
         Ok(popped)
     }
 }
 
+/// Where a group goes on in a topic's queue, if not where the tables say: never before that.
+pub(super) type GoesOn<'a> = &'a dyn Fn(&str, i32) -> Option<i64>;
+
 impl PopStep {
-    /// Takes up to `limit` messages of one queue and moves the group's offset past them and past what the filter does
-    /// not want; tells how many are left.
+    /// What there is to take, and how many messages are left; nothing is changed.
+    pub(super) fn look(&self, tables: &impl Tables, from: GoesOn<'_>) -> Result<(Vec<Taken>, i64), StoreError> {
+        let (mut taken, mut rest, mut bytes) = (Vec::new(), 0, 0);
+        for source in &self.sources {
+            let Some(row) = tables.topic(&source.topic)? else { continue };
+            let mut queues: Vec<i32> = source.queues(row.config.read_queue_nums).collect();
+            let first = usize::try_from(self.turn % queues.len().max(1) as u64).unwrap_or(0);
+            queues.rotate_left(first);
+            for queue in queues {
+                let so_far: usize = taken.iter().map(|taken: &Taken| taken.messages.len()).sum();
+                let limit = self.limit - so_far;
+                let (part, left) = self.take(tables, source, (row.epoch, queue), from, limit, &mut bytes)?;
+                rest += left;
+                taken.push(part);
+            }
+        }
+        Ok((taken, rest))
+    }
+
+    /// The messages that were taken, each with its chain.
+    pub(super) fn popped(&self, taken: Vec<Taken>, rest: i64, pop_time: i64) -> Popped {
+        let parts = taken.into_iter().filter(|part| !part.messages.is_empty());
+        let queues = parts.map(|part| self.queue(part, pop_time)).collect();
+        Popped { queues, pop_time, term: self.term, rest }
+    }
+
+    /// Takes up to `limit` messages of one queue, past what the filter does not want; tells how many are left.
     fn take(
         &self,
-        txn: &mut Txn<'_, '_>,
+        tables: &impl Tables,
         source: &Source,
-        epoch: LogPosition,
-        queue: i32,
+        (epoch, queue): (LogPosition, i32),
+        from: GoesOn<'_>,
         limit: usize,
         bytes: &mut usize,
-    ) -> Result<(Option<Taken>, i64), StoreError> {
-        let bounds = txn.bounds(&source.topic, queue)?;
-        let known = txn.offset(&self.group, &source.topic, queue)?;
+    ) -> Result<(Taken, i64), StoreError> {
+        let bounds = tables.bounds(&source.topic, queue)?;
+        let known = tables.offset(&self.group, &source.topic, queue)?.max(from(&source.topic, queue));
         let at_end = self.from_maximum && source.retry == RetryFlag::Normal;
         let start = known.unwrap_or(if at_end { bounds.next } else { bounds.minimum }).max(bounds.minimum);
         let (mut next, mut messages) = (start, Vec::new());
@@ -158,7 +187,7 @@ impl PopStep {
             && messages.len() < limit
             && usize::try_from(next - start).unwrap_or(0) < SKIP_MAX + limit
         {
-            let Some(stored) = txn.message(&source.topic, queue, next)? else {
+            let Some(stored) = tables.message(&source.topic, queue, next)? else {
                 next += 1; // a hole: nothing was ever stored there
                 continue;
             };
@@ -172,13 +201,10 @@ impl PopStep {
             next += 1;
         }
         // The first look of a group at a queue is kept even if it takes nothing: from here on messages are owed to it.
-        if known != Some(next) && (limit > 0 || known.is_none()) && (bounds.next > 0 || at_end) {
-            let (group, topic) = (self.group.clone(), source.topic.clone());
-            txn.record(Record::Offset { group, topic, queue, offset: next })?;
-        }
+        let moves = known != Some(next) && (limit > 0 || known.is_none()) && (bounds.next > 0 || at_end);
         let (topic, retry) = (source.topic.clone(), source.retry);
-        let part = Taken { topic, epoch, retry, queue, start_offset: start, messages };
-        Ok(((!part.messages.is_empty()).then_some(part), bounds.next - next))
+        let part = Taken { topic, epoch, retry, queue, start_offset: start, next, moves, messages };
+        Ok((part, bounds.next - next))
     }
 
     /// The first time from now on at which no chain of this pop exists yet, or existed and is forgotten.
@@ -210,31 +236,26 @@ impl PopStep {
         }
     }
 
-    fn open_chains(&self, txn: &mut Txn<'_, '_>, part: Taken, pop_time: i64) -> Result<PoppedQueue, StoreError> {
-        let mut chains = Vec::with_capacity(part.messages.len());
-        for (offset, _) in &part.messages {
-            let chain = self.chain(&part, *offset, pop_time, txn.now_ms());
-            txn.record_chain(chain.clone())?;
-            chains.push(chain);
-        }
-        let Taken { retry, queue, start_offset, messages, .. } = part;
-        Ok(PoppedQueue { retry, queue, start_offset, messages, chains })
+    /// Has the chain go where it is kept, if that is not here.
+    fn plan_escape(&self, chain: &mut Chain, now_ms: i64) {
+        let Some(plan) = &self.escape else { return };
+        let revive_ms = chain.id.pop_time.saturating_add(self.invisible_ms);
+        // The first hand-over follows at once; this is when to repeat it if we crash before its answer.
+        let wait = plan.policy.wait_ms(&chain.id, 0, 1).saturating_add(plan.attempt_limit_ms);
+        let due_ms = now_ms.saturating_add(wait);
+        (chain.attempt, chain.round_began_ms) = (1, Some(now_ms));
+        chain.state = ChainState::Moving { to: plan.to.clone(), due_ms, revive_ms };
     }
 
-    fn chain(&self, part: &Taken, offset: i64, pop_time: i64, now_ms: i64) -> Chain {
-        let id = self.id(part, offset, pop_time);
-        let revive_ms = pop_time.saturating_add(self.invisible_ms);
-        let (attempt, round_began_ms, state) = match &self.escape {
-            None => (0, None, ChainState::Open { due_ms: revive_ms }),
-            Some(plan) => {
-                // The first hand-over follows at once; this is when to repeat it if we crash before its answer.
-                let wait = plan.policy.wait_ms(&id, 0, 1).saturating_add(plan.attempt_limit_ms);
-                let due_ms = now_ms.saturating_add(wait);
-                (1, Some(now_ms), ChainState::Moving { to: plan.to.clone(), due_ms, revive_ms })
-            }
-        };
+    fn queue(&self, part: Taken, pop_time: i64) -> PoppedQueue {
+        let chains = part.messages.iter().map(|(offset, _)| self.chain(&part, *offset, pop_time)).collect();
+        let Taken { retry, queue, start_offset, messages, .. } = part;
+        PoppedQueue { retry, queue, start_offset, messages, chains }
+    }
+
+    fn chain(&self, part: &Taken, offset: i64, pop_time: i64) -> Chain {
         Chain {
-            id,
+            id: self.id(part, offset, pop_time),
             topic_epoch: part.epoch,
             start_offset: part.start_offset,
             invisible_ms: self.invisible_ms,
@@ -242,9 +263,10 @@ impl PopStep {
             round: 0,
             hop: 0,
             generation: 0,
-            attempt,
-            round_began_ms,
-            state,
+            attempt: 0,
+            round_began_ms: None,
+            acted_for: None,
+            state: ChainState::Open { due_ms: pop_time.saturating_add(self.invisible_ms) },
             history: History::default(),
         }
     }

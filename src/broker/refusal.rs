@@ -51,6 +51,12 @@ pub enum Refusal {
         /// Pop time of the checkpoint, Unix ms.
         pop_time: i64,
     },
+    /// Another member of the caller's group has taken a later term.
+    #[error("term {term} has been taken since by another member of that group")]
+    Sealed {
+        /// The term.
+        term: u64,
+    },
     /// This kind of request is not served.
     #[error("{0} is not supported")]
     NotSupported(String),
@@ -86,6 +92,7 @@ impl Refusal {
             Self::GroupUnknown(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
             Self::NotPermitted(_) => response::NO_PERMISSION,
             Self::NoMessage(_) => response::NO_MESSAGE,
+            Self::Sealed { .. } => response::SEALED,
             Self::NotSupported(_) => response::REQUEST_CODE_NOT_SUPPORTED,
             Self::Store(StoreError::Closed | StoreError::Reopening)
             | Self::Slave

@@ -37,6 +37,8 @@ pub struct Identity {
     pub cluster: String,
     /// Address for others.
     pub address: String,
+    /// Whether a slave of the group acts for its master while that is away.
+    pub acts: bool,
     /// The name servers.
     pub name_servers: Vec<String>,
     /// How often to register anew.
@@ -180,6 +182,7 @@ impl Registration {
             cluster_name: self.identity.cluster.clone(),
             ha_server_addr: self.identity.address.clone(),
             broker_id: i64::try_from(self.identity.id).unwrap_or(i64::MAX),
+            enable_acting_master: self.identity.acts.then_some(true),
             body_crc32: i32::try_from(crc32fast::hash(body) & 0x7FFF_FFFF).unwrap_or(0),
             ..RegisterBrokerHeader::default()
         }

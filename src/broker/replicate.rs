@@ -28,7 +28,11 @@ impl Shared {
             let expected = format!("{:?}", self.config.name);
             return Err(Refusal::Field { field: "brokerName", found: header.broker_name, expected });
         }
-        let (follower, end) = (follower_of(&header)?, end_of(&header)?);
+        let (follower, end) = (self.follower_of(&header)?, end_of(&header)?);
+        if let Some(term) = header.acting_term {
+            return self.take_back(end, u64::try_from(term).unwrap_or(0)).await;
+        }
+        self.taking_back.ended(); // whoever follows has nothing to be merged
         let suspend = Duration::from_millis(u64::try_from(header.suspend_timeout_millis).unwrap_or(0));
         let until = tokio::time::Instant::now() + suspend.min(SUSPEND_MAX);
         loop {
@@ -54,23 +58,47 @@ impl Shared {
                 }
                 continue;
             }
-            return Ok(answer(part, last_index, confirmed_index));
+            return Ok(self.answer(part, last_index, confirmed_index));
         }
+    }
+
+    /// Who asks: another member than the master, which counts itself. Where one acts for the master, no other may help
+    /// the master to go on meanwhile.
+    fn follower_of(&self, header: &ReplicateHeader) -> Result<u64, Refusal> {
+        let last = if self.config.acting_to.is_some() { 1 } else { u64::MAX };
+        let id = u64::try_from(header.broker_id).ok().filter(|id| (1..=last).contains(id));
+        id.ok_or_else(|| Refusal::Field {
+            field: "brokerId",
+            found: header.broker_id.to_string(),
+            expected: if last == 1 { "1, the one slave of this group" } else { "the id of a slave, 1 or more" }.into(),
+        })
+    }
+
+    /// What a follower is told: entries, or why there are none.
+    pub(super) fn answer(&self, part: LogPart, last_index: u64, confirmed_index: u64) -> Command {
+        let mut fields = ReplicateResponseHeader {
+            last_index: signed(last_index),
+            confirmed_index: Some(signed(confirmed_index)),
+            now_ms: Some(self.host.clock.now_ms()),
+            ..ReplicateResponseHeader::default()
+        };
+        let mut body = BytesMut::new();
+        match part {
+            LogPart::Entries(entries) => entries.iter().for_each(|entry| body.extend_from_slice(entry)),
+            LogPart::Diverged(_) => fields.diverged = true,
+            LogPart::Cut { next } => fields.next_index = Some(signed(next)),
+        }
+        let code = if fields.diverged || fields.next_index.is_some() {
+            response::PULL_OFFSET_MOVED
+        } else {
+            response::SUCCESS
+        };
+        Command::response(code).with_header(&fields).with_body(body.freeze())
     }
 }
 
 fn signed(index: u64) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
-}
-
-/// Who asks: another member than the master, which counts itself.
-fn follower_of(header: &ReplicateHeader) -> Result<u64, Refusal> {
-    let wrong = || Refusal::Field {
-        field: "brokerId",
-        found: header.broker_id.to_string(),
-        expected: "the id of a slave, 1 or more".into(),
-    };
-    u64::try_from(header.broker_id).ok().filter(|id| *id > 0).ok_or_else(wrong)
 }
 
 fn end_of(header: &ReplicateHeader) -> Result<LogEnd, Refusal> {
@@ -85,21 +113,4 @@ fn end_of(header: &ReplicateHeader) -> Result<LogEnd, Refusal> {
     })?;
     let (term, index) = (unsigned("lastTerm", header.last_term)?, unsigned("lastIndex", header.last_index)?);
     Ok(LogEnd { position: LogPosition { term, index }, checksum })
-}
-
-fn answer(part: LogPart, last_index: u64, confirmed_index: u64) -> Command {
-    let mut fields = ReplicateResponseHeader {
-        last_index: signed(last_index),
-        confirmed_index: Some(signed(confirmed_index)),
-        ..ReplicateResponseHeader::default()
-    };
-    let mut body = BytesMut::new();
-    match part {
-        LogPart::Entries(entries) => entries.iter().for_each(|entry| body.extend_from_slice(entry)),
-        LogPart::Diverged(_) => fields.diverged = true,
-        LogPart::Cut { next } => fields.next_index = Some(signed(next)),
-    }
-    let code =
-        if fields.diverged || fields.next_index.is_some() { response::PULL_OFFSET_MOVED } else { response::SUCCESS };
-    Command::response(code).with_header(&fields).with_body(body.freeze())
 }

@@ -44,8 +44,13 @@ impl Shared {
     }
 
     async fn adopt(&self, body: CheckpointBody) -> Result<Command, Refusal> {
-        let chains = self.chains_of(&body);
-        if self.store.submit(Adopt { chains }).await?.too_old > 0 {
+        let acting = body.extension.as_ref().and_then(|extension| extension.acting.clone());
+        let adopt = Adopt { chains: self.chains_of(&body), acting };
+        let adopted = self.store.submit(adopt).await?;
+        if let Some(term) = adopted.sealed {
+            return Err(Refusal::Sealed { term });
+        }
+        if adopted.too_old > 0 {
             return Err(Refusal::Forgotten { pop_time: body.pop_time });
         }
         // Confirmed only once a consumer can find what it may become.
@@ -56,13 +61,13 @@ impl Shared {
     /// The chains of a checkpoint, one per message that it does not say is acked.
     fn chains_of(&self, body: &CheckpointBody) -> Vec<Chain> {
         let now_ms = self.host.clock.now_ms();
-        let ours = body.extension;
+        let ours = body.extension.as_ref();
         // Our peers tell the time that is left; RocketMQ tells the time on its own clock.
         let due_ms = match ours {
             Some(extension) => now_ms.saturating_add(extension.remaining_ms.max(0)),
             None => body.revive_time(),
         };
-        let extension = ours.unwrap_or_default();
+        let extension = ours.cloned().unwrap_or_default();
         let epoch = LogPosition { term: extension.topic_epoch_term, index: extension.topic_epoch_index };
         let limit = if extension.reconsume_limit > 0 || ours.is_some() {
             extension.reconsume_limit
@@ -89,6 +94,7 @@ impl Shared {
             // A broker that rewrote it has spent these attempts; ours begin anew at the new home.
             attempt: if ours.is_some() { 0 } else { body.attempts().min(self.config.policy.rewrites) },
             round_began_ms: None,
+            acted_for: extension.acting.as_ref().map(|acting| acting.group.clone()),
             state: ChainState::Open { due_ms },
             history: History::default(),
         };

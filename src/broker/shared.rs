@@ -11,8 +11,8 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BrokerConfig, arrivals::Arrivals, follower::Following, in_sync::InSync, pop_step::EscapePlan, refusal::Refusal,
-    registration::Registration,
+    BrokerConfig, acting::Acting, arrivals::Arrivals, follower::Following, in_sync::InSync, pop_step::EscapePlan,
+    refusal::Refusal, registration::Registration, take_back::TakingBack,
 };
 use crate::{
     metrics::Metrics,
@@ -22,6 +22,7 @@ use crate::{
     revive::{ReviveService, apply::Home},
     seams::Host,
     store::{Step, Store, StoreError, Tables, TopicRow, Txn},
+    wake::Wake,
 };
 
 /// What all processors of one broker share.
@@ -48,6 +49,12 @@ pub struct Shared {
     pub in_sync: InSync,
     /// Where it stands, if it is a slave.
     pub following: Following,
+    /// What it does in the place of its master, if it is a slave.
+    pub acting: Acting,
+    /// Where it stands with what its slave did in its place, if it is a master.
+    pub taking_back: TakingBack,
+    /// Announces that something was merged.
+    pub merged: Arc<Wake>,
     /// Who waits for messages.
     pub arrivals: Arc<Arrivals>,
     /// Its entry at the name servers.

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod acting;
 mod away_from_home;
 mod degree;
 mod deletion;

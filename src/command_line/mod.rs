@@ -23,6 +23,10 @@ enum Command {
         /// Where to listen, host:port.
         #[arg(long, default_value = "0.0.0.0:9876")]
         listen: String,
+        /// Shows the slave of a group without master as its master, so that clients ask it: for groups with --acting-to
+        /// (RocketMQ's supportActingMaster).
+        #[arg(long)]
+        show_acting_master: bool,
     },
     /// Runs a broker until it is told to stop.
     Broker(Box<BrokerArgs>),
@@ -62,7 +66,15 @@ struct BrokerArgs {
     /// The group that keeps the checkpoints and acks of pops made here.
     #[arg(long)]
     escape_to: Option<String>,
-    /// At a master: on how many disks of the group a record must be before it is confirmed, this one included.
+    /// The group that keeps what a slave does in the place of its absent master. The same at master and slave, which are
+    /// 0 and 1 and have --degree 2; by default no slave acts.
+    #[arg(long)]
+    acting_to: Option<String>,
+    /// How long a slave does not hear of its master before it acts for it.
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    acting_after: std::time::Duration,
+    /// On how many disks of the group a record must be before it is confirmed, the master's included. Only a master
+    /// counts; with --acting-to it is the same at the slave.
     #[arg(long, default_value_t = 1)]
     degree: u32,
     /// How long a client waits for that before it is told that the outcome is unknown.
@@ -108,6 +120,8 @@ impl BrokerArgs {
         config.cluster.clone_from(&self.cluster);
         config.advertise.clone_from(&self.advertise);
         config.escape_to.clone_from(&self.escape_to);
+        config.acting_to.clone_from(&self.acting_to);
+        config.acting_after_ms = millis(&self.acting_after);
         config.degree = self.degree;
         config.confirm_within_ms = millis(&self.confirm_within);
         config.read_timeout_ms = millis(&self.read_timeout);
@@ -223,7 +237,7 @@ pub fn run() -> ExitCode {
     };
     let result = runtime.block_on(async move {
         match command_line.command {
-            Command::Namesrv { listen } => node::name_server(listen).await,
+            Command::Namesrv { listen, show_acting_master } => node::name_server(listen, show_acting_master).await,
             Command::Broker(args) => node::broker(args.config(), args.data).await,
             Command::Admin { broker, command } => admin::run(&broker, command).await,
         }
@@ -247,4 +261,28 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
     }
     eprintln!();
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn a_slave_that_acts_is_set_up_as_the_operators_page_says() {
+        CommandLine::command().debug_assert();
+        let broker =
+            "pop-revive broker --name broker-a --id 1 --namesrv n:9876 --data d --degree 2 --acting-to broker-b";
+        let config = |more: &str| match CommandLine::parse_from(broker.split(' ').chain(more.split_terminator(' '))) {
+            CommandLine { command: Command::Broker(args) } => args.config(),
+            _ => panic!("another command"),
+        };
+        let given = config("--acting-after 45s");
+        assert_eq!(
+            (given.acting_to.as_deref(), given.acting_after_ms, given.check()),
+            (Some("broker-b"), 45_000, Ok(()))
+        );
+        assert_eq!(config("").acting_after_ms, BrokerConfig::new("a", "l", vec![]).acting_after_ms);
+    }
 }

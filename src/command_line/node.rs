@@ -18,11 +18,12 @@ use tokio::sync::Notify;
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs a name server.
-pub async fn name_server(listen: String) -> Result<(), Box<dyn Error>> {
+pub async fn name_server(listen: String, show_acting_master: bool) -> Result<(), Box<dyn Error>> {
     // A name server stores nothing; it gets a folder that it never opens.
     let host = host(std::env::temp_dir())?;
     let stop = stop_signal()?;
-    let server = NameServer::start(host, NameServerConfig { listen, ..NameServerConfig::default() }).await?;
+    let config = NameServerConfig { listen, show_acting_master, ..NameServerConfig::default() };
+    let server = NameServer::start(host, config).await?;
     println!("name server listens on {}", server.address());
     stop.notified().await;
     server.shutdown().await;

@@ -138,6 +138,16 @@ catalogue! {
         "At a slave: 1 while its log cannot go on from its master's, which waiting does not mend";
     UNCONFIRMED: Gauge, "pop_revive_unconfirmed_seconds", [], "s", Process,
         "Where a record has to be on several disks: how long the oldest has waited for that; 0 when none waits";
+    ACTS: Gauge, "pop_revive_acts", [], "bool", Process,
+        "At a slave that may act for its master: 1 from when it takes it for away until the master has merged what was done";
+    ACTING_TERM: Gauge, "pop_revive_acting_term", [], "term", Process,
+        "At a slave that may act for its master: the term under which it does; 0 while it has none, and so does nothing";
+    MERGED_TERM: Gauge, "pop_revive_merged_term", [], "term", Tables,
+        "At a master whose slave may act for it: the term under which it last merged what was done; 0 if it never did";
+    MERGE_WAITS: Gauge, "pop_revive_merge_waits_seconds", [], "s", Process,
+        "At a master whose slave may act for it: how long it has been asked to merge and could not; 0 when it does not wait";
+    UNMERGED: Gauge, "pop_revive_groups_unmerged", [], "groups", Tables,
+        "Groups for whose masters slaves have acted under a term taken here, not merged yet; no chain is forgotten meanwhile";
     REQUESTS: Counter, "pop_revive_requests", ["request_code", "response_code"], "requests", Process,
         "Requests by their code and the code they were answered with";
 }

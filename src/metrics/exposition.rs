@@ -140,7 +140,21 @@ impl Scrape {
             catalogue::UNCONFIRMED => {
                 readings.unconfirmed_ms.into_iter().flat_map(|waited| alone(seconds(waited.cast_signed()))).collect()
             }
+            catalogue::ACTS | catalogue::ACTING_TERM | catalogue::MERGED_TERM | catalogue::MERGE_WAITS => {
+                self.acting_level(metric).into_iter().flat_map(alone).collect()
+            }
             _ => self.table_levels(metric),
+        }
+    }
+
+    /// What a slave does for its master, or a master has of that; nothing where no slave acts.
+    fn acting_level(&self, metric: &Metric) -> Option<f64> {
+        let Readings { acting, merging, .. } = &self.readings;
+        match *metric {
+            catalogue::ACTS => acting.map(|acting| f64::from(u8::from(acting.acts))),
+            catalogue::ACTING_TERM => acting.map(|acting| acting.term as f64),
+            catalogue::MERGED_TERM => merging.map(|merging| merging.term as f64),
+            _ => merging.map(|merging| seconds(merging.waited_ms.unwrap_or(0).cast_signed())),
         }
     }
 
@@ -157,6 +171,7 @@ impl Scrape {
             catalogue::RETAINED => (vec![], tables.retained_bytes as f64),
             catalogue::HELD_BACK => (vec![], tables.held_back as f64),
             catalogue::SET_ASIDE => (vec![], tables.set_aside as f64),
+            catalogue::UNMERGED => (vec![], tables.unmerged as f64),
             _ => return Vec::new(),
         };
         vec![sample]

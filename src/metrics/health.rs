@@ -22,6 +22,10 @@ pub struct Health {
     pub follows: bool,
     /// The group's other members confirm what is written; always so where this disk is enough.
     pub confirms: bool,
+    /// A slave acts for its master, under a term that it has; never so at a master. It hinders nothing.
+    pub acts: bool,
+    /// A master is not kept from merging what its slave did for it; always so at a slave.
+    pub merges: bool,
     /// How long chains have been overdue while none was taken up, ms.
     pub stalled_ms: i64,
     /// From how much on that counts as stuck, ms.
@@ -37,7 +41,10 @@ impl Health {
         let (store_open, registered) = (readings.tables.is_some(), readings.registered);
         let follows = readings.following.is_none_or(|following| !following.stuck);
         let confirms = readings.unconfirmed_ms.is_none_or(|waited_ms| waited_ms <= UNCONFIRMED_MAX_MS);
-        let ready = live && store_open && registered && follows && confirms;
-        Self { live, ready, store_open, registered, follows, confirms, stalled_ms, stuck_after_ms }
+        let acts = readings.acting.is_some_and(|acting| acting.term > 0);
+        // It has nobody to confirm anything meanwhile, even before there is something that waits for that.
+        let merges = readings.merging.is_none_or(|merging| merging.waited_ms.is_none());
+        let ready = live && store_open && registered && follows && confirms && merges;
+        Self { live, ready, store_open, registered, follows, confirms, acts, merges, stalled_ms, stuck_after_ms }
     }
 }

@@ -26,7 +26,7 @@ use crate::model::record::LogEntry;
 pub use self::{
     exposition::Labels,
     health::Health,
-    readings::{FollowingReadings, Readings, TableReadings},
+    readings::{ActingReadings, FollowingReadings, MergingReadings, Readings, TableReadings},
 };
 
 /// How many distinct values a label that peers choose may take.

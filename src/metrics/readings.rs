@@ -16,6 +16,10 @@ pub struct Readings {
     /// How long the oldest entry has waited for the group's other members to have it too, ms; `None` where this disk is
     /// enough.
     pub unconfirmed_ms: Option<u64>,
+    /// Whether a slave acts for its master; `None` at a master, and at a slave that never does.
+    pub acting: Option<ActingReadings>,
+    /// What a master has taken back of what its slave did for it; `None` at a slave, and where no slave acts.
+    pub merging: Option<MergingReadings>,
 }
 
 /// How a slave follows its master.
@@ -25,6 +29,24 @@ pub struct FollowingReadings {
     pub behind: u64,
     /// The master's log cannot be followed, and waiting does not help.
     pub stuck: bool,
+}
+
+/// Whether a slave acts for its master.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ActingReadings {
+    /// It takes its master for away, or was told of no merge since it did.
+    pub acts: bool,
+    /// The term under which it acts; 0 while it has none, and so does nothing.
+    pub term: u64,
+}
+
+/// What a master has taken back of what its slave did for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MergingReadings {
+    /// The term under which it last merged; 0 if it never did.
+    pub term: u64,
+    /// For how long it has been asked to merge and could not, ms; `None` when nothing is to be merged, as far as it knows.
+    pub waited_ms: Option<u64>,
 }
 
 /// What the tables say.
@@ -44,6 +66,8 @@ pub struct TableReadings {
     pub retained_bytes: u64,
     /// Expired messages that live chains hold back.
     pub held_back: u64,
+    /// Groups whose masters have not merged what was done for them under a term that was taken here.
+    pub unmerged: usize,
 }
 
 /// How many overdue chains are counted at the most: a scrape must stay cheap.

@@ -6,7 +6,7 @@ mod served;
 use std::sync::Arc;
 
 use super::{
-    readings::{FollowingReadings, TableReadings},
+    readings::{ActingReadings, FollowingReadings, MergingReadings, TableReadings},
     *,
 };
 
@@ -17,7 +17,7 @@ fn labels() -> Labels {
 /// A healthy broker without anything to do.
 fn readings() -> Readings {
     let tables = Some(TableReadings::default());
-    Readings { now_ms: 1_000_000, tables, registered: true, long_polls: 0, following: None, unconfirmed_ms: None }
+    Readings { now_ms: 1_000_000, tables, registered: true, ..Readings::default() }
 }
 
 fn text(metrics: &Arc<Metrics>, readings: Readings) -> String {

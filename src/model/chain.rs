@@ -103,6 +103,10 @@ pub struct Chain {
     /// does not count for the policy's total.
     #[serde(default)]
     pub round_began_ms: Option<i64>,
+    /// The group whose acting member handed it over, if it came so: that group's master asks for such chains when it is
+    /// back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acted_for: Option<String>,
     /// Where it stands.
     pub state: ChainState,
     /// What went wrong so far; survives rewrites, parks and restarts.

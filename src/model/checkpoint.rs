@@ -44,10 +44,22 @@ pub struct CheckpointBody {
     pub extension: Option<CheckpointExtension>,
 }
 
+/// The term under which a slave acts for its master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActingTerm {
+    /// The group that both are members of.
+    pub group: String,
+    /// The term, as the group that keeps the chains has given it.
+    pub term: u64,
+}
+
 /// State of a chain that RocketMQ's checkpoint has no place for. Nothing may depend on its presence.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct CheckpointExtension {
+    /// For which group, and under which of its terms, an acting member hands it over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acting: Option<ActingTerm>,
     /// Put attempts within the round.
     pub attempt: u32,
     /// Times the client renewed its receipt handle.

@@ -151,6 +151,24 @@ pub enum Record {
         /// Bytes of the log entries that go, or would if nothing needed them.
         bytes: u64,
     },
+    /// A member of another group has taken a term to act for its master, or to end that: what is handed over for this
+    /// group under an earlier one is refused from here on.
+    Sealed {
+        /// The group it is a member of.
+        group: String,
+        /// The term.
+        term: u64,
+        /// The member; 0 is the master, who takes back what was done for it.
+        member: u64,
+    },
+    /// A group's master has merged what its slaves had handed over for it under terms up to this one. In its own log the
+    /// moves and offsets stand in the same entry, in that of the group that keeps the chains nothing else does.
+    Merged {
+        /// The group.
+        group: String,
+        /// The term.
+        term: u64,
+    },
     /// Chains that have long been over leave the tables. What was popped until the latest of them and is not known is
     /// never taken for new.
     Forgotten {

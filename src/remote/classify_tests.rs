@@ -83,6 +83,7 @@ fn intended(code: i32) -> Cause {
         | response::POLLING_TIMEOUT
         | response::BROKER_NOT_EXIST
         | response::ILLEGAL_OPERATION
+        | response::SEALED
         // RocketMQ's own RPC client, behind a proxy.
         | response::RPC_UNKNOWN
         | response::RPC_ADDR_IS_NULL

@@ -14,7 +14,7 @@ use crate::{
         ack::AckBody,
         cause::{Cause, ReadFailure},
         chain::{Chain, ChainId, ChainState},
-        checkpoint::{self, CheckpointBody, CheckpointExtension},
+        checkpoint::{self, ActingTerm, CheckpointBody, CheckpointExtension},
         names,
         properties::Properties,
         topic::revive_topic,
@@ -42,17 +42,52 @@ pub const EARLY: &str = "early";
 /// The checkpoint comes to the revive queue this long before the message is revived (PopAckConstants.ackTimeInterval).
 const ACK_INTERVAL_MS: i64 = 1000;
 
+/// Why chains were not handed over for a group whose master is away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// Another member of the group has taken a later term: whoever asked acts no longer.
+    #[error("{to} knows a later term than {term}")]
+    Sealed {
+        /// Who was asked.
+        to: String,
+        /// The term under which it was.
+        term: u64,
+    },
+    /// Whether they are there is not known.
+    #[error("{0}")]
+    Failed(ReadFailure),
+}
+
 impl Neighbours {
     /// Asks `to` to become the home of these chains, which one pop took from one queue.
     pub(super) async fn hand_chains_over(&self, to: &str, chains: &[Chain]) -> Result<(), ReadFailure> {
         let Some(first) = chains.first() else { return Ok(()) };
-        let body = checkpoint_of(first, chains, self.clock.now_ms());
+        let answer = self.send_checkpoint(to, checkpoint_of(first, chains, self.clock.now_ms())).await?;
+        self.check(to, &answer)
+    }
+
+    /// The same for a group whose master is away, under the term of the slave that acts.
+    ///
+    /// # Errors
+    /// Another term was taken, or why it is not known whether they are there.
+    pub async fn hand_over_acting(&self, to: &str, chains: &[Chain], acting: &ActingTerm) -> Result<(), NotTaken> {
+        let Some(first) = chains.first() else { return Ok(()) };
+        let mut body = checkpoint_of(first, chains, self.clock.now_ms());
+        body.extension.get_or_insert_default().acting = Some(acting.clone());
+        let answer = self.send_checkpoint(to, body).await.map_err(NotTaken::Failed)?;
+        if answer.code == response::SEALED {
+            return Err(NotTaken::Sealed { to: to.to_owned(), term: acting.term });
+        }
+        self.check(to, &answer).map_err(NotTaken::Failed)
+    }
+
+    async fn send_checkpoint(&self, to: &str, body: CheckpointBody) -> Result<Command, ReadFailure> {
         let deliver = body.pop_time + body.invisible_time - ACK_INTERVAL_MS;
         let call = self.breakers.begin(to);
         let sent = self.send_to_revive_topic(to, checkpoint::TAG, body.unique_key(), deliver, body.to_json()).await;
-        let result = sent.and_then(|answer| self.check(to, &answer));
-        call.ended(result.as_ref().err());
-        result
+        let failure = sent.as_ref().map_or_else(|failure| Some(failure.clone()), |answer| self.check(to, answer).err());
+        call.ended(failure.as_ref());
+        sent
     }
 
     /// Asks `to` to ack a chain whose home it is.
@@ -132,7 +167,7 @@ impl Neighbours {
         self.ask(to, request.with_body(body), self.config.hand_over_timeout_ms).await
     }
 
-    async fn ask(&self, to: &str, request: Command, timeout_ms: u64) -> Result<Command, ReadFailure> {
+    pub(super) async fn ask(&self, to: &str, request: Command, timeout_ms: u64) -> Result<Command, ReadFailure> {
         let began = tokio::time::Instant::now();
         let Some(Member { address, .. }) = self.routes.master(to).await else {
             return Err(failure(to, Cause::NoRoute, millis(began.elapsed())));
@@ -144,7 +179,7 @@ impl Neighbours {
     }
 
     /// Only a plain success confirms: "stored, but not flushed or not replicated" is not stored to degree.
-    fn check(&self, to: &str, answer: &Command) -> Result<(), ReadFailure> {
+    pub(super) fn check(&self, to: &str, answer: &Command) -> Result<(), ReadFailure> {
         match answer.code {
             response::SUCCESS => Ok(()),
             response::SYSTEM_BUSY => Err(failure(to, Cause::Busy, 0)),
@@ -154,7 +189,7 @@ impl Neighbours {
     }
 }
 
-fn failure(peer: &str, cause: Cause, took_ms: u64) -> ReadFailure {
+pub(super) fn failure(peer: &str, cause: Cause, took_ms: u64) -> ReadFailure {
     ReadFailure { cause, peer: peer.into(), took_ms }
 }
 
@@ -167,6 +202,7 @@ fn checkpoint_of(first: &Chain, chains: &[Chain], now_ms: i64) -> CheckpointBody
     // Offsets are relative to the batch's first message, not to where the read began: nothing in between was popped.
     let start = chains.iter().map(|chain| chain.id.offset).min().unwrap_or(first.id.offset);
     let extension = CheckpointExtension {
+        acting: None,
         term: first.id.term,
         topic_epoch_term: first.topic_epoch.term,
         topic_epoch_index: first.topic_epoch.index,

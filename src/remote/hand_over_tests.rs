@@ -146,7 +146,7 @@ proptest! {
         let first = &chains[0];
         let written = checkpoint_of(first, &chains, POPPED_MS).to_json();
         let read = CheckpointBody::parse(&written).unwrap();
-        let ours = read.extension.unwrap();
+        let ours = read.extension.clone().unwrap();
         let id = |offset| ChainId {
             broker: read.broker_name.clone().unwrap_or_default(), topic: read.topic.clone(), queue: read.queue_id, offset,
             group: read.consumer_group.clone(), pop_time: read.pop_time, term: ours.term,

@@ -1,5 +1,6 @@
 //! Other groups: where they are, whether they may be called, reading their messages, handing chains over to them.
 
+pub mod acting;
 pub mod breaker;
 pub mod breakers;
 pub mod classify;

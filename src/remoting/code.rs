@@ -127,6 +127,12 @@ pub mod request {
         LIST_SET_ASIDE = 900_003,
         /// Ours: a slave asks for what comes after the end of its log.
         REPLICATE = 900_004,
+        /// Ours: a member of another group takes a term to act for its master, or its master to end that.
+        SEAL = 900_005,
+        /// Ours: a master asks for the chains that were handed over for it.
+        LIST_ACTED = 900_006,
+        /// Ours: a master has merged what was handed over for it.
+        MERGED = 900_007,
     }
 }
 
@@ -205,6 +211,8 @@ pub mod response {
         ILLEGAL_OPERATION = 604,
         /// The server is shutting down.
         GO_AWAY = 1500,
+        /// Ours: another member of the caller's group has taken a later term.
+        SEALED = 900_101,
         /// RocketMQ's internal RPC client: unknown failure.
         RPC_UNKNOWN = -1000,
         /// RocketMQ's internal RPC client: no address.

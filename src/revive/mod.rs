@@ -33,3 +33,4 @@ pub use engine::{Engine, Reviver};
 pub use outcome::ReadOutcome;
 pub use policy::RewritePolicy;
 pub use service::{Peers, ReviveConfig, ReviveService};
+pub use work::checkpoints;

@@ -50,6 +50,7 @@ pub(crate) fn chain(broker: &str) -> Chain {
         generation: 0,
         attempt: 0,
         round_began_ms: None,
+        acted_for: None,
         state: ChainState::Open { due_ms: DUE_MS },
         history: History::default(),
     }

@@ -65,6 +65,22 @@ impl Work {
     }
 }
 
+/// Gathers chains into as few checkpoints as hold them.
+#[must_use]
+pub fn checkpoints(chains: Vec<Chain>) -> Vec<Vec<Chain>> {
+    let mut checkpoints: Vec<Vec<Chain>> = Vec::new();
+    for chain in chains {
+        let has_room = |one: &&mut Vec<Chain>| {
+            one.len() < CHECKPOINT_MAX && one.iter().all(|other| is_same_checkpoint(other, &chain))
+        };
+        match checkpoints.iter_mut().rev().find(has_room) {
+            Some(room) => room.push(chain),
+            None => checkpoints.push(vec![chain]),
+        }
+    }
+    checkpoints
+}
+
 /// Sorts chains into runs of neighbours.
 fn runs(mut chains: Vec<Chain>) -> Vec<Vec<Chain>> {
     let place = |chain: &Chain| (chain.id.broker.clone(), chain.id.topic.clone(), chain.id.queue, chain.id.offset);

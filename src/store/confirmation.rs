@@ -167,6 +167,17 @@ impl Confirmation {
         state.waiting.iter_mut().for_each(|waiting| waiting.state = None);
     }
 
+    /// What is not confirmed is taken back: whoever waits for it hears that nobody will ever tell. Nothing can be read
+    /// until it is [`reopened`](Self::reopened).
+    pub(super) fn cut_back(&self, index: u64) {
+        let mut state = self.state();
+        state.shown = None;
+        state.told = state.told.min(index);
+        let abandoned = std::mem::take(&mut state.waiting);
+        drop(state);
+        drop(abandoned);
+    }
+
     /// The database is back, and with it `shown`, which was confirmed, and `survived`, which nobody has heard of.
     pub(super) fn reopened(&self, shown: &Arc<Committed>, survived: Unconfirmed) {
         let mut state = self.state();

@@ -218,3 +218,55 @@ async fn a_failed_sync_leaves_what_waits_for_confirmation_waiting() {
         assert_eq!(stage.shown(), stage.durable());
     }
 }
+
+/// Known defect A90.
+#[tokio::test]
+async fn what_was_never_confirmed_is_taken_back_and_the_log_goes_on_under_another_term() {
+    let stage = Stage::new().await;
+    let known = stage.begin(1);
+    a_moment().await;
+    stage.store.confirm(1);
+    assert_eq!(known.await.unwrap().unwrap(), None);
+    let end = stage.store.durable().unwrap().log_end().unwrap();
+    let first = stage.begin(2);
+    a_moment().await;
+    let lost = [first, stage.begin(3)];
+    a_moment().await;
+    assert_eq!((stage.shown(), stage.durable()), (Some(1), Some(3)));
+    assert_eq!(stage.store.cut_back(end, 7, Moves(9)).await.unwrap(), Some(1), "it runs on what is left");
+    for caller in lost {
+        assert!(caller.await.unwrap().is_err(), "nobody will ever tell");
+    }
+    assert_eq!((stage.shown(), stage.durable(), stage.store.term()), (Some(1), Some(9), 7));
+    let last = stage.store.durable().unwrap().log_end().unwrap().position;
+    assert_eq!((last.term, last.index), (7, 2));
+    stage.store.confirm(2);
+    assert_eq!((stage.shown(), stage.announced()), (Some(9), vec![1, 2]));
+}
+
+#[tokio::test]
+async fn a_log_is_not_cut_back_to_an_end_that_it_does_not_have() {
+    let mut stage = Stage::new().await;
+    let known = stage.begin(1);
+    a_moment().await;
+    stage.store.confirm(1);
+    known.await.unwrap().unwrap();
+    let mut other = stage.store.durable().unwrap().log_end().unwrap();
+    other.checksum ^= 1;
+    assert!(stage.store.cut_back(other, 7, Moves(9)).await.is_err());
+    assert_eq!((stage.shown(), stage.durable(), stage.store.term()), (Some(1), Some(1), 1));
+    stage.restart().await;
+    assert_eq!(stage.durable(), Some(1));
+}
+
+#[tokio::test]
+async fn that_a_member_acts_survives_a_restart_and_is_not_in_its_log() {
+    let mut stage = Stage::new().await;
+    assert_eq!(stage.store.acts(), None);
+    for acts in [Some(0), Some(5), None] {
+        stage.store.set_acts(acts).await.unwrap();
+        stage.restart().await;
+        assert_eq!(stage.store.acts(), acts);
+    }
+    assert_eq!(stage.store.durable().unwrap().log_end().unwrap().position.index, 0);
+}

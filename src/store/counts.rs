@@ -41,7 +41,8 @@ pub(super) const fn change(count: &mut u64, before: bool, after: bool) {
 }
 
 impl View {
-    /// How many chains wait, are overdue or are parked, and how many messages were set aside.
+    /// How many chains wait, are overdue or are parked, how many messages were set aside, and for how many groups others
+    /// have acted.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -49,7 +50,15 @@ impl View {
         let Counts { waiting, parked, set_aside, retained_bytes, kept } = self.counts();
         let (overdue, _) = self.due_from((i64::MIN, ""), now_ms, OVERDUE_MAX)?;
         let overdue_since_ms = overdue.first().map(|(due_ms, _)| *due_ms);
-        let overdue = overdue.len();
-        Ok(TableReadings { waiting, parked, set_aside, overdue, overdue_since_ms, retained_bytes, held_back: kept })
+        Ok(TableReadings {
+            waiting,
+            parked,
+            set_aside,
+            overdue: overdue.len(),
+            overdue_since_ms,
+            retained_bytes,
+            held_back: kept,
+            unmerged: self.count_unmerged()?,
+        })
     }
 }

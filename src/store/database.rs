@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable as _, TableDefinition, WriteTransaction};
 use tokio::sync::Notify;
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     decoded::Decoded,
     draft::{Changes, Draft},
     error::Chained,
+    follow::LogEnd,
     rows::Recent,
     view::{Committed, Cuts},
 };
@@ -35,6 +36,12 @@ const SETTLED_KEY: &str = "settled";
 /// Up to which log index, when the last entry was written, everything was known to be confirmed. Missing where all of it
 /// is; what is settled always is.
 const CONFIRMED_KEY: &str = "confirmed";
+
+/// The term under which this member, a slave, acts for its master; 0 before it has one. Missing while it does not act.
+const ACTS_KEY: &str = "acts";
+
+/// Whether this member, a slave, once had all that its master had: since then nothing was confirmed that is not here.
+const CAUGHT_UP_KEY: &str = "caught-up";
 
 /// A database that was opened and found usable.
 pub(super) struct Opened {
@@ -108,6 +115,55 @@ fn forget_confirmed(database: &Database) -> Result<(), StoreError> {
     transaction.open_table(META)?.remove(CONFIRMED_KEY)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// The term under which this member acts for its master, if it does; 0 before it has one.
+pub(super) fn acts(database: &Database) -> Result<Option<u64>, StoreError> {
+    Ok(database.begin_read()?.open_table(META)?.get(ACTS_KEY)?.map(|row| row.value()))
+}
+
+/// Remembers whether, and under which term, this member acts for its master.
+pub(super) fn set_acts(database: &Database, acts: Option<u64>) -> Result<(), StoreError> {
+    let transaction = database.begin_write()?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        match acts {
+            Some(term) => drop(meta.insert(ACTS_KEY, term)?),
+            None => drop(meta.remove(ACTS_KEY)?),
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Whether this member, a slave, has ever had all that its master had.
+pub(super) fn has_caught_up(database: &Database) -> Result<bool, StoreError> {
+    Ok(database.begin_read()?.open_table(META)?.get(CAUGHT_UP_KEY)?.is_some())
+}
+
+/// Remembers that it has.
+pub(super) fn set_caught_up(database: &Database) -> Result<(), StoreError> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.insert(CAUGHT_UP_KEY, 1)?;
+    Ok(transaction.commit()?)
+}
+
+/// Takes off the log what comes after `end`: none of it was ever confirmed.
+pub(super) fn cut_back(database: &Database, end: LogEnd) -> Result<(), StoreError> {
+    let index = end.position.index;
+    let transaction = database.begin_write()?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        let settled = meta.get(SETTLED_KEY)?.map_or(0, |row| row.value());
+        let mut log = transaction.open_table(LOG)?;
+        let known = log.get(index)?.and_then(|entry| LogEntry::peek(entry.value()));
+        let is_known = known.is_some_and(|(position, checksum)| LogEnd { position, checksum } == end);
+        if settled > index || !(is_known || end == LogEnd::default()) {
+            return Err(StoreError::NoSuchPlace { index });
+        }
+        log.retain_in(index.saturating_add(1).., |_, _| sabotage!("tail-kept"))?;
+        meta.insert(CONFIRMED_KEY, index)?;
+    }
+    Ok(transaction.commit()?)
 }
 
 /// The states that the log implies: its settled rows, and over them what the entries since say, up to the last that is

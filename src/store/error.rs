@@ -76,6 +76,12 @@ pub enum StoreError {
     /// Nothing more is written while what was written before is not confirmed.
     #[error("the other members of the group do not confirm what was written before")]
     ConfirmationStalled,
+    /// The log does not have the place up to which it is to be cut back, or rows follow already from what comes after it.
+    #[error("this log cannot be cut back to entry {index}: it is not there, or more is settled")]
+    NoSuchPlace {
+        /// The index.
+        index: u64,
+    },
     /// A failed sync made the store drop its database; it comes back by itself.
     #[error("the store is being reopened")]
     Reopening,

@@ -149,7 +149,7 @@ proptest! {
                 Act::Adopt(ago_ms) => {
                     let chain = popped(OTHER, now_ms - ago_ms, ChainState::Open { due_ms: now_ms + 1 });
                     let mark = store.view().forgotten_until_ms(OTHER).unwrap();
-                    let Adopted { new, too_old } = store.run(now_ms, Adopt { chains: vec![chain.clone()] });
+                    let Adopted { new, too_old, .. } = store.run(now_ms, Adopt { chains: vec![chain.clone()], acting: None });
                     let is_new = !taken.contains(&chain.id) && mark.is_none_or(|mark| chain.id.pop_time > mark);
                     prop_assert_eq!(new == 1, is_new, "popped at {}, mark {:?}", chain.id.pop_time, mark);
                     prop_assert!(new == 1 || taken.contains(&chain.id) || too_old == 1);
@@ -167,7 +167,7 @@ proptest! {
                 Act::Again(which) if !taken.is_empty() => {
                     let id = taken[which % taken.len()].clone();
                     let again = Chain { id, ..popped(OTHER, 0, ChainState::Open { due_ms: now_ms + 1 }) };
-                    prop_assert_eq!(store.run(now_ms, Adopt { chains: vec![again] }).new, 0, "taken a second time");
+                    prop_assert_eq!(store.run(now_ms, Adopt { chains: vec![again], acting: None }).new, 0, "taken a second time");
                 }
                 Act::Forget => drop(store.run(now_ms, Forget)),
                 Act::Reopen => store.reopen(),

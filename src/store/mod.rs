@@ -5,6 +5,7 @@
 //! Whatever changes goes through a [`Step`]: read, decide, record, in one transaction. One task gathers the steps that
 //! wait and commits them together (group commit); a step's caller hears of it only after the commit is on disk.
 
+mod acting;
 mod append;
 mod boxed_backend;
 mod confirmation;
@@ -46,7 +47,10 @@ pub use self::{
     tables::Tables,
     view::View,
 };
-use self::{confirmation::Confirmation, writer::Told};
+use self::{
+    confirmation::Confirmation,
+    writer::{Order, Told},
+};
 use crate::{metrics::commits::Commits, model::record::LogEntry, seams::Host};
 
 /// The store's file on its disk.
@@ -57,7 +61,7 @@ pub const FILE: &str = "store.redb";
 pub struct StoreConfig {
     /// Who decides that an entry is confirmed.
     pub confirms: Confirms,
-    /// The term under which this member writes.
+    /// The term under which this member writes, unless its log has a higher one.
     pub term: u64,
     /// How many steps may wait for a commit.
     pub waiting_limit: usize,
@@ -119,7 +123,10 @@ impl Store {
             .await;
         let opened = opened.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(StoreError::Closed)??;
         let (steps, waiting) = mpsc::channel(config.waiting_limit);
-        let durable = Arc::default();
+        let durable = Arc::new(writer::Durable::default());
+        *durable.acts.lock().unwrap_or_else(PoisonError::into_inner) = database::acts(&opened.database)?;
+        let caught_up = database::has_caught_up(&opened.database)?;
+        durable.caught_up.store(caught_up, std::sync::atomic::Ordering::SeqCst);
         let confirmation = Arc::new(Confirmation::new(config.confirms, listener, opened.confirmed.clone()));
         let store = Self { steps, durable, confirmation, config };
         let writer = store.writer(host.clone(), opened);
@@ -171,9 +178,52 @@ impl Store {
         self.enqueue(step, Told::Here).await
     }
 
+    /// Takes off the log what comes after `end`, none of which may ever have been confirmed, and runs a step before any
+    /// other, under `term`. Whoever waits for what is taken off hears that its outcome is unknown. Returns once it is on
+    /// this disk.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit); [`StoreError::NotCommitted`] when the log does not have that end.
+    pub async fn cut_back<S: Step>(&self, end: LogEnd, term: u64, step: S) -> Result<S::Reply, StoreError> {
+        self.enqueue_with(step, Told::Here, Order::CutBack(end, term)).await
+    }
+
+    /// Remembers whether this member, a slave, acts for its master, and under which term; 0 before it has one.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn set_acts(&self, acts: Option<u64>) -> Result<(), StoreError> {
+        self.enqueue_with(step::Nothing, Told::Here, Order::Act(acts)).await
+    }
+
+    /// The term under which this member acts for its master, if it does; 0 before it has one.
+    #[must_use]
+    pub fn acts(&self) -> Option<u64> {
+        *self.durable.acts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers that this member, a slave, has had all that its master had.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn set_caught_up(&self) -> Result<(), StoreError> {
+        self.enqueue_with(step::Nothing, Told::Here, Order::CaughtUp).await
+    }
+
+    /// Whether this member, a slave, has ever had all that its master had: where its master confirms nothing without it, all
+    /// that was confirmed is here. A member that lost its disk has not.
+    #[must_use]
+    pub fn has_caught_up(&self) -> bool {
+        self.durable.caught_up.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
     async fn enqueue<S: Step>(&self, step: S, told: Told) -> Result<S::Reply, StoreError> {
+        self.enqueue_with(step, told, Order::Commit).await
+    }
+
+    async fn enqueue_with<S: Step>(&self, step: S, told: Told, order: Order) -> Result<S::Reply, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let waiting = Box::new(writer::Waiting::new(step, told, reply));
+        let waiting = Box::new(writer::Waiting::new(step, told, reply).with_order(order));
         self.steps.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Overloaded { limit: self.config.waiting_limit },
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
@@ -242,8 +292,8 @@ impl Store {
 
     /// The term under which this store writes.
     #[must_use]
-    pub const fn term(&self) -> u64 {
-        self.config.term
+    pub fn term(&self) -> u64 {
+        self.durable.term.load(std::sync::atomic::Ordering::SeqCst)
     }
 }
 

@@ -57,6 +57,14 @@ pub(super) enum Table {
     Forgotten = 19,
     /// Topic that does not exist any more → the [`LogPosition`] of the entry that deleted it.
     DeletedTopics = 20,
+    /// Group → the last term that one of its members has taken here.
+    Sealed = 21,
+    /// Group: those whose acting members have taken a term here that their master has not merged.
+    Unmerged = 22,
+    /// Group, chain id: the chains that acting members of a group have handed over since its master last merged.
+    Acted = 23,
+    /// Group → the last term that its master has merged.
+    Merged = 24,
 }
 
 impl Table {
@@ -83,6 +91,10 @@ impl Table {
             Self::Marks => "marks",
             Self::Over => "over",
             Self::Forgotten => "forgotten",
+            Self::Sealed => "sealed",
+            Self::Unmerged => "unmerged",
+            Self::Acted => "acted",
+            Self::Merged => "merged",
         }
     }
 }
@@ -159,16 +171,25 @@ impl Row {
                 let (index, record) = read(table, key, bytes)?;
                 Self::Place(index, record)
             }
-            Table::Offsets | Table::EarlyAcks | Table::Needed | Table::Marks | Table::Forgotten => {
-                Self::Number(read(table, key, bytes)?)
-            }
+            Table::Offsets
+            | Table::EarlyAcks
+            | Table::Needed
+            | Table::Marks
+            | Table::Forgotten
+            | Table::Sealed
+            | Table::Merged => Self::Number(read(table, key, bytes)?),
             Table::Chains => Self::Chain(Arc::new(read(table, key, bytes)?)),
             Table::SetAside => Self::SetAside(Arc::new(read(table, key, bytes)?)),
             Table::Sends => Self::Sent(Arc::new(read(table, key, bytes)?)),
             Table::DeletedTopics => Self::Position(read(table, key, bytes)?),
-            Table::Due | Table::Parked | Table::Timers | Table::EarlyAcksUntil | Table::Free | Table::Over => {
-                Self::Mark
-            }
+            Table::Due
+            | Table::Parked
+            | Table::Timers
+            | Table::EarlyAcksUntil
+            | Table::Free
+            | Table::Over
+            | Table::Unmerged
+            | Table::Acted => Self::Mark,
         })
     }
 }

@@ -32,6 +32,17 @@ pub trait Step: Send + 'static {
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Self::Reply, StoreError>;
 }
 
+/// Decides nothing: for what the writer itself is to do.
+pub(super) struct Nothing;
+
+impl Step for Nothing {
+    type Reply = ();
+
+    fn decide(self, _: &mut Txn<'_, '_>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 /// One step's transaction.
 pub struct Txn<'a, 't> {
     draft: &'a mut Draft<'t>,

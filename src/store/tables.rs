@@ -341,6 +341,47 @@ pub trait Tables: Source {
         super::forgetting::over_chains(self, limit)
     }
 
+    /// The last term that a member of another group has taken here to act for its master; 0 if none has.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn sealed_term(&self, group: &str) -> Result<u64, StoreError> {
+        super::acting::sealed_term(self, group)
+    }
+
+    /// The last term up to which a group's master has merged what was done for it; 0 if there is none.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn merged_term(&self, group: &str) -> Result<u64, StoreError> {
+        super::acting::merged_term(self, group)
+    }
+
+    /// Whether members of any group act for their masters, or have acted, and it is not merged.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn is_any_unmerged(&self) -> Result<bool, StoreError> {
+        super::acting::is_any_unmerged(self)
+    }
+
+    /// Of how many groups members act for their masters, or have acted, and it is not merged.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn count_unmerged(&self) -> Result<usize, StoreError> {
+        super::acting::count_unmerged(self)
+    }
+
+    /// Chains that acting members of a group have handed over and its master has not merged, in the order of their ids
+    /// from the first after `after` on, at most `limit`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn acted_chains(&self, group: &str, after: &str, limit: usize) -> Result<Vec<Chain>, StoreError> {
+        super::acting::acted_chains(self, group, after, limit)
+    }
+
     /// What was set aside, oldest first, at most `limit`.
     ///
     /// # Errors

@@ -81,6 +81,11 @@ impl Committed {
         self.last_index
     }
 
+    /// The term of the last entry; 0 for an empty log.
+    pub(super) fn last_term(&self) -> Result<u64, StoreError> {
+        Ok(self.entry(self.last_index)?.map_or(0, |entry| entry.position.term))
+    }
+
     pub(super) const fn decoded(&self) -> &Arc<Decoded> {
         &self.decoded
     }

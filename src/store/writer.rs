@@ -1,7 +1,10 @@
 //! The writer: gathers the steps that wait, runs one after the other on a draft, and commits their entries together.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,6 +16,7 @@ use super::{
     database::{self, Opened},
     draft::Draft,
     error::Chained,
+    follow::LogEnd,
     tables::Source as _,
     view::Committed,
 };
@@ -23,6 +27,21 @@ use crate::{
 
 /// How often reopening is tried while the disk refuses it.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
+
+/// What the writer itself is to do at a step's place in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Nothing but the step.
+    Commit,
+    /// Cut the log back to this end, go on under this term, and run the step before any other.
+    CutBack(LogEnd, u64),
+    /// Remember whether, and under which term, this member acts for its master.
+    Act(Option<u64>),
+    /// Remember that this member has had all that its master had.
+    CaughtUp,
+    /// Stop after this batch.
+    Close,
+}
 
 /// A step in the queue, whatever its type.
 pub(super) trait WaitingStep: Send {
@@ -38,9 +57,9 @@ pub(super) trait WaitingStep: Send {
     fn is_for_here(&self) -> bool {
         false
     }
-    /// Whether the writer is to stop after this one.
-    fn is_close(&self) -> bool {
-        false
+    /// What the writer itself is to do.
+    fn order(&self) -> Order {
+        Order::Commit
     }
 }
 
@@ -58,13 +77,18 @@ pub(super) enum Told {
 pub(super) struct Waiting<S: Step> {
     step: Option<S>,
     told: Told,
+    order: Order,
     decided: Option<S::Reply>,
     reply: oneshot::Sender<Result<S::Reply, StoreError>>,
 }
 
 impl<S: Step> Waiting<S> {
     pub(super) fn new(step: S, told: Told, reply: oneshot::Sender<Result<S::Reply, StoreError>>) -> Self {
-        Self { step: Some(step), told, decided: None, reply }
+        Self { step: Some(step), told, order: Order::Commit, decided: None, reply }
+    }
+
+    pub(super) fn with_order(self, order: Order) -> Self {
+        Self { order, ..self }
     }
 }
 
@@ -89,6 +113,10 @@ impl<S: Step> WaitingStep for Waiting<S> {
     fn is_for_here(&self) -> bool {
         self.told == Told::Here
     }
+
+    fn order(&self) -> Order {
+        self.order
+    }
 }
 
 pub(super) struct Close {
@@ -108,8 +136,8 @@ impl WaitingStep for Close {
     fn finish(self: Box<Self>, _: Result<(), StoreError>) {
         let _ = self.reply.send(()); // nobody has to wait for the end
     }
-    fn is_close(&self) -> bool {
-        true
+    fn order(&self) -> Order {
+        Order::Close
     }
 }
 
@@ -145,6 +173,12 @@ struct Head {
 #[derive(Default)]
 pub(super) struct Durable {
     pub(super) state: Mutex<Option<Arc<Committed>>>,
+    /// The term under which this member writes.
+    pub(super) term: AtomicU64,
+    /// The term under which it acts for its master, if it does; 0 before it has one.
+    pub(super) acts: Mutex<Option<u64>>,
+    /// Whether it has ever had all that its master had.
+    pub(super) caught_up: AtomicBool,
     pub(super) grown: Notify,
 }
 
@@ -192,9 +226,7 @@ impl Writer {
             }
             self.gather(&mut waiting, &mut batch).await;
             let steps = std::mem::take(&mut batch);
-            let closing = steps.iter().any(|step| step.is_close());
-            self.commit(steps).await;
-            if closing {
+            if self.obey(steps).await {
                 break;
             }
         }
@@ -214,20 +246,103 @@ impl Writer {
         }
     }
 
+    /// Commits a batch, and does what steps in it order; tells whether to close.
+    async fn obey(&mut self, mut batch: Batch) -> bool {
+        while let Some(at) = first_order(&batch) {
+            let later = batch.split_off(at + 1);
+            let ordering = batch.split_off(at);
+            self.commit(std::mem::replace(&mut batch, later)).await;
+            self.carry_out(ordering).await;
+        }
+        let closing = batch.iter().any(|step| step.order() == Order::Close);
+        self.commit(batch).await;
+        closing
+    }
+
+    /// Does what a step orders, and then runs the step.
+    async fn carry_out(&mut self, ordering: Batch) {
+        let order = ordering.first().map_or(Order::Commit, |step| step.order());
+        let Some(database) = self.opened.as_ref().map(|opened| opened.database.clone()) else {
+            return self.commit(ordering).await; // which tells that there is no database
+        };
+        let done = match order {
+            Order::CutBack(end, term) => self.cut_back(database, end, term).await,
+            Order::Act(acts) => {
+                let set = self.blocking(move || database::set_acts(&database, acts)).await;
+                set.map(|()| *self.durable.acts.lock().unwrap_or_else(PoisonError::into_inner) = acts)
+            }
+            Order::CaughtUp => {
+                let set = self.blocking(move || database::set_caught_up(&database)).await;
+                set.map(|()| self.durable.caught_up.store(true, Ordering::SeqCst))
+            }
+            Order::Commit | Order::Close => Ok(()),
+        };
+        match done {
+            Ok(()) => self.commit(ordering).await,
+            Err(error @ StoreError::NoSuchPlace { .. }) => {
+                ordering.into_iter().for_each(|step| step.finish(Err(StoreError::not_committed(&error))));
+            }
+            Err(error) => {
+                tracing::error!(error = %Chained(&error), "the store did not do what it was told");
+                self.forget();
+                let reason = Chained(&error).to_string();
+                fail(ordering, || StoreError::OutcomeUnknown { reason: reason.clone() });
+            }
+        }
+    }
+
+    async fn cut_back(&mut self, database: Arc<redb::Database>, end: LogEnd, term: u64) -> Result<(), StoreError> {
+        let config = self.config.clone();
+        let (confirmed, head) = self
+            .blocking(move || {
+                database::cut_back(&database, end)?;
+                database::replay(&database, &config, end.position.index)
+            })
+            .await?;
+        self.confirmation.cut_back(end.position.index);
+        self.durable.term.store(term, Ordering::SeqCst);
+        let Some(opened) = self.opened.as_mut() else { return Err(StoreError::Reopening) };
+        opened.head = head.clone();
+        self.publish();
+        // What was announced stays so: it was confirmed, and is still there.
+        self.taken = self.confirmation.confirmed_index().min(head.last_index());
+        let entries = head.entries_after(self.taken)?;
+        self.taken = head.last_index();
+        self.confirmation.reopened(&confirmed, Unconfirmed { state: head, entries, batch: Batch::new() });
+        Ok(())
+    }
+
+    /// Runs something where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let slot: Arc<Mutex<Option<Result<T, StoreError>>>> = Arc::default();
+        let fill = slot.clone();
+        let job = Box::new(move || *fill.lock().unwrap_or_else(PoisonError::into_inner) = Some(job()));
+        self.host.blocking.run(job).await;
+        let done = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        done.unwrap_or(Err(StoreError::Closed))
+    }
+
     async fn commit(&mut self, batch: Batch) {
+        if batch.is_empty() {
+            return;
+        }
         let Some(opened) = &self.opened else {
             let reason = "the store could not be reopened".to_owned();
             return fail(batch, || StoreError::NotCommitted { reason: reason.clone() });
         };
         let (database, base, config) = (opened.database.clone(), opened.head.clone(), self.config.clone());
         let (now_ms, confirmation) = (self.host.clock.now_ms(), self.confirmation.clone());
+        let term = self.durable.term.load(Ordering::SeqCst);
         let ran: Arc<Mutex<Option<Ran>>> = Arc::default();
         let slot = ran.clone();
         self.host
             .blocking
             .run(Box::new(move || {
                 let mut batch = batch;
-                let result = run_steps(&database, &base, &confirmation, &config, now_ms, &mut batch);
+                let result = run_steps(&database, &base, &confirmation, &config, (term, now_ms), &mut batch);
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ran { batch, result });
             }))
             .await;
@@ -279,21 +394,11 @@ impl Writer {
     }
 
     async fn reopen(&mut self) {
-        let slot: Arc<Mutex<Option<Result<Opened, StoreError>>>> = Arc::default();
-        let (fill, disk, config) = (slot.clone(), self.host.disk.clone(), self.config.clone());
+        let (disk, config) = (self.host.disk.clone(), self.config.clone());
         let confirmed = self.confirmation.known().told;
-        self.host
-            .blocking
-            .run(Box::new(move || {
-                let opened = database::open(&*disk, &config, confirmed);
-                *fill.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened);
-            }))
-            .await;
-        let opened = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match opened {
-            Some(Ok(opened)) => self.take_up(opened),
-            Some(Err(error)) => tracing::error!(error = %Chained(&error), "the store cannot be reopened"),
-            None => {}
+        match self.blocking(move || database::open(&*disk, &config, confirmed)).await {
+            Ok(opened) => self.take_up(opened),
+            Err(error) => tracing::error!(error = %Chained(&error), "the store cannot be reopened"),
         }
     }
 
@@ -302,6 +407,8 @@ impl Writer {
     fn take_up(&mut self, opened: Opened) {
         // The confirmed state is not held on to: a state keeps its pages from being used again.
         let Opened { database, confirmed, head, failed } = opened;
+        // An entry of a higher term is one that this member has followed, or has written after it was cut back.
+        self.durable.term.fetch_max(head.last_term().unwrap_or(0).max(self.config.term), Ordering::SeqCst);
         let confirmed = self.confirmed_by_now(&database, confirmed, &head);
         let state = head.clone();
         self.opened = Some(Head { database, head, failed });
@@ -337,6 +444,11 @@ impl Writer {
     }
 }
 
+/// Where the first step stands that orders something to be done before it.
+fn first_order(batch: &Batch) -> Option<usize> {
+    batch.iter().position(|step| matches!(step.order(), Order::CutBack(..) | Order::Act(_) | Order::CaughtUp))
+}
+
 fn fail(batch: Batch, error: impl Fn() -> StoreError) {
     batch.into_iter().for_each(|step| step.finish(Err(error())));
 }
@@ -347,13 +459,13 @@ fn run_steps(
     base: &Committed,
     confirmation: &Confirmation,
     config: &StoreConfig,
-    now_ms: i64,
+    (term, now_ms): (u64, i64),
     batch: &mut Batch,
 ) -> Result<(Vec<Arc<LogEntry>>, Option<Committed>), StoreError> {
     let confirmed = confirmation.known();
     let mut draft = Draft::over(base, confirmed.settleable(base.last_index()));
     for step in batch.iter_mut() {
-        let position = LogPosition { term: config.term, index: draft.last() + 1 };
+        let position = LogPosition { term, index: draft.last() + 1 };
         let mut txn = Txn::new(&mut draft, position, now_ms);
         step.decide(&mut txn)?;
         txn.finish();

@@ -15,8 +15,9 @@ use crate::{
 };
 
 /// Of several facts that became durable together the first in this list names the phase.
-const WEIGHT: [Phase; 17] = [
+const WEIGHT: [Phase; 18] = [
     Phase::Operate,
+    Phase::TakeOver,
     Phase::Park,
     Phase::Resume,
     Phase::Revive,
@@ -60,6 +61,7 @@ impl<'h> Phases<'h> {
             Fact::Forgotten { .. } => Phase::Forget,
             Fact::Offset { .. } => Phase::Pop,
             Fact::EarlyAck { .. } | Fact::EarlyAckDropped { .. } => Phase::Ack,
+            Fact::Sealed { .. } | Fact::Merged { .. } => Phase::TakeOver,
             Fact::SetAside { .. } | Fact::Unknown(_) => Phase::Other,
             Fact::Chain(chain) => {
                 let before = self.chains.insert((node, &chain.id), chain);
@@ -80,6 +82,7 @@ impl<'h> Phases<'h> {
             request::DELETE_TOPIC_IN_BROKER | request::INVOKE_BROKER_TO_RESET_OFFSET => Phase::Operate,
             request::UPDATE_AND_CREATE_TOPIC | request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => Phase::SetUp,
             code::REPLICATE => Phase::Replicate,
+            request::SEAL | request::LIST_ACTED | request::MERGED => Phase::TakeOver,
             request::HEART_BEAT | request::UNREGISTER_CLIENT => Phase::Idle,
             request::REGISTER_BROKER | request::UNREGISTER_BROKER => Phase::Routes,
             request::GET_ROUTEINFO_BY_TOPIC | request::GET_BROKER_CLUSTER_INFO => Phase::Routes,

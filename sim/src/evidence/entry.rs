@@ -149,6 +149,22 @@ pub enum Fact {
         /// Which.
         chains: Vec<ChainId>,
     },
+    /// A member of a group has taken a term here, to act for its master or to end that.
+    Sealed {
+        /// The group.
+        group: String,
+        /// The term.
+        term: u64,
+        /// The member; 0 is the master.
+        member: u64,
+    },
+    /// A group's master has merged what was done for it.
+    Merged {
+        /// The group.
+        group: String,
+        /// The term under which it has.
+        term: u64,
+    },
     /// A record that this decoder does not understand: its kind and why. An oracle complains of it.
     Unknown(String),
 }

@@ -80,6 +80,13 @@ impl DiskScanner {
         found
     }
 
+    /// Whether these bytes begin with an entry that was seen before.
+    #[must_use]
+    pub fn has_seen(&self, bytes: &[u8]) -> bool {
+        let Some(raw) = RawEntry::at(bytes) else { return false };
+        self.seen.get(&(raw.term, raw.index)).is_some_and(|known| known.contains(&raw.checksum))
+    }
+
     /// The contradictions found so far.
     #[must_use]
     pub fn conflicts(&self) -> &[Conflict] {

@@ -98,6 +98,12 @@ fn read_fact(variant: &Variant<'_, '_>) -> Result<Fact, Misread> {
             let id = |chain| chain_id(Fields::of(chain, "chains")?.map("id")?);
             Fact::Forgotten { chains: chains.map(id).collect::<Result<_, _>>()? }
         }
+        "sealed" => Fact::Sealed {
+            group: fields.text("group")?,
+            term: fields.number("term")?,
+            member: fields.number("member")?,
+        },
+        "merged" => Fact::Merged { group: fields.text("group")?, term: fields.number("term")? },
         other => Fact::Unknown(other.to_owned()),
     })
 }

@@ -9,22 +9,27 @@ use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition, backends
 
 const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
 
-/// The encoded entries from `first` on that a broker recovering from `content` will have; none when the file was never
-/// completely created, or is damaged beyond what redb recovers.
+/// The encoded entries after the last known one that a broker recovering from `content` will have, in order; none when the
+/// file was never completely created, or is damaged beyond what redb recovers.
 #[must_use]
-pub fn recovered_entries(content: &Bytes, first: u64) -> Vec<Vec<u8>> {
-    read(content, first).unwrap_or_default()
+pub fn recovered_entries(content: &Bytes, is_known: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+    read(content, is_known).unwrap_or_default()
 }
 
-fn read(content: &Bytes, first: u64) -> Result<Vec<Vec<u8>>, redb::Error> {
+fn read(content: &Bytes, is_known: impl Fn(&[u8]) -> bool) -> Result<Vec<Vec<u8>>, redb::Error> {
     let copy = InMemoryBackend::new();
     copy.set_len(content.len() as u64)?;
     copy.write(0, content)?;
     let database = Database::builder().create_with_backend(copy)?;
     let log = database.begin_read()?.open_table(LOG)?;
     let mut entries = Vec::new();
-    for row in log.range(first..)? {
-        entries.push(row?.1.value().to_vec());
+    for row in log.range::<u64>(..)?.rev() {
+        let entry = row?.1;
+        if is_known(entry.value()) {
+            break;
+        }
+        entries.push(entry.value().to_vec());
     }
+    entries.reverse();
     Ok(entries)
 }

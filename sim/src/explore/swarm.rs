@@ -124,7 +124,9 @@ fn brokers<R: Rng>(dice: &mut Dice<R>) -> Vec<Broker> {
         let share = if slaves == 0 { 0.15 } else { 0.0 };
         let age_ms = dice.maybe(share, |dice| dice.span(2 * MINUTE..=20 * MINUTE));
         let retention = Retention { age_ms, bytes: None };
-        Broker { name: name.clone(), slaves, escapes_to, degree, retention, chain_window_ms: DAY }
+        let may_act = slaves == 1 && degree == 2 && escapes_to.is_none() && !others.is_empty();
+        let acting_to = if may_act { dice.maybe(0.7, |dice| (*dice.one(&others)).clone()) } else { None };
+        Broker { name: name.clone(), slaves, escapes_to, acting_to, degree, retention, chain_window_ms: DAY }
     };
     names.iter().map(draw).collect()
 }

@@ -69,6 +69,8 @@ impl<'l, 'h> Subject<'l, 'h> {
             | Fact::Group { .. }
             | Fact::Offset { .. }
             | Fact::SetAside { .. }
+            | Fact::Sealed { .. }
+            | Fact::Merged { .. }
             | Fact::Unknown(_) => false,
         }
     }

@@ -150,6 +150,34 @@ pub struct Deletion {
     pub at: Position,
 }
 
+/// A durable term that a member of a group has taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Seal<'h> {
+    /// When: position in the history.
+    pub event: usize,
+    /// Where: the broker that gave it.
+    pub node: &'h str,
+    /// The group.
+    pub group: &'h str,
+    /// The term.
+    pub term: u64,
+    /// The member; 0 is the master.
+    pub member: u64,
+}
+
+/// A durable merge, in the log of the master that has merged or of the broker that it told.
+#[derive(Debug, Clone, Copy)]
+pub struct Merged<'h> {
+    /// When: position in the history.
+    pub event: usize,
+    /// Where.
+    pub node: &'h str,
+    /// The group.
+    pub group: &'h str,
+    /// The term.
+    pub term: u64,
+}
+
 /// A durable reset of a group's offset.
 #[derive(Debug, Clone, Copy)]
 pub struct OffsetReset<'h> {

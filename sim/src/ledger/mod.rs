@@ -7,13 +7,13 @@ pub mod obligations;
 pub mod replicas;
 pub mod wire;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, hash_map::Entry};
 
 pub use biography::Biography;
 pub use facts::{
-    ChainLife, ChainStep, Deletion, Expiry, Forgetting, LogStep, OffsetMove, OffsetReset, Place, Stored, TimerStep,
-    TopicStep,
+    ChainLife, ChainStep, Deletion, Expiry, Forgetting, LogStep, Merged, OffsetMove, OffsetReset, Place, Seal, Stored,
+    TimerStep, TopicStep,
 };
 pub use obligations::{GroupSpec, Obligations, PolicySpec};
 pub use replicas::{ReplicaStep, Replicas};
@@ -27,6 +27,25 @@ use crate::{
 
 /// Callers of a broker have waited in vain for other disks to have what its own had, ms.
 const UNCONFIRMED_MS: SimMs = 3_000;
+
+/// Entries of masters' logs that a later term has replaced, as positions in the history: what is taken back before it is
+/// confirmed never was. That a slave has none of it is judged where logs are compared.
+fn taken_back(history: &History, obligations: &Obligations) -> FxHashSet<usize> {
+    let mut logs: FxHashMap<&str, Vec<(usize, &DurableEntry)>> = FxHashMap::default();
+    let mut taken_back = FxHashSet::default();
+    for (event, happened) in history.events.iter().enumerate() {
+        let EventKind::Durable { node, entry, .. } = &happened.kind else { continue };
+        if obligations.slaves.contains_key(node) {
+            continue;
+        }
+        let log = logs.entry(node).or_default();
+        while let Some((gone, _)) = log.pop_if(|(_, last)| last.index >= entry.index && last.term < entry.term) {
+            taken_back.insert(gone);
+        }
+        log.push((event, entry));
+    }
+    taken_back
+}
 
 /// The folded history.
 #[derive(Debug)]
@@ -59,6 +78,12 @@ pub struct Ledger<'h> {
     pub expiries: Vec<Expiry<'h>>,
     /// Chains that were forgotten.
     pub forgotten: Vec<Forgetting<'h>>,
+    /// Terms that were taken to act for a group's master, or to end that.
+    pub seals: Vec<Seal<'h>>,
+    /// What masters have merged of it, and who knows.
+    pub merges: Vec<Merged<'h>>,
+    /// Whether some master's log was cut back.
+    pub has_taken_back: bool,
     /// Records that are not understood: position, node, what.
     pub unknown: Vec<(usize, &'h str, &'h str)>,
     /// What was set aside: positions.
@@ -101,6 +126,9 @@ impl<'h> Ledger<'h> {
             replicas: Replicas::default(),
             expiries: Vec::new(),
             forgotten: Vec::new(),
+            seals: Vec::new(),
+            merges: Vec::new(),
+            has_taken_back: false,
             unknown: Vec::new(),
             set_aside: Vec::new(),
             sends: Vec::new(),
@@ -114,7 +142,12 @@ impl<'h> Ledger<'h> {
             lists: Vec::new(),
             last_offset: FxHashMap::default(),
         };
+        let taken_back = taken_back(history, obligations);
+        ledger.has_taken_back = !taken_back.is_empty();
         for (event, happened) in history.events.iter().enumerate() {
+            if taken_back.contains(&event) {
+                continue;
+            }
             match &happened.kind {
                 EventKind::Sent(sent) => ledger.sends.push((event, sent)),
                 EventKind::Acked(acked) => ledger.acks.push((event, acked)),
@@ -178,6 +211,10 @@ impl<'h> Ledger<'h> {
                 Fact::Forgotten { chains } => {
                     self.forgotten.extend(chains.iter().map(|id| Forgetting { event, node, entry, id }));
                 }
+                Fact::Sealed { group, term, member } => {
+                    self.seals.push(Seal { event, node, group, term: *term, member: *member });
+                }
+                Fact::Merged { group, term } => self.merges.push(Merged { event, node, group, term: *term }),
                 Fact::Unknown(what) => self.unknown.push((event, node, what)),
                 Fact::SetAside { .. } => self.set_aside.push(event),
                 Fact::Group { .. } | Fact::EarlyAck { .. } | Fact::EarlyAckDropped { .. } | Fact::Sent { .. } => {}

@@ -19,6 +19,8 @@ pub struct Obligations {
     pub policy: PolicySpec,
     /// Broker that may act for an absent master → broker that is then the home of its chains.
     pub escapes: BTreeMap<NodeName, NodeName>,
+    /// Broker whose slave acts for it → the same target.
+    pub acting: BTreeMap<NodeName, NodeName>,
     /// How long each broker keeps messages; for ever those that are not listed.
     pub retention: BTreeMap<NodeName, Retention>,
     /// How long each broker knows a chain after it was over, ms.

@@ -21,6 +21,7 @@ pub mod p7_identity;
 pub mod p8_bounded;
 pub mod p9_honest_answers;
 mod reached;
+mod reached_acting;
 mod reached_disks;
 mod reached_slaves;
 mod reads;

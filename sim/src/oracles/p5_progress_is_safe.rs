@@ -3,9 +3,9 @@
 //! Rule: a group's offset never falls but by a reset, and whenever it moves from a to b, every durable message in between
 //! that the group's filter takes has its chain in the same entry or an earlier one after the last reset (or, when an acting
 //! broker hands its chains over, already on its target's disk), or went because it was past its retention. Each broker's
-//! log has the indexes 1, 2, 3... without a gap, terms never fall,
-//! no place in it was ever durable with two contents, and every record in it is understood. A slave's log is a prefix of
-//! its master's (see `p5_replicas`).
+//! log has the indexes 1, 2, 3... without a gap, terms never fall, no place in it was ever durable with two contents, and
+//! every record in it is understood. A slave's log is a prefix of its master's (see `p5_replicas`). What a later term has
+//! replaced is no part of a log: it may not have been confirmed, so that no slave has it.
 
 use std::ops::RangeInclusive;
 

@@ -38,8 +38,11 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         let span = opened[life.id]..=copied.at_ms;
         let passed = i64::try_from(copied.at_ms - opened[life.id]).unwrap_or(i64::MAX);
         let invisible = copied.chain.invisible_ms;
-        let counts =
-            |(at_ms, node, _): &&(SimMs, &str, i64)| span.contains(at_ms) && ledger.chain_at(node, life.id).is_some();
+        // A slave of its broker may have found it due.
+        let is_its_slave = |node: &str| ledger.obligations.slaves.get(node) == Some(&life.id.broker);
+        let counts = |(at_ms, node, _): &&(SimMs, &str, i64)| {
+            span.contains(at_ms) && (ledger.chain_at(node, life.id).is_some() || is_its_slave(node))
+        };
         let gained: i64 = gains.iter().filter(counts).map(|(.., ms)| ms).sum();
         if passed + SLACK_MS + invisible / SLEW + gained < invisible {
             let detail = format!("at {} it comes back after {passed} ms, invisible for {invisible} ms", life.node);

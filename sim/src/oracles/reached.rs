@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 
-use super::{Reads, p8_bounded::PROBE_EVERY_MS, reached_disks, reached_slaves, silence::silences};
+use super::{Reads, p8_bounded::PROBE_EVERY_MS, reached_acting, reached_disks, reached_slaves, silence::silences};
 use crate::{
     evidence::{ChainFact, ChainState, GoneProof, Outcome},
     history::{AckVerdict, EventKind, Seen},
@@ -28,6 +28,7 @@ pub(super) fn reached(ledger: &Ledger<'_>, reads: &Reads<'_>) -> BTreeSet<&'stat
     dead_peers(ledger, &mut reached);
     reached.extend(reached_slaves::reached(ledger));
     reached.extend(reached_disks::reached(ledger));
+    reached.extend(reached_acting::reached(ledger));
     let conditions = [
         ("remote-read", any_read),
         ("coalesced-read", brought(ledger, |pull| pull.brought.0 > 1)),

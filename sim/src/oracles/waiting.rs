@@ -164,15 +164,17 @@ fn answers<'a>(
     let pulls = ledger.wire.pulls.iter().map(|pull| (pull.call, PULL_HEARD_MS));
     let calls = pulls.chain(ledger.wire.sends.iter().map(|send| (send.call, SEND_HEARD_MS)));
     let counts = move |call: &Call<'_>| members == Members::Any || !call.is_to_slave();
-    calls.filter(move |(call, _)| call.from == home && call.to == peer && counts(call)).filter_map(|(call, heard_ms)| {
-        let (event, _) = call.answer?;
-        // An answer that leaves while something is broken may be lost on its way; a fault that takes it is told after it.
-        let left_ms = ledger.history.events[event].at_ms;
-        let same_ms = ledger.history.events[event..].iter().take_while(|later| later.at_ms == left_ms).count();
-        let is_late = left_ms - ledger.at_ms(call.event) > heard_ms;
-        let may_be_lost = is_late || ledger.was_disturbed(call.event, event + same_ms - 1);
-        Some(Answered { event, at_ms: signed(left_ms), may_be_lost })
-    })
+    calls.filter(move |(call, _)| call.from == home && call.to == peer && counts(call)).filter_map(
+        |(call, heard_ms)| {
+            let (event, _) = call.answer?;
+            // An answer that leaves while something is broken may be lost on its way; a fault that takes it is told after it.
+            let left_ms = ledger.history.events[event].at_ms;
+            let same_ms = ledger.history.events[event..].iter().take_while(|later| later.at_ms == left_ms).count();
+            let is_late = left_ms - ledger.at_ms(call.event) > heard_ms;
+            let may_be_lost = is_late || ledger.was_disturbed(call.event, event + same_ms - 1);
+            Some(Answered { event, at_ms: signed(left_ms), may_be_lost })
+        },
+    )
 }
 
 /// Whom a chain waits for.
@@ -196,8 +198,11 @@ fn due_since(ledger: &Ledger<'_>, life: &ChainLife<'_>, step: &ChainStep<'_>, ne
         EventKind::Node { node, .. } if node == life.node => Some(signed(event.at_ms)),
         _ => None,
     });
-    let confirmed_ms = ledger.late_confirmations(life.node).filter(|at_ms| *at_ms <= next.at_ms).max().map(signed);
-    Some(due_ms.max(up_ms.unwrap_or(due_ms)).max(confirmed_ms.unwrap_or(due_ms)))
+    let confirmed_ms = ledger.late_confirmations(life.node).filter(|at_ms| *at_ms < next.at_ms).max().map(signed);
+    // What its slave does meanwhile it takes over first.
+    let merges = ledger.merges.iter().filter(|it| it.node == life.node && it.group == life.node);
+    let merged_ms = merges.map(|it| signed(ledger.at_ms(it.event))).filter(|at_ms| *at_ms <= signed(next.at_ms)).max();
+    Some([up_ms, confirmed_ms, merged_ms].into_iter().flatten().fold(due_ms, i64::max))
 }
 
 fn signed(ms: SimMs) -> i64 {

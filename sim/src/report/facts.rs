@@ -31,6 +31,11 @@ pub(crate) fn fact(fact: &Fact) -> String {
         Fact::Sent { topic, key, queue, offset } => format!("sends of {key} are known as {topic}/{queue}/{offset}"),
         Fact::Expired { before, .. } => format!("all below log index {before} has expired"),
         Fact::Forgotten { chains } => format!("{} chains that are over are forgotten", chains.len()),
+        Fact::Sealed { group, term, member: 0 } => {
+            format!("{group} takes term {term} to take back what was done for it")
+        }
+        Fact::Sealed { group, term, member } => format!("{group}-s{member} takes term {term} to act for {group}"),
+        Fact::Merged { group, term } => format!("{group} has merged what was done for it, under term {term}"),
         Fact::Unknown(what) => format!("not understood: {what}"),
     }
 }

@@ -121,6 +121,7 @@ fn config(scenario: &Scenario, member: &Member<'_>, streams: &Streams, addresses
     config.id = u64::from(*id);
     // A slave keeps nobody's chains and hands none over.
     config.escape_to = broker.escapes_to.clone().filter(|_| *id == 0);
+    config.acting_to.clone_from(&broker.acting_to);
     config.degree = broker.degree;
     config.chain_window_ms = broker.chain_window_ms;
     config.retention = RetentionConfig { age_ms: broker.retention.age_ms, bytes: broker.retention.bytes };

@@ -32,7 +32,6 @@ type Turning = Box<dyn Fn() + Send + Sync>;
 struct Inner {
     history: History,
     scanners: BTreeMap<Arc<str>, DiskScanner>,
-    last_index: BTreeMap<Arc<str>, u64>,
     progress: Progress,
     /// What happens later is not noted.
     until_ms: Option<SimMs>,
@@ -62,7 +61,6 @@ impl Inner {
         }
         let entries = self.scanners.get_mut(node).map(|scanner| scanner.scan(bytes)).unwrap_or_default();
         for entry in entries {
-            self.last_index.insert(node.into(), entry.index);
             self.progress.durable(at_ms, node, &entry);
             self.push(at_ms, EventKind::Durable { node: node.into(), sync, entry });
         }
@@ -194,8 +192,8 @@ impl Tap for Observer {
     fn left_with(&self, at_ms: SimMs, node: &str, syncs: u64, file: &str, content: &Bytes) {
         if file == pop_revive::store::FILE {
             self.note(|inner| {
-                let known = inner.last_index.get(node).copied().unwrap_or(0);
-                let entries = recovered_entries(content, known + 1);
+                let scanner = inner.scanners.get(node);
+                let entries = recovered_entries(content, |entry| scanner.is_some_and(|it| it.has_seen(entry)));
                 let slices: Vec<(u64, &[u8])> = entries.iter().map(|entry| (0, entry.as_slice())).collect();
                 inner.found(at_ms, node, syncs, &slices);
             });

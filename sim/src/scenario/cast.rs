@@ -18,6 +18,9 @@ pub struct Broker {
     pub slaves: u32,
     /// The broker that keeps the checkpoints and acks of pops served here, as for an acting slave.
     pub escapes_to: Option<NodeName>,
+    /// The broker that keeps what its slave does in the place of its absent master.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acting_to: Option<NodeName>,
     /// Disks that must have synced a record before it is confirmed.
     pub degree: u32,
     /// How long messages are kept.
@@ -42,6 +45,7 @@ impl Default for Broker {
             name: NodeName::new(),
             slaves: 0,
             escapes_to: None,
+            acting_to: None,
             degree: 1,
             retention: Retention::default(),
             chain_window_ms: CHAIN_WINDOW_MS,

@@ -188,7 +188,13 @@ fn broker(f: &mut Findings, entry: &BrokerEntry, names: &Names, shortest_window_
     let retention = entry.retention.as_ref().map(|raw| retention(f, raw)).unwrap_or_default();
     let window_ms = CHAIN_WINDOW_MS.max(shortest_window_ms);
     let chain_window_ms = f.time_or("broker.chain_window", entry.chain_window.as_ref(), window_ms, Zero::Refused);
-    Broker { name, slaves, escapes_to, degree, retention, chain_window_ms }
+    let acting_to = entry.acting_to.as_ref().map(|raw| {
+        if *raw.get() == name || slaves != 1 || degree != 2 || escapes_to.is_some() {
+            f.report("broker.acting_to", raw.span(), Problem::CannotAct(name.clone()));
+        }
+        f.known("broker.acting_to", "broker", raw, &names.brokers)
+    });
+    Broker { name, slaves, escapes_to, acting_to, degree, retention, chain_window_ms }
 }
 
 /// A broker refuses a window in which a hand-over could be repeated after its chain was forgotten; the shortest that it

@@ -220,6 +220,9 @@ pub enum Problem {
     /// A broker as its own substitute.
     #[error("broker \"{0}\" escapes to itself; accepted: another broker")]
     EscapesToItself(String),
+    /// A broker whose slave cannot act for it.
+    #[error("no slave can act for broker \"{0}\"; accepted: another broker, one slave, degree 2, and no `escapes_to`")]
+    CannotAct(String),
     /// A partition that does not part two sides.
     #[error("{0} sides; accepted: two lists of nodes, such as [[\"broker-a\"], [\"broker-b\", \"namesrv\"]]")]
     NotTwoSides(usize),

@@ -103,7 +103,8 @@ impl Scenario {
             reconsume_limit: i32::try_from(group.max_reconsume).unwrap_or(i32::MAX),
             starts_at_end: false,
         };
-        let escape = |broker: &Broker| Some((broker.name.clone(), broker.escapes_to.clone()?));
+        let keeper = |broker: &Broker| broker.escapes_to.clone().or_else(|| broker.acting_to.clone());
+        let escape = |broker: &Broker| Some((broker.name.clone(), keeper(broker)?));
         let slaves =
             self.brokers.iter().flat_map(|broker| broker.slaves().map(|(_, node)| (node, broker.name.clone())));
         Obligations {
@@ -118,6 +119,7 @@ impl Scenario {
                 jitter: self.policy.jitter,
             },
             escapes: self.brokers.iter().filter_map(escape).collect(),
+            acting: self.brokers.iter().filter_map(|it| Some((it.name.clone(), it.acting_to.clone()?))).collect(),
             chain_windows_ms: self.brokers.iter().map(|broker| (broker.name.clone(), broker.chain_window_ms)).collect(),
             retention: self.brokers.iter().map(|broker| (broker.name.clone(), broker.retention)).collect(),
         }

@@ -45,6 +45,8 @@ pub enum Phase {
     Operate,
     /// A slave asks for what its master's log has got, and appends it to its own.
     Replicate,
+    /// A slave takes a term to act for its master, or the master takes back what was done for it.
+    TakeOver,
     /// A store is opened again, repaired or closed.
     Recovery,
     /// Whatever else.
@@ -53,7 +55,7 @@ pub enum Phase {
 
 impl Phase {
     /// All of them, in the order in which a message may meet them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::SetUp,
         Self::Routes,
         Self::Idle,
@@ -74,6 +76,7 @@ impl Phase {
         Self::Resume,
         Self::Operate,
         Self::Replicate,
+        Self::TakeOver,
         Self::Recovery,
         Self::Other,
     ];
@@ -102,6 +105,7 @@ impl Phase {
             Self::Resume => "resume",
             Self::Operate => "operate",
             Self::Replicate => "replicate",
+            Self::TakeOver => "take-over",
             Self::Recovery => "recovery",
             Self::Other => "other",
         }

@@ -17,6 +17,9 @@ pub const REQUESTS: &[(&str, i32)] = &[
     ("CHANGE_MESSAGE_INVISIBLETIME", 200_053),
     ("BATCH_ACK_MESSAGE", 200_151),
     ("REPLICATE", 900_004),
+    ("SEAL", 900_005),
+    ("LIST_ACTED", 900_006),
+    ("MERGED", 900_007),
 ];
 
 /// Response codes by name; SUCCESS is a success with an empty body.
@@ -57,4 +60,5 @@ pub const ANSWERS: &[(&str, i32)] = &[
     ("NOT_LEADER_FOR_QUEUE", 501),
     ("ILLEGAL_OPERATION", 604),
     ("GO_AWAY", 1500),
+    ("SEALED", 900_101),
 ];

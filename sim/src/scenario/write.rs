@@ -58,12 +58,13 @@ impl Scenario {
 }
 
 fn broker(lines: &mut Lines, broker: &Broker) {
-    let Broker { name, slaves, escapes_to, degree, retention, chain_window_ms } = broker;
+    let Broker { name, slaves, escapes_to, acting_to, degree, retention, chain_window_ms } = broker;
     let plain = Broker::default();
     lines.table("[[broker]]", "");
     lines.key("name", quoted(name));
     lines.unless(&plain.slaves, "slaves", slaves, u32::to_string);
     lines.maybe("escapes_to", escapes_to.as_ref(), quoted);
+    lines.maybe("acting_to", acting_to.as_ref(), quoted);
     lines.unless(&plain.degree, "degree", degree, u32::to_string);
     lines.unless(&plain.retention, "retention", retention, retained);
     lines.unless(&plain.chain_window_ms, "chain_window", chain_window_ms, time);

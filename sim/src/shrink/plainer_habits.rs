@@ -22,8 +22,9 @@ pub fn plainer_habits(case: &Case) -> Vec<Case> {
         plainer.push(case.with(|scenario| scenario.groups[at] = Group { name, topic, ..plain.clone() }));
     }
     for (at, it) in scenario.brokers.iter().enumerate() {
-        let Broker { name, slaves, escapes_to, .. } = it.clone();
-        let plain = Broker { name, slaves, escapes_to, ..Broker::default() };
+        let Broker { name, slaves, escapes_to, acting_to, degree, .. } = it.clone();
+        let degree = if acting_to.is_some() { degree } else { 1 };
+        let plain = Broker { name, slaves, escapes_to, acting_to, degree, ..Broker::default() };
         plainer.push(case.with(|scenario| scenario.brokers[at] = plain));
     }
     plainer.push(case.with(|scenario| scenario.network = Network::default()));

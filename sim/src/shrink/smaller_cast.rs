@@ -45,6 +45,7 @@ fn without_broker(scenario: &mut Scenario, name: &str) {
     scenario.brokers.retain(|broker| broker.name != name);
     for broker in &mut scenario.brokers {
         broker.escapes_to.take_if(|to| to == name);
+        broker.acting_to.take_if(|to| to == name);
     }
     for topic in &mut scenario.topics {
         topic.brokers.retain(|broker| broker != name);

@@ -156,6 +156,10 @@ impl World {
     }
 
     pub(super) async fn ack(&self, delivered: &Delivered) -> Command {
+        self.ack_at(MASTER, delivered).await
+    }
+
+    pub(super) async fn ack_at(&self, address: &str, delivered: &Delivered) -> Command {
         let header = AckMessageHeader {
             consumer_group: "g".into(),
             topic: delivered.real_topic.clone(),
@@ -164,11 +168,20 @@ impl World {
             offset: delivered.offset,
             bname: None,
         };
-        self.ask(MASTER, Command::request(request::ACK_MESSAGE).with_header(&header)).await
+        self.ask(address, Command::request(request::ACK_MESSAGE).with_header(&header)).await
     }
 
     /// Renews a handle; gives the new one as the client builds it.
     pub(super) async fn renew(&self, delivered: &Delivered, invisible_time: i64) -> Result<Delivered, Command> {
+        self.renew_at(MASTER, delivered, invisible_time).await
+    }
+
+    pub(super) async fn renew_at(
+        &self,
+        address: &str,
+        delivered: &Delivered,
+        invisible_time: i64,
+    ) -> Result<Delivered, Command> {
         let header = ChangeInvisibleHeader {
             consumer_group: "g".into(),
             topic: delivered.real_topic.clone(),
@@ -179,7 +192,7 @@ impl World {
             bname: None,
         };
         let request = Command::request(request::CHANGE_MESSAGE_INVISIBLETIME).with_header(&header);
-        let answer = self.ask(MASTER, request).await;
+        let answer = self.ask(address, request).await;
         if answer.code != response::SUCCESS {
             return Err(answer);
         }
@@ -205,7 +218,7 @@ impl World {
 
 /// What the client makes of a pop's answer: a message that brings its handle keeps it, for the others it is put
 /// together from the answer's header (`MQClientAPIImpl.processPopResponse`).
-fn delivered(header: &PopMessageHeader, answer: &Command) -> Vec<Delivered> {
+pub(super) fn delivered(header: &PopMessageHeader, answer: &Command) -> Vec<Delivered> {
     let fields: PopMessageResponseHeader = answer.header().unwrap();
     let starts = parse_start_offset_info(fields.start_offset_info.as_deref().unwrap()).unwrap();
     let starts: BTreeMap<_, _> = starts.into_iter().map(|(retry, queue, start)| ((retry, queue), start)).collect();

@@ -27,6 +27,7 @@ fn chain(state: ChainState) -> Chain {
         generation: 0,
         attempt: 0,
         round_began_ms: None,
+        acted_for: None,
         state,
         history: History::default(),
     }

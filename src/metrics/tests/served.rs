@@ -61,6 +61,10 @@ async fn health_says_what_is_wrong() {
         (Readings { following: Some(FollowingReadings { behind: 7, stuck: true }), ..readings() }, 200, 503),
         (Readings { unconfirmed_ms: Some(10_000), ..readings() }, 200, 200),
         (Readings { unconfirmed_ms: Some(10_001), ..readings() }, 200, 503),
+        (Readings { acting: Some(ActingReadings { acts: true, term: 7 }), ..readings() }, 200, 200),
+        (Readings { acting: Some(ActingReadings { acts: true, term: 0 }), ..readings() }, 200, 200),
+        (Readings { merging: Some(MergingReadings { term: 7, waited_ms: None }), ..readings() }, 200, 200),
+        (Readings { merging: Some(MergingReadings { term: 7, waited_ms: Some(0) }), ..readings() }, 200, 503),
         (Readings { tables: overdue(940_000), ..readings() }, 200, 200),
         (Readings { tables: overdue(939_999), ..readings() }, 503, 503),
     ];
@@ -70,6 +74,22 @@ async fn health_says_what_is_wrong() {
         let found = (get(&net, "/health/live").await.0, get(&net, "/health/ready").await.0);
         assert_eq!((found, get(&net, "/health").await.0), ((live, ready), ready), "case {number}");
     }
+}
+
+#[test]
+fn who_acts_and_what_is_merged_is_shown_only_where_a_slave_may_act() {
+    let shown = |readings| {
+        let text = text(&Arc::default(), readings);
+        let names = ["acts", "acting_term", "merged_term", "merge_waits_seconds"].map(|it| format!("pop_revive_{it}"));
+        let shown = names.iter().filter(|name| text.contains(&format!("\n{name}{{")));
+        shown.map(|name| value(&text, name, &[])).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(readings()), [0.0; 0]);
+    let acting = Some(ActingReadings { acts: true, term: 7 });
+    assert_eq!(shown(Readings { acting, ..readings() }), [1.0, 7.0]);
+    let merging = |waited_ms| Some(MergingReadings { term: 8, waited_ms });
+    assert_eq!(shown(Readings { merging: merging(None), ..readings() }), [8.0, 0.0]);
+    assert_eq!(shown(Readings { merging: merging(Some(1_500)), ..readings() }), [8.0, 1.5]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 mod field;
 
 pub mod ack;
+pub mod acting;
 pub mod consumer;
 pub mod namesrv;
 pub mod offset;
@@ -18,6 +19,7 @@ pub mod topic;
 use std::collections::BTreeMap;
 
 pub use ack::{AckMessageHeader, ChangeInvisibleHeader, ChangeInvisibleResponseHeader};
+pub use acting::{ListActedHeader, ListActedResponseHeader, MergedHeader, SealHeader, SealResponseHeader};
 pub use consumer::{
     GetConsumerListByGroupHeader, HeartbeatResponseHeader, NotifyConsumerIdsChangedHeader, UnregisterClientHeader,
 };

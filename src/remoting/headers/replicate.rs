@@ -15,6 +15,9 @@ header! {
         last_checksum: i64 = "lastChecksum",
         /// Up to which index the follower knows entries to be confirmed; the master says when there is more.
         confirmed_index: i64 = "confirmedIndex",
+        /// Set by a follower that acts for the master: the term under which it has, 0 if it has done nothing yet. It asks
+        /// whether that is merged, and for nothing else.
+        acting_term: Option<i64> = "actingTerm",
         /// How long the master may hold the request while there is nothing new, ms.
         suspend_timeout_millis: i64 = "suspendTimeoutMillis",
     }
@@ -28,6 +31,10 @@ header! {
         /// Up to which index entries are on as many disks as the master's degree says once the follower has them. Missing
         /// where that is all of them.
         confirmed_index: Option<i64> = "confirmedIndex",
+        /// The master's clock, Unix ms: due times in its log are by it.
+        now_ms: Option<i64> = "nowMs",
+        /// Set when the master has merged what the follower has done for it: the term since which it goes on.
+        merged_term: Option<i64> = "mergedTerm",
         /// Set when the follower's log is not the beginning of the master's.
         diverged: bool = "diverged" or false,
         /// Set when what comes next has left the master's log: the next entry that it still has.

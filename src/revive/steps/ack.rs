@@ -90,13 +90,13 @@ fn give_up_expired(txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// The store fails.
-pub(super) fn newest(txn: &Txn<'_, '_>, id: &ChainId) -> Result<Option<Chain>, StoreError> {
+pub fn newest(tables: &impl Tables, id: &ChainId) -> Result<Option<Chain>, StoreError> {
     use crate::model::chain::{ChainState, Outcome};
-    let mut at = txn.chain(id)?;
+    let mut at = tables.chain(id)?;
     for _ in 0..RENEWAL_LIMIT {
         match &at {
             Some(Chain { state: ChainState::Ended { outcome: Outcome::Superseded(by), .. }, .. }) => {
-                at = txn.chain(by)?;
+                at = tables.chain(by)?;
             }
             _ => return Ok(at),
         }

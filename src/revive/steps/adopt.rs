@@ -3,6 +3,7 @@
 use crate::{
     model::{
         chain::{Chain, ChainId, Outcome},
+        checkpoint::ActingTerm,
         record::Record,
     },
     revive::{engine::end, poppable::make_poppable},
@@ -15,6 +16,8 @@ use crate::{
 pub struct Adopt {
     /// The chains, each open.
     pub chains: Vec<Chain>,
+    /// The term under which an acting slave hands them over, if it is one that does.
+    pub acting: Option<ActingTerm>,
 }
 
 /// What an adoption came to.
@@ -24,6 +27,8 @@ pub struct Adopted {
     pub new: usize,
     /// How many may have been here before and are forgotten.
     pub too_old: usize,
+    /// Nothing was adopted: another member of that group has taken this term since.
+    pub sealed: Option<u64>,
 }
 
 impl Step for Adopt {
@@ -31,6 +36,12 @@ impl Step for Adopt {
 
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Adopted, StoreError> {
         let mut adopted = Adopted::default();
+        if let Some(acting) = &self.acting {
+            let sealed = txn.sealed_term(&acting.group)?;
+            if sealed != acting.term && !sabotage!("seal-ignored") {
+                return Ok(Adopted { sealed: Some(sealed), ..adopted });
+            }
+        }
         for chain in self.chains {
             let known =
                 txn.chain(&chain.id)?.is_some() || (sabotage!("dedupe-without-group") && same_but_group(txn, &chain)?);

@@ -4,9 +4,11 @@ pub mod ack;
 pub mod adopt;
 pub mod conclude;
 pub mod delete_topic;
+pub mod merge;
 pub mod renew;
 pub mod reset_offset;
 pub mod resume;
+pub mod seal;
 pub mod tick;
 
 #[cfg(test)]

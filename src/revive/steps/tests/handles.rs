@@ -61,7 +61,7 @@ async fn an_ack_of_a_chain_that_lives_elsewhere_names_its_home() {
 #[tokio::test]
 async fn adopting_twice_is_adopting_once() {
     let world = World::new().await;
-    let adopt = || Adopt { chains: vec![chain(OTHER), at_offset(OTHER, 1)] };
+    let adopt = || Adopt { chains: vec![chain(OTHER), at_offset(OTHER, 1)], acting: None };
     assert_eq!(world.do_step(adopt()).await.new, 2);
     let view = world.store.view().unwrap();
     let topic = view.topic("t").unwrap().unwrap().config;
@@ -86,7 +86,7 @@ async fn a_chain_adopted_after_its_early_ack_is_acked() {
     let entries = world.entries();
     assert_eq!(world.do_step(early()).await, [Acked::Early]);
     assert_eq!(world.entries(), entries, "kept once");
-    world.do_step(Adopt { chains: vec![chain(OTHER), at_offset(OTHER, 1)] }).await;
+    world.do_step(Adopt { chains: vec![chain(OTHER), at_offset(OTHER, 1)], acting: None }).await;
     assert!(matches!(world.chain(&chain(OTHER).id).state, ChainState::Ended { outcome: Outcome::Acked, .. }));
     assert_eq!(world.chain(&at_offset(OTHER, 1).id), at_offset(OTHER, 1));
     assert_eq!(world.store.view().unwrap().early_ack(&chain(OTHER).id).unwrap(), None);

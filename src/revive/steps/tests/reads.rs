@@ -55,7 +55,7 @@ async fn an_adopted_retry_stays_in_its_topic_and_can_be_popped() {
         let mut adopted = chain(OTHER);
         adopted.id.topic = retry.into();
         let world = World::new().await;
-        assert_eq!(world.do_step(Adopt { chains: vec![adopted.clone()] }).await.new, 1);
+        assert_eq!(world.do_step(Adopt { chains: vec![adopted.clone()], acting: None }).await.new, 1);
         let view = world.store.view().unwrap();
         let row = view.topic(retry).unwrap().unwrap().config;
         assert_eq!((row.read_queue_nums, row.write_queue_nums), (1, 1), "a pop that reads queue 0 only finds it");
@@ -125,7 +125,7 @@ async fn acks_without_a_checkpoint_hold_up_nobody() {
     world.tick_at(DUE_MS).await;
     assert!(world.is_revived(&chain(OWN).id));
     assert_eq!(world.next_due_ms(), None, "acks are not waited for");
-    world.do_step(Adopt { chains: vec![at_offset(OTHER, 100), at_offset(OTHER, 99)] }).await;
+    world.do_step(Adopt { chains: vec![at_offset(OTHER, 100), at_offset(OTHER, 99)], acting: None }).await;
     assert!(matches!(world.chain(&at_offset(OTHER, 100).id).state, ChainState::Ended { outcome: Outcome::Acked, .. }));
     assert_eq!(world.chain(&at_offset(OTHER, 99).id).state, ChainState::Open { due_ms: DUE_MS });
 }

@@ -173,7 +173,7 @@ async fn only_the_retry_topics_of_the_topic_go_with_it() {
 #[tokio::test]
 async fn a_foreign_chain_revives_where_its_topic_was_deleted() {
     let world = World::new().await;
-    world.do_step(Adopt { chains: vec![chain(OTHER)] }).await;
+    world.do_step(Adopt { chains: vec![chain(OTHER)], acting: None }).await;
     assert_eq!(world.delete("t").await.topics, ["t", "%RETRY%g_t"]);
     let begun = world.tick_at(DUE_MS).await.jobs.remove(0).chain().clone();
     let outcome = ReadOutcome::Found(Box::new(message()));

@@ -1,0 +1,73 @@
+//! Moves chains of the master's own that fall due to the group that keeps them: it revives them.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Failed, RETRY, Term, take_term};
+use crate::{
+    broker::shared::Shared,
+    model::chain::{Chain, ChainState},
+    remote::hand_over::NotTaken,
+    revive::checkpoints,
+    store::{StoreError, Tables},
+};
+
+/// How many chains are looked at together.
+const BATCH: usize = 256;
+/// How often it is looked for what has fallen due: by the master's clock, which is only known so well.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Takes a term whenever there is none, and moves what is due; never returns.
+pub(super) async fn drive(shared: &Shared) {
+    loop {
+        let term = match shared.acting.term() {
+            Some(term) => term,
+            None => match take_term(shared).await {
+                Ok(term) => term,
+                Err(failed) => {
+                    tracing::warn!(broker = %shared.config.name, %failed, "cannot act yet; trying again");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            },
+        };
+        match move_due(shared, &term).await {
+            Ok(next_ms) => {
+                // Nothing is added here while it acts: what comes next is known.
+                let wait_ms = next_ms.map(|next_ms| next_ms.saturating_sub(shared.now_at_master_ms()).max(0));
+                let wait = wait_ms.map_or(RETRY, |ms| Duration::from_millis(ms.unsigned_abs()));
+                tokio::time::sleep(wait.clamp(LOOK, RETRY)).await;
+            }
+            Err(failed) => {
+                tracing::warn!(broker = %shared.config.name, %failed, "what is due was not moved; trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Moves every chain that is due; tells when the next one is.
+async fn move_due(shared: &Shared, term: &Arc<Term>) -> Result<Option<i64>, Failed> {
+    let mut from = (i64::MIN, String::new());
+    loop {
+        let (due, next_ms) = {
+            let view = shared.store.view()?;
+            let (keys, next_ms) = view.due_from((from.0, &from.1), shared.now_at_master_ms(), BATCH)?;
+            let Some(last) = keys.last() else { return Ok(next_ms) };
+            // The row after the last one.
+            from = (last.0, format!("{}\u{0}", last.1));
+            let chains = keys.iter().map(|(_, key)| view.chain_by_key(key)).collect::<Result<Vec<_>, StoreError>>()?;
+            (chains.into_iter().flatten().filter(|chain| is_to_be_moved(term, chain)).collect::<Vec<Chain>>(), next_ms)
+        };
+        for chains in checkpoints(due) {
+            match shared.hand_over_acting(term, &chains).await {
+                Ok(()) => {}
+                Err(NotTaken::Sealed { .. }) => return Ok(next_ms),
+                Err(NotTaken::Failed(failure)) => return Err(Failed::Target(failure)),
+            }
+        }
+    }
+}
+
+fn is_to_be_moved(term: &Term, chain: &Chain) -> bool {
+    matches!(chain.state, ChainState::Open { .. }) && !term.is_moved(&chain.id)
+}

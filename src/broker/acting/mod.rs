@@ -1,0 +1,237 @@
+//! What a slave does in the place of its master while that is away.
+//!
+//! It writes nothing: its log stays as it is. Whatever it decides is a chain that another group, the target, keeps before
+//! anybody is told, handed over under a term that the target has given it. So the target's log alone decides who acts, and
+//! holds all that was done. Inside the group the master is fenced by its degree: it confirms nothing without this slave,
+//! which follows it again only after the master has merged what was done.
+
+mod due;
+mod pop;
+mod settle;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use self::due::drive;
+use super::{follower::ask_whether_merged, refusal::Refusal, shared::Shared};
+use crate::{
+    model::{
+        cause::ReadFailure,
+        chain::{Chain, ChainId, ChainState},
+        checkpoint::ActingTerm,
+    },
+    remote::hand_over::NotTaken,
+    remoting::{Command, code::request},
+    store::StoreError,
+};
+
+/// How long to wait before asking the master, or the target, once more.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The term under which this slave acts, if it does.
+#[derive(Debug, Default)]
+pub struct Acting {
+    term: Mutex<Option<Arc<Term>>>,
+}
+
+/// One term of acting: all that is known of it is known to the target too.
+#[derive(Debug)]
+pub(super) struct Term {
+    /// The group that keeps the chains.
+    target: String,
+    acting: ActingTerm,
+    known: Mutex<Known>,
+    /// Whoever pops holds it: chains that may be at the target come before any others.
+    unanswered: tokio::sync::Mutex<Vec<Vec<Chain>>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Keys of the chains that the target has.
+    moved: BTreeSet<String>,
+    /// Group, topic, queue → where the group goes on.
+    next: BTreeMap<(String, String, i32), i64>,
+}
+
+/// Why a slave did not act.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("{0}")]
+    Target(ReadFailure),
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+}
+
+impl Acting {
+    pub(super) fn term(&self) -> Option<Arc<Term>> {
+        self.lock().clone()
+    }
+
+    /// The number of the term; 0 while there is none.
+    pub(super) fn number(&self) -> u64 {
+        self.lock().as_ref().map_or(0, |term| term.acting.term)
+    }
+
+    /// Acts no longer, at least not under this term.
+    fn end(&self, ended: &Term) {
+        let mut term = self.lock();
+        if term.as_ref().is_some_and(|term| term.acting == ended.acting) {
+            *term = None;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Term>>> {
+        self.term.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Term {
+    /// Begins with the chains that the target has of this group. Those that were popped after `before`, the term of the last
+    /// entry here, tell how far each queue was popped since.
+    fn new(target: String, acting: ActingTerm, before: u64, chains: &[Chain]) -> Self {
+        let mut known = Known::default();
+        for chain in chains {
+            known.takes(chain, chain.id.broker == acting.group && chain.id.term > before);
+        }
+        Self { target, acting, known: Mutex::new(known), unanswered: tokio::sync::Mutex::default() }
+    }
+
+    fn is_moved(&self, id: &ChainId) -> bool {
+        self.known().moved.contains(&id.to_string())
+    }
+
+    fn next(&self, group: &str, topic: &str, queue: i32) -> Option<i64> {
+        self.known().next.get(&(group.to_owned(), topic.to_owned(), queue)).copied()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn takes(&mut self, chain: &Chain, is_popped_since: bool) {
+        let id = &chain.id;
+        self.moved.insert(id.to_string());
+        if is_popped_since {
+            self.goes_on((&id.group, &id.topic, id.queue), id.offset.saturating_add(1));
+        }
+    }
+
+    fn goes_on(&mut self, (group, topic, queue): (&str, &str, i32), next: i64) {
+        let known = self.next.entry((group.to_owned(), topic.to_owned(), queue)).or_insert(next);
+        *known = next.max(*known);
+    }
+}
+
+/// Acts until the master has merged what was done, or the broker stops.
+pub(super) async fn run(shared: &Shared) {
+    tracing::warn!(broker = %shared.config.name, "the master is away: this slave acts for it");
+    tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => return,
+        () = merged(shared) => {}
+        () = drive(shared) => {}
+    }
+    if let Some(term) = shared.acting.term() {
+        shared.acting.end(&term);
+    }
+    match shared.store.set_acts(None).await {
+        Ok(()) => tracing::warn!(broker = %shared.config.name, "the master is back: this slave follows it again"),
+        Err(error) => tracing::error!(broker = %shared.config.name, %error, "acts on: it could not be stored"),
+    }
+}
+
+/// Returns once the master has merged what was done for it.
+async fn merged(shared: &Shared) {
+    loop {
+        let acted = shared.store.acts().unwrap_or(0);
+        match ask_whether_merged(shared, acted).await {
+            // Under a later term more may have been done meanwhile.
+            Ok(true) if shared.store.acts() == Some(acted) => return,
+            Ok(_) => {}
+            Err(failed) if failed.is_stuck() => {
+                tracing::error!(broker = %shared.config.name, %failed, "the master cannot be followed");
+            }
+            Err(failed) => {
+                tracing::debug!(broker = %shared.config.name, %failed, "the master has not merged what was done for it");
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+        shared.registration.look_for_master().await;
+    }
+}
+
+/// Takes a term at the target, and learns what is there.
+async fn take_term(shared: &Shared) -> Result<Arc<Term>, Failed> {
+    let target = shared.config.acting_to.clone().unwrap_or_default();
+    let view = shared.store.durable()?;
+    let before = view.log_end()?.position;
+    // What is on this disk is on its master's too, and so it is confirmed.
+    shared.store.confirm(before.index);
+    let above = before.term.max(shared.store.acts().unwrap_or(0));
+    let term = shared.neighbours.seal(&target, above).await.map_err(Failed::Target)?;
+    // Before anything is done under it: whoever follows again has to have it merged first.
+    shared.store.set_acts(Some(term)).await?;
+    let chains = shared.neighbours.acted(&target).await.map_err(Failed::Target)?;
+    let acting = ActingTerm { group: shared.config.name.clone(), term };
+    let term = Arc::new(Term::new(target, acting, before.term, &chains));
+    *shared.acting.lock() = Some(term.clone());
+    tracing::warn!(broker = %shared.config.name, term = term.acting.term, chains = chains.len(), "acting");
+    Ok(term)
+}
+
+impl Shared {
+    /// Serves what only a master serves, if this slave acts for it.
+    pub(super) async fn act(&self, request: &Command) -> Result<Command, Refusal> {
+        let Some(term) = self.acting.term() else { return Err(Refusal::Slave) };
+        match request.code {
+            request::POP_MESSAGE => self.pop_acting(&term, request).await,
+            request::ACK_MESSAGE => self.ack(request).await,
+            request::BATCH_ACK_MESSAGE => self.batch_ack(request).await,
+            request::CHANGE_MESSAGE_INVISIBLETIME => self.change_invisible_acting(&term, request).await,
+            _ => Err(Refusal::Slave),
+        }
+    }
+
+    /// Hands chains of one checkpoint over to the target. `Ok` only once it has confirmed them.
+    async fn hand_over_acting(&self, term: &Term, chains: &[Chain]) -> Result<(), NotTaken> {
+        let moving = |chain: &Chain| {
+            let revive_ms = match chain.state {
+                ChainState::Open { due_ms } => due_ms,
+                _ => chain.id.pop_time.saturating_add(chain.invisible_ms),
+            };
+            let state = ChainState::Moving { to: term.target.clone(), due_ms: revive_ms, revive_ms };
+            Chain { state, ..chain.clone() }
+        };
+        let moving: Vec<Chain> = chains.iter().map(moving).collect();
+        let handed = self.neighbours.hand_over_acting(&term.target, &moving, &term.acting).await;
+        match &handed {
+            Ok(()) => {
+                let mut known = term.known();
+                let own = |chain: &Chain| chain.id.term == term.acting.term;
+                chains.iter().for_each(|chain| known.takes(chain, own(chain)));
+            }
+            Err(NotTaken::Sealed { .. }) => self.acting.end(term),
+            Err(NotTaken::Failed(_)) => {}
+        }
+        handed
+    }
+
+    /// How much the master's clock is ahead of this one's, ms, as far as it was heard of: due times here are by that clock.
+    pub(super) fn now_at_master_ms(&self) -> i64 {
+        self.host.clock.now_ms().saturating_add(self.following.master_ahead_ms())
+    }
+}
+
+impl From<NotTaken> for Refusal {
+    fn from(not_taken: NotTaken) -> Self {
+        match not_taken {
+            NotTaken::Sealed { .. } => Self::Slave,
+            NotTaken::Failed(failure) => Self::NotConfirmed(failure),
+        }
+    }
+}

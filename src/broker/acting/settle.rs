@@ -1,0 +1,78 @@
+//! Acks and renewals at a slave that acts: the home of a chain decides, and that is the target once it has the chain.
+
+use super::Term;
+use crate::{
+    broker::{ack::id_of, refusal::Refusal, shared::Shared},
+    model::{
+        cause::{Cause, ReadFailure},
+        chain::{Chain, ChainId, ChainState, Outcome},
+    },
+    remote::hand_over::NotTaken,
+    remoting::{Command, headers::ChangeInvisibleHeader},
+    revive::steps::ack::{Acked, newest},
+    sabotage,
+};
+
+/// Where an ack or a renewal has to go.
+enum Home {
+    /// To this group.
+    At(String),
+    /// Nowhere: what it is about is over.
+    Over(Acked),
+}
+
+impl Shared {
+    /// What an ack comes to here, or where it has to go.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub(in crate::broker) async fn ack_acting(&self, term: &Term, id: ChainId) -> Result<Acked, Refusal> {
+        Ok(match self.home_of(term, &id).await? {
+            Home::At(to) => Acked::Elsewhere { to, id },
+            Home::Over(acked) => acked,
+        })
+    }
+
+    /// Serves CHANGE_MESSAGE_INVISIBLETIME in the place of the master.
+    pub(super) async fn change_invisible_acting(&self, term: &Term, request: &Command) -> Result<Command, Refusal> {
+        let header: ChangeInvisibleHeader = request.header()?;
+        let id = id_of(&header.extra_info, &header.topic, &header.consumer_group, header.queue_id, header.offset)?;
+        match self.home_of(term, &id).await? {
+            Home::At(to) => self.renew_there(&to, &header).await,
+            Home::Over(_) => Err(Refusal::NoMessage(format!("too late: {id} is over"))),
+        }
+    }
+
+    /// The group that decides on a chain. One that is at home here is moved first: this slave decides nothing.
+    async fn home_of(&self, term: &Term, id: &ChainId) -> Result<Home, Refusal> {
+        let at_target = || Home::At(term.target.clone());
+        if term.is_moved(id) {
+            return Ok(at_target());
+        }
+        let Some(chain) = newest(&self.store.view()?, id)? else {
+            return Ok(at_target()); // popped under an earlier term of acting, or never
+        };
+        Ok(match &chain.state {
+            _ if term.is_moved(&chain.id) => at_target(),
+            ChainState::Open { .. } if sabotage!("slave-decides-on-acks") => Home::Over(Acked::Absorbed),
+            ChainState::Open { .. } => {
+                self.hand_over_acting(term, std::slice::from_ref(&chain)).await.map_err(refused)?;
+                at_target()
+            }
+            ChainState::Moved { to } => Home::At(to.clone()),
+            ChainState::Ended { outcome: Outcome::Acked, .. } => Home::Over(Acked::Absorbed),
+            ChainState::Ended { .. } => Home::Over(Acked::TooLate),
+            // An operator resumes it, at the master; until then nothing is decided.
+            ChainState::Moving { .. } | ChainState::Parked { .. } => return Err(waits(&chain)),
+        })
+    }
+}
+
+fn refused(not_taken: NotTaken) -> Refusal {
+    not_taken.into()
+}
+
+fn waits(chain: &Chain) -> Refusal {
+    let peer = chain.id.broker.clone();
+    Refusal::NotConfirmed(ReadFailure { cause: Cause::NotServing, peer, took_ms: 0 })
+}

@@ -1,0 +1,196 @@
+//! A master that is back takes over what its slave has done in its place, and a group that keeps such chains for others
+//! gives them.
+//!
+//! The slave says how its log ends. What the master has beyond that was never confirmed, and contradicts what was done
+//! since: it is cut off, and one entry merges what the target tells.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{refusal::Refusal, shared::Shared};
+use crate::{
+    model::cause::{Cause, ReadFailure},
+    remoting::{
+        Command,
+        code::response,
+        headers::{
+            ListActedHeader, ListActedResponseHeader, MergedHeader, ReplicateResponseHeader, SealHeader,
+            SealResponseHeader,
+        },
+    },
+    revive::steps::{
+        merge::{Acknowledge, Merge},
+        seal::Seal,
+    },
+    sabotage,
+    store::{LogEnd, LogPart, StoreError, Tables},
+};
+
+/// How long to wait before the target is told once more.
+const RETRY: Duration = Duration::from_secs(5);
+/// Most chains listed in one answer.
+const LISTED_MAX: usize = 1000;
+
+/// Where a master stands with what its slave has done in its place.
+#[derive(Debug, Default)]
+pub struct TakingBack {
+    /// Held while it is taken back.
+    turn: tokio::sync::Mutex<()>,
+    /// Since when it could not be, for want of the target.
+    waits_since: Mutex<Option<Instant>>,
+}
+
+impl TakingBack {
+    /// For how long a slave has asked in vain; `None` when none does.
+    pub(super) fn waited(&self) -> Option<Duration> {
+        self.lock().map(|since| since.elapsed())
+    }
+
+    /// Nothing is to be taken back any longer.
+    pub(super) fn ended(&self) {
+        *self.lock() = None;
+    }
+
+    fn waits(&self) {
+        self.lock().get_or_insert_with(Instant::now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.waits_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Answers a slave that has acted under `acted`, and whose log ends so, once what it has done is merged.
+    pub(super) async fn take_back(&self, end: LogEnd, acted: u64) -> Result<Command, Refusal> {
+        let _turn = self.taking_back.turn.lock().await;
+        let part = {
+            let view = self.store.durable()?;
+            view.log_after(end, 1)?
+        };
+        // A slave that lacks what was confirmed has lost its disk: it cannot tell what is to be taken back.
+        let lacks_some = end.position.index < self.store.confirmed_index();
+        let part = if lacks_some { LogPart::Diverged(end) } else { part };
+        if let LogPart::Diverged(_) | LogPart::Cut { .. } = part {
+            return Ok(self.answer(part, self.store.durable()?.last_index()?, self.store.confirmed_index()));
+        }
+        // Under term 0 nothing was done. Under a lower one than this log's, what was done is merged already.
+        if acted > 0 && self.store.term() <= acted && !sabotage!("follows-without-merge") {
+            self.merge(end, acted).await?;
+        }
+        self.taking_back.ended();
+        let merged_term = Some(signed(self.store.term()));
+        let fields = ReplicateResponseHeader { merged_term, ..ReplicateResponseHeader::default() };
+        Ok(Command::response(response::SUCCESS).with_header(&fields))
+    }
+
+    async fn merge(&self, end: LogEnd, acted: u64) -> Result<(), Refusal> {
+        let target = self.config.acting_to.clone().ok_or_else(no_target)?;
+        // From here on the slave can hand nothing over: what the target lists is all there will be.
+        let above = acted.max(self.store.term());
+        let term = self.neighbours.seal(&target, above).await.map_err(|failure| self.cannot_merge(failure))?;
+        let chains = self.neighbours.acted(&target).await.map_err(|failure| self.cannot_merge(failure))?;
+        tracing::warn!(broker = %self.config.name, acted, term, chains = chains.len(), "merging what a slave has done");
+        // The slave has it, and so have we.
+        self.store.confirm(end.position.index);
+        let (group, before) = (self.config.name.clone(), end.position.term);
+        Ok(self.store.cut_back(end, term, Merge { group, target, before, term, chains }).await?)
+    }
+
+    /// To go on without knowing what was done would be to do it again: the master waits, and says so.
+    fn cannot_merge(&self, failure: ReadFailure) -> Refusal {
+        tracing::warn!(broker = %self.config.name, %failure, "what a slave has done is not merged; waiting for its home");
+        self.taking_back.waits();
+        Refusal::NotConfirmed(failure)
+    }
+
+    /// Serves SEAL for a member of another group.
+    pub(super) async fn seal(&self, request: &Command) -> Result<Command, Refusal> {
+        let header: SealHeader = request.header()?;
+        let group = self.other_group(header.group_name)?;
+        let member = natural("memberId", header.member_id)?;
+        let above = natural("above", header.above)?;
+        let term = self.store.submit(Seal { group, member, above }).await?;
+        Ok(Command::response(response::SUCCESS).with_header(&SealResponseHeader { term: signed(term) }))
+    }
+
+    /// Serves LIST_ACTED for a member of another group.
+    pub(super) fn list_acted(&self, request: &Command) -> Result<Command, Refusal> {
+        let header: ListActedHeader = request.header()?;
+        let group = self.other_group(header.group_name)?;
+        let limit = usize::try_from(header.limit).unwrap_or(0).clamp(1, LISTED_MAX);
+        let chains = self.store.view()?.acted_chains(&group, &header.after, limit)?;
+        let fields = ListActedResponseHeader { more: chains.len() == limit };
+        let body = rmp_serde::to_vec_named(&chains).map_err(StoreError::from)?;
+        Ok(Command::response(response::SUCCESS).with_header(&fields).with_body(body))
+    }
+
+    /// Serves MERGED for the master of another group.
+    pub(super) async fn merged_by_master(&self, request: &Command) -> Result<Command, Refusal> {
+        let header: MergedHeader = request.header()?;
+        let group = self.other_group(header.group_name)?;
+        self.store.submit(Acknowledge { group, term: natural("term", header.term)? }).await?;
+        Ok(Command::response(response::SUCCESS))
+    }
+
+    fn other_group(&self, name: String) -> Result<String, Refusal> {
+        let is_sound = !name.is_empty() && !name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control());
+        match is_sound && name != self.config.name {
+            true => Ok(name),
+            false => {
+                let expected = format!("the name of another group than {:?}", self.config.name);
+                Err(Refusal::Field { field: "groupName", found: name, expected })
+            }
+        }
+    }
+}
+
+fn no_target() -> Refusal {
+    let expected = "none, for no slave acts where `acting_to` is not set".to_owned();
+    Refusal::Field { field: "actingTerm", found: "a term".into(), expected }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn natural(field: &'static str, number: i64) -> Result<u64, Refusal> {
+    let wrong = |_| Refusal::Field { field, found: number.to_string(), expected: "0 or more".into() };
+    u64::try_from(number).map_err(wrong)
+}
+
+/// Lets the target know, after each merge and at each start, that it may forget what it has kept for this master; until
+/// the broker stops.
+pub(super) async fn acknowledge(shared: Arc<Shared>) {
+    let Some(target) = shared.config.acting_to.clone() else { return };
+    let mut told = 0;
+    loop {
+        // The view shows what is confirmed: what might be taken back once more must not be forgotten over there.
+        let term = shared.store.view().and_then(|view| view.merged_term(&shared.config.name));
+        let outcome = match term {
+            Ok(term) if term > told => shared.neighbours.merged(&target, term).await.map(|()| told = term),
+            Ok(_) => Ok(()),
+            Err(StoreError::Closed) => return,
+            Err(error) => {
+                tracing::debug!(broker = %shared.config.name, %error, "cannot tell yet what was merged");
+                Err(ReadFailure { cause: Cause::LocalStore, peer: shared.config.name.clone(), took_ms: 0 })
+            }
+        };
+        let again = async {
+            match outcome {
+                Ok(()) => std::future::pending().await,
+                Err(_) => tokio::time::sleep(RETRY).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            () = shared.merged.wait(&*shared.host.clock, None) => {}
+            () = again => {}
+        }
+    }
+}

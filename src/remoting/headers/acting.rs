@@ -1,0 +1,53 @@
+//! Slaves that act for their masters, and the group that keeps their chains. RocketMQ's acting masters ask nobody
+//! (RIP-32); these requests are ours.
+
+header! {
+    /// SEAL: gives me the next term.
+    pub struct SealHeader {
+        /// The caller's group.
+        group_name: String = "groupName",
+        /// Its id in that group; 0 is the master, who ends the acting.
+        member_id: i64 = "memberId",
+        /// A term that it knows of: the next one is higher.
+        above: i64 = "above",
+    }
+}
+
+header! {
+    /// Answer to SEAL.
+    pub struct SealResponseHeader {
+        /// The term.
+        term: i64 = "term",
+    }
+}
+
+header! {
+    /// LIST_ACTED: which chains were handed over for my group since its master last merged them? The body of the answer
+    /// is a MessagePack list of them.
+    pub struct ListActedHeader {
+        /// The caller's group.
+        group_name: String = "groupName",
+        /// The id after which to go on; empty for the beginning.
+        after: String = "after",
+        /// How many at the most.
+        limit: i64 = "limit",
+    }
+}
+
+header! {
+    /// Answer to LIST_ACTED.
+    pub struct ListActedResponseHeader {
+        /// Whether there are more.
+        more: bool = "more",
+    }
+}
+
+header! {
+    /// MERGED: what was handed over for my group is merged.
+    pub struct MergedHeader {
+        /// The caller's group.
+        group_name: String = "groupName",
+        /// The term under which it is.
+        term: i64 = "term",
+    }
+}

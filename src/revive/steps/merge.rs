@@ -1,0 +1,84 @@
+//! A master that is back takes over what was done for it.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    model::{
+        chain::{Chain, ChainState},
+        record::Record,
+    },
+    sabotage,
+    store::{Step, StoreError, Tables, Txn},
+};
+
+/// Merges what an acting slave has handed over: those chains live elsewhere now, and what was popped is popped.
+pub struct Merge {
+    /// The group.
+    pub group: String,
+    /// The group that keeps the chains.
+    pub target: String,
+    /// The term of the last entry that the slave has: what was popped while it acted was popped under a later one.
+    pub before: u64,
+    /// The term under which this is merged.
+    pub term: u64,
+    /// The chains, as their home knows them.
+    pub chains: Vec<Chain>,
+}
+
+impl Step for Merge {
+    type Reply = ();
+
+    fn decide(self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
+        for (queue, next) in self.popped() {
+            let (group, topic, queue) = queue;
+            if txn.offset(group, topic, queue)?.is_none_or(|known| known < next) && !sabotage!("merge-without-offsets")
+            {
+                let (group, topic) = (group.to_owned(), topic.to_owned());
+                txn.record(Record::Offset { group, topic, queue, offset: next })?;
+            }
+        }
+        for theirs in &self.chains {
+            let own = txn.chain(&theirs.id)?;
+            if own.as_ref().is_none_or(Chain::is_live) && !sabotage!("merge-without-moves") {
+                let (state, hop) = (ChainState::Moved { to: self.target.clone() }, theirs.hop);
+                let moved = own.unwrap_or_else(|| Chain { acted_for: None, ..theirs.clone() });
+                txn.record_chain(Chain { state, hop, ..moved })?;
+            }
+        }
+        txn.record(Record::Merged { group: self.group, term: self.term })
+    }
+}
+
+impl Merge {
+    /// Where each group goes on in the queues that it was served from: behind the last message that was popped.
+    fn popped(&self) -> BTreeMap<(&str, &str, i32), i64> {
+        let mut popped = BTreeMap::new();
+        for id in self.chains.iter().map(|chain| &chain.id) {
+            if id.broker == self.group && id.term > self.before {
+                let next = popped.entry((id.group.as_str(), id.topic.as_str(), id.queue)).or_insert(0);
+                *next = id.offset.saturating_add(1).max(*next);
+            }
+        }
+        popped
+    }
+}
+
+/// Lets the group that keeps the chains know that their master has merged them.
+pub struct Acknowledge {
+    /// The group whose master it is.
+    pub group: String,
+    /// The term under which it has.
+    pub term: u64,
+}
+
+impl Step for Acknowledge {
+    type Reply = ();
+
+    fn decide(self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
+        // If another term was taken since, somebody acts again.
+        match txn.sealed_term(&self.group)? == self.term && txn.merged_term(&self.group)? < self.term {
+            true => txn.record(Record::Merged { group: self.group, term: self.term }),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::{
+    model::chain::{ChainState, Outcome},
+    model::checkpoint::ActingTerm,
+    revive::{
+        samples::{OTHER, OWN, POPPED_MS, chain},
+        steps::{
+            adopt::Adopt,
+            merge::{Acknowledge, Merge},
+            seal::Seal,
+        },
+    },
+    store::{Step, direct::Direct},
+};
+
+fn seal(member: u64, above: u64) -> Seal {
+    Seal { group: OTHER.into(), member, above }
+}
+
+fn adopt(offset: i64, term: u64) -> Adopt {
+    let mut chain = Chain { acted_for: Some(OTHER.into()), ..chain(OTHER) };
+    chain.id.offset = offset;
+    Adopt { chains: vec![chain], acting: Some(ActingTerm { group: OTHER.into(), term }) }
+}
+
+fn acted(store: &Direct) -> Vec<i64> {
+    store.view().acted_chains(OTHER, "", 100).unwrap().iter().map(|chain| chain.id.offset).collect()
+}
+
+#[test]
+fn each_term_is_higher_than_any_before_and_than_what_its_taker_knows() {
+    let mut store = Direct::new();
+    let terms = [(1, 0), (1, 0), (0, 7), (1, 3)].map(|(member, above)| store.run(0, seal(member, above)));
+    assert_eq!(terms, [1, 2, 8, 9]);
+    store.reopen();
+    assert_eq!(store.run(0, seal(1, 0)), 10, "after a restart too");
+}
+
+/// Known defect A62.
+#[test]
+fn what_is_handed_over_under_a_term_that_is_not_the_last_is_not_adopted() {
+    let mut store = Direct::new();
+    let first = store.run(0, seal(1, 0));
+    assert_eq!(store.run(0, adopt(0, first)).new, 1);
+    let second = store.run(0, seal(0, 0));
+    let late = store.run(0, adopt(1, first));
+    assert_eq!((late.new, late.sealed), (0, Some(second)));
+    assert_eq!(acted(&store), [0]);
+}
+
+#[test]
+fn a_master_is_told_of_every_chain_until_it_has_merged_them_and_none_is_forgotten_before() {
+    struct Forget;
+    impl Step for Forget {
+        type Reply = usize;
+        fn decide(self, txn: &mut Txn<'_, '_>) -> Result<usize, StoreError> {
+            txn.forget(1_000)
+        }
+    }
+    struct End(Chain);
+    impl Step for End {
+        type Reply = ();
+        fn decide(self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
+            let state = ChainState::Ended { outcome: Outcome::Acked, at_ms: POPPED_MS };
+            txn.record_chain(Chain { state, ..self.0 })
+        }
+    }
+    let mut store = Direct::new();
+    let term = store.run(0, seal(1, 0));
+    for offset in 0..3 {
+        store.run(POPPED_MS, adopt(offset, term));
+    }
+    let first = store.view().acted_chains(OTHER, "", 1).unwrap().remove(0);
+    let rest = store.view().acted_chains(OTHER, &first.id.to_string(), 100).unwrap();
+    assert_eq!(rest.iter().map(|chain| chain.id.offset).collect::<Vec<_>>(), [1, 2]);
+    store.run(POPPED_MS, End(first));
+    assert_eq!(store.run(POPPED_MS + 5_000, Forget), 0, "its master has not asked yet");
+    assert_eq!(store.view().next_forgetting_ms(1_000).unwrap(), None);
+    let back = store.run(POPPED_MS, seal(0, 0));
+    assert_eq!(acted(&store), [0, 1, 2]);
+    store.run(POPPED_MS, Acknowledge { group: OTHER.into(), term: back - 1 });
+    assert_eq!(acted(&store), [0, 1, 2], "of an earlier merge");
+    store.run(POPPED_MS, Acknowledge { group: OTHER.into(), term: back });
+    store.reopen();
+    assert_eq!(acted(&store), [0; 0]);
+    assert_eq!(store.run(POPPED_MS + 5_000, Forget), 1);
+}
+
+/// Known defect A93.
+#[test]
+fn a_master_goes_on_behind_what_was_popped_and_knows_where_the_chains_are() {
+    let mut store = Direct::new();
+    let merge = |offsets: &[(i64, u64)], term| {
+        let chains = offsets.iter().map(|(offset, term)| {
+            let mut chain = Chain { hop: 1, ..chain(OWN) };
+            (chain.id.offset, chain.id.term) = (*offset, *term);
+            chain
+        });
+        Merge { group: OWN.into(), target: OTHER.into(), before: 1, term, chains: chains.collect() }
+    };
+    store.run(0, merge(&[(3, 2), (9, 1), (5, 2)], 3));
+    let view = store.view();
+    assert_eq!(view.offset("g", "t", 0).unwrap(), Some(6), "what was popped under an earlier term tells nothing");
+    for (offset, term) in [(3, 2), (9, 1), (5, 2)] {
+        let mut id = chain(OWN).id;
+        (id.offset, id.term) = (offset, term);
+        let moved = view.chain(&id).unwrap().unwrap();
+        assert_eq!((moved.state, moved.hop), (ChainState::Moved { to: OTHER.into() }, 1));
+    }
+    assert_eq!(view.merged_term(OWN).unwrap(), 3);
+    store.run(0, merge(&[(4, 4)], 5));
+    assert_eq!(store.view().offset("g", "t", 0).unwrap(), Some(6), "an offset never falls");
+}
