@@ -44,15 +44,8 @@ impl Shared {
                 biased;
                 () = self.stop.cancelled() => return Ok(nothing(&header)),
                 () = tokio::time::sleep_until(until) => {}
-                () = self.acting_ends(term) => return Err(Refusal::Slave),
+                () = tokio::time::sleep(LOOK), if self.acting.term().is_none() => return Err(Refusal::Slave),
             }
-        }
-    }
-
-    /// Returns once it does not act under this term any longer.
-    async fn acting_ends(&self, term: &Term) {
-        while self.acting.term().is_some_and(|now| now.acting == term.acting) {
-            tokio::time::sleep(LOOK).await;
         }
     }
 
