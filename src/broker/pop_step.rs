@@ -108,7 +108,7 @@ pub(super) struct Taken {
     topic: String,
     epoch: LogPosition,
     retry: RetryFlag,
-    pub(super) queue: i32,
+    queue: i32,
     start_offset: i64,
     /// Where the group goes on.
     next: i64,

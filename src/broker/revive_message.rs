@@ -94,7 +94,7 @@ impl Shared {
             // A broker that rewrote it has spent these attempts; ours begin anew at the new home.
             attempt: if ours.is_some() { 0 } else { body.attempts().min(self.config.policy.rewrites) },
             round_began_ms: None,
-            acted_for: extension.acting.as_ref().map(|acting| acting.group.clone()),
+            acted_for: extension.acting.clone(),
             state: ChainState::Open { due_ms },
             history: History::default(),
         };

@@ -147,7 +147,7 @@ catalogue! {
     MERGE_WAITS: Gauge, "pop_revive_merge_waits_seconds", [], "s", Process,
         "At a master whose slave may act for it: how long it has been asked to merge and could not; 0 when it does not wait";
     UNMERGED: Gauge, "pop_revive_groups_unmerged", [], "groups", Tables,
-        "Groups for whose masters slaves have acted under a term taken here, not merged yet; no chain is forgotten meanwhile";
+        "Groups whose acting slaves have handed chains over that their masters have not merged; no chain is forgotten meanwhile";
     REQUESTS: Counter, "pop_revive_requests", ["request_code", "response_code"], "requests", Process,
         "Requests by their code and the code they were answered with";
 }

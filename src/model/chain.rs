@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::cause::ReadFailure;
+use super::{cause::ReadFailure, checkpoint::ActingTerm};
 
 /// A place in a group's log: entries are ordered by term, then by index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -103,10 +103,10 @@ pub struct Chain {
     /// does not count for the policy's total.
     #[serde(default)]
     pub round_began_ms: Option<i64>,
-    /// The group whose acting member handed it over, if it came so: that group's master asks for such chains when it is
-    /// back.
+    /// For which group, and under which of its terms, an acting member handed it over, if it came so: that group's master
+    /// asks for such chains when it is back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub acted_for: Option<String>,
+    pub acted_for: Option<ActingTerm>,
     /// Where it stands.
     pub state: ChainState,
     /// What went wrong so far; survives rewrites, parks and restarts.

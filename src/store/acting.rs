@@ -10,7 +10,6 @@ use super::{
     draft::Draft,
     key::{Key, Parts},
     row::{Row, Table},
-    tables::Source as _,
 };
 use crate::model::{chain::Chain, record::Record};
 
@@ -34,19 +33,20 @@ pub(super) fn merged_term(tables: &(impl Tables + ?Sized), group: &str) -> Resul
     term(tables, Table::Merged, group)
 }
 
-/// Whether acting members of any group have taken a term here that their master has not merged.
+/// Whether there are chains here that acting members of any group have handed over and its master has not merged.
 pub(super) fn is_any_unmerged(tables: &(impl Tables + ?Sized)) -> Result<bool, StoreError> {
-    let table = Key::of(Table::Unmerged);
-    Ok(tables.rows().scan(Table::Unmerged, Bound::Unbounded, &table)?.next().transpose()?.is_some())
+    Ok(tables.rows().scan(Table::Acted, Bound::Unbounded, &Key::of(Table::Acted))?.next().transpose()?.is_some())
 }
 
-/// How many groups that is so of. There are few: as many at the most as name this group as their target.
+/// Of how many groups there are. There may be many chains, and there are few groups: each is looked for once.
 pub(super) fn count_unmerged(tables: &(impl Tables + ?Sized)) -> Result<usize, StoreError> {
-    let table = Key::of(Table::Unmerged);
-    let mut count = 0;
-    for row in tables.rows().scan(Table::Unmerged, Bound::Unbounded, &table)? {
-        row?;
+    let table = Key::of(Table::Acted);
+    let (mut count, mut from) = (0, Bound::Unbounded);
+    while let Some(row) = tables.rows().scan(Table::Acted, from, &table)?.next().transpose()? {
         count += 1;
+        // The first group after this one.
+        let group = Parts::of(&row.0).text();
+        from = Bound::Included(table.clone().text(&format!("{group}\u{0}")));
     }
     Ok(count)
 }
@@ -90,20 +90,18 @@ impl Txn<'_, '_> {
 
 impl Draft<'_> {
     /// Lets the tables follow [`Record::Sealed`].
-    pub(super) fn apply_sealed(&mut self, group: &str, term: u64, member: u64) {
+    pub(super) fn apply_sealed(&mut self, group: &str, term: u64) {
         self.put(Key::of(Table::Sealed).text(group), Row::Number(term.cast_signed()));
-        if member != 0 {
-            self.put(Key::of(Table::Unmerged).text(group), Row::Mark);
-        }
     }
 
-    /// Lets the tables follow [`Record::Merged`].
+    /// Lets the tables follow [`Record::Merged`]: what was handed over under earlier terms is taken over. Under a later one
+    /// somebody may act again by now.
     pub(super) fn apply_merged(&mut self, group: &str, term: u64) -> Result<(), StoreError> {
         self.put(Key::of(Table::Merged).text(group), Row::Number(term.cast_signed()));
-        self.remove(Key::of(Table::Unmerged).text(group));
-        let listed = self.rows().scan(Table::Acted, Bound::Unbounded, &Key::of(Table::Acted).text(group))?;
-        for key in listed.map(|row| Ok(row?.0)).collect::<Result<Vec<_>, StoreError>>()? {
-            self.change(key, None);
+        for chain in acted_chains(self, group, "", usize::MAX)? {
+            if chain.acted_for.is_none_or(|acting| acting.term < term) {
+                self.remove(acted(group, &chain.id.to_string()));
+            }
         }
         Ok(())
     }

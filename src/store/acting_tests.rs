@@ -20,9 +20,10 @@ fn seal(member: u64, above: u64) -> Seal {
 }
 
 fn adopt(offset: i64, term: u64) -> Adopt {
-    let mut chain = Chain { acted_for: Some(OTHER.into()), ..chain(OTHER) };
+    let acting = ActingTerm { group: OTHER.into(), term };
+    let mut chain = Chain { acted_for: Some(acting.clone()), ..chain(OTHER) };
     chain.id.offset = offset;
-    Adopt { chains: vec![chain], acting: Some(ActingTerm { group: OTHER.into(), term }) }
+    Adopt { chains: vec![chain], acting: Some(acting) }
 }
 
 fn acted(store: &Direct) -> Vec<i64> {
@@ -112,4 +113,36 @@ fn a_master_goes_on_behind_what_was_popped_and_knows_where_the_chains_are() {
     assert_eq!(view.merged_term(OWN).unwrap(), 3);
     store.run(0, merge(&[(4, 4)], 5));
     assert_eq!(store.view().offset("g", "t", 0).unwrap(), Some(6), "an offset never falls");
+}
+
+/// A seal that comes late, when its master has merged already, or that nobody ever used, holds nothing back.
+#[test]
+fn a_term_under_which_nothing_was_handed_over_keeps_nothing() {
+    let mut store = Direct::new();
+    let first = store.run(0, seal(1, 0));
+    store.run(POPPED_MS, adopt(0, first));
+    let back = store.run(POPPED_MS, seal(0, 0));
+    let late = store.run(POPPED_MS, seal(1, 0));
+    assert_eq!(store.view().count_unmerged().unwrap(), 1);
+    store.run(POPPED_MS, Acknowledge { group: OTHER.into(), term: back });
+    assert_eq!((acted(&store), store.view().count_unmerged().unwrap()), (vec![], 0));
+    // Under the late term somebody acts after all: the word about the earlier merge is not about that.
+    store.run(POPPED_MS, adopt(1, late));
+    store.run(POPPED_MS, Acknowledge { group: OTHER.into(), term: back });
+    assert_eq!((acted(&store), store.view().is_any_unmerged().unwrap()), (vec![1], true));
+}
+
+#[test]
+fn groups_are_counted_whatever_their_names_begin_with() {
+    let mut store = Direct::new();
+    for (offset, group) in ["a", "ab", "a-b", "b"].into_iter().enumerate() {
+        let term = store.run(0, Seal { group: group.into(), member: 1, above: 0 });
+        for number in 0..3 {
+            let acting = ActingTerm { group: group.into(), term };
+            let mut chain = Chain { acted_for: Some(acting.clone()), ..chain(OTHER) };
+            chain.id.offset = i64::try_from(offset).unwrap() * 10 + number;
+            store.run(POPPED_MS, Adopt { chains: vec![chain], acting: Some(acting) });
+        }
+        assert_eq!(store.view().count_unmerged().unwrap(), offset + 1);
+    }
 }

@@ -170,7 +170,7 @@ impl<'t> Draft<'t> {
                 self.drop_expired_sends(at_ms)?;
             }
             Record::Expired { broker, before, bytes, .. } => self.apply_expired(place.0, broker, *before, *bytes)?,
-            Record::Sealed { group, term, member } => self.apply_sealed(group, *term, *member),
+            Record::Sealed { group, term, .. } => self.apply_sealed(group, *term),
             Record::Merged { group, term } => self.apply_merged(group, *term)?,
             Record::Forgotten { chains } => self.apply_forgotten(chains)?,
         }
@@ -223,8 +223,8 @@ impl<'t> Draft<'t> {
             (true, false) => self.remove(Key::of(Table::Parked).text(&id)),
             _ => {}
         }
-        if let (None, Some(group)) = (&before, &chain.acted_for) {
-            self.put(acted(group, &id), Row::Mark);
+        if let (None, Some(acting)) = (&before, &chain.acted_for) {
+            self.put(acted(&acting.group, &id), Row::Mark);
         }
         self.put(key, Row::Chain(Arc::new(chain.clone())));
         self.list_over(before.as_deref(), chain, at_ms);
@@ -253,7 +253,7 @@ impl<'t> Draft<'t> {
         self.change(Bytes::from(key.into_bytes()), None);
     }
 
-    pub(super) fn change(&mut self, key: Bytes, row: Option<Row>) {
+    fn change(&mut self, key: Bytes, row: Option<Row>) {
         self.recent.insert(key, Change { at: self.at, row });
     }
 }

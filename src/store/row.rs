@@ -59,12 +59,10 @@ pub(super) enum Table {
     DeletedTopics = 20,
     /// Group → the last term that one of its members has taken here.
     Sealed = 21,
-    /// Group: those whose acting members have taken a term here that their master has not merged.
-    Unmerged = 22,
     /// Group, chain id: the chains that acting members of a group have handed over since its master last merged.
-    Acted = 23,
+    Acted = 22,
     /// Group → the last term that its master has merged.
-    Merged = 24,
+    Merged = 23,
 }
 
 impl Table {
@@ -92,7 +90,6 @@ impl Table {
             Self::Over => "over",
             Self::Forgotten => "forgotten",
             Self::Sealed => "sealed",
-            Self::Unmerged => "unmerged",
             Self::Acted => "acted",
             Self::Merged => "merged",
         }
@@ -188,7 +185,6 @@ impl Row {
             | Table::EarlyAcksUntil
             | Table::Free
             | Table::Over
-            | Table::Unmerged
             | Table::Acted => Self::Mark,
         })
     }

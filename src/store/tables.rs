@@ -357,7 +357,7 @@ pub trait Tables: Source {
         super::acting::merged_term(self, group)
     }
 
-    /// Whether members of any group act for their masters, or have acted, and it is not merged.
+    /// Whether there are chains here that acting members of any group have handed over and its master has not merged.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -365,7 +365,7 @@ pub trait Tables: Source {
         super::acting::is_any_unmerged(self)
     }
 
-    /// Of how many groups members act for their masters, or have acted, and it is not merged.
+    /// Of how many groups there are such chains.
     ///
     /// # Errors
     /// The store cannot be read.

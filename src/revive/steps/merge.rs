@@ -75,8 +75,7 @@ impl Step for Acknowledge {
     type Reply = ();
 
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
-        // If another term was taken since, somebody acts again.
-        match txn.sealed_term(&self.group)? == self.term && txn.merged_term(&self.group)? < self.term {
+        match txn.merged_term(&self.group)? < self.term {
             true => txn.record(Record::Merged { group: self.group, term: self.term }),
             false => Ok(()),
         }

@@ -44,10 +44,17 @@ async fn each_broker_says_where_it_stands() {
     assert_eq!(acting(group.slave()), ActingReadings::default());
     assert_eq!((merging(group.master.as_ref().unwrap()), unmerged(&group.target)), ((0, false), 0));
     assert_eq!(group.master.as_ref().unwrap().shared.readings().acting, None);
+    group.send("one").await;
     group.stop_master().await;
     group.until_it_acts().await;
     let term = acting(group.slave()).term;
-    assert_eq!((acting(group.slave()).acts, term > 0, unmerged(&group.target)), (true, true, 1));
+    assert_eq!(
+        (acting(group.slave()).acts, term > 0, unmerged(&group.target)),
+        (true, true, 0),
+        "it has done nothing yet"
+    );
+    assert_eq!(bodies(&group.pop_some(SLAVE).await), ["one"]);
+    assert_eq!(unmerged(&group.target), 1);
     assert_eq!((health(group.slave()).acts, health(group.slave()).ready), (true, true));
     assert_eq!(group.slave().shared.readings().merging, None);
     group.start_master().await;
