@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use pop_sim::{
     evidence::Fact,
-    history::{EventKind, History},
+    history::{EventKind, History, Noted},
     oracles::Counts,
     run::{SeedRun, run_seed},
     scenario::Scenario,
@@ -89,7 +89,7 @@ fn measure(name: &str, chains: usize, since_ms: u64) -> Figures {
 fn attempts(history: &History, from_ms: u64, to_ms: u64) -> usize {
     let (mut latest, mut begun) = (BTreeMap::new(), 0);
     for event in &history.events {
-        let EventKind::Durable { node, entry, .. } = &event.kind else { continue };
+        let EventKind::Noted(Noted::Durable { node, entry, .. }) = &event.kind else { continue };
         for fact in entry.facts.iter().filter(|_| &**node == "broker-b") {
             let Fact::Chain(chain) = fact else { continue };
             let before = latest.insert(&chain.id, (chain.round, chain.attempt)).unwrap_or_default();
@@ -109,7 +109,7 @@ fn reads(history: &History, from_ms: u64, to_ms: u64) -> usize {
 /// When a copy was delivered for the first time that was the last to be.
 fn last_delivery_ms(history: &History) -> u64 {
     let brings_copies = |kind: &EventKind| match kind {
-        EventKind::Popped(popped) => match &popped.seen {
+        EventKind::Noted(Noted::Popped(popped)) => match &popped.seen {
             pop_sim::history::Seen::Ok(messages) => messages.iter().any(|message| message.reconsume == 1),
             _ => false,
         },

@@ -175,6 +175,33 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// The word for its kind, as in a scenario file.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Kill { .. } => "kill",
+            Self::Crash { .. } => "crash",
+            Self::Stop { .. } => "stop",
+            Self::Pause { .. } => "pause",
+            Self::ClockStep { .. } => "clock-step",
+            Self::ClockDrift { .. } => "clock-drift",
+            Self::DiskError { .. } => "disk-error",
+            Self::DiskFull { .. } => "disk-full",
+            Self::SlowDisk { .. } => "slow-disk",
+            Self::Partition { .. } => "partition",
+            Self::Reset { .. } => "reset",
+            Self::Latency { .. } => "latency",
+            Self::Bandwidth { .. } => "bandwidth",
+            Self::DuplicateRequest { .. } => "duplicate-request",
+            Self::DelayedRequest { .. } => "delayed-request",
+            Self::LostRequest { .. } => "lost-request",
+            Self::LostAnswer { .. } => "lost-answer",
+            Self::Answer { .. } => "answer",
+        }
+    }
+}
+
 /// The instant at which a process fault strikes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -3,7 +3,8 @@
 use std::{num::NonZero, ops::RangeInclusive};
 
 use super::Doom;
-use crate::run::{Outcome, RunError, SeedRun, Turn, run_future, run_seed, sweep::sweep_by};
+use crate::framework::sweep_by;
+use crate::run::{Outcome, RunError, SeedRun, Turn, run_future, run_seed};
 
 /// How many times as many futures must fail at the moment that is found as at those on the way.
 const SURER: u64 = 4;

@@ -6,7 +6,7 @@ use super::{Moment, bisect, told};
 use crate::{
     diff::{common, line},
     evidence::{ChainState, Fact, Outcome as End},
-    history::{EventKind, History, Seen},
+    history::{EventKind, History, Noted, Seen},
     report::failure::Origin,
     run::{Outcome, SeedRun, Turn, run_future, run_seed},
     scenario::Scenario,
@@ -86,7 +86,7 @@ fn a_message_is_doomed_between_its_pop_and_the_end_of_its_chain() {
     let (whole, moment) = found(&run, 2);
     let ledger = moment.doom.violation.ledger.clone().unwrap();
     let has_it = |kind: &EventKind| match kind {
-        EventKind::Popped(popped) => match &popped.seen {
+        EventKind::Noted(Noted::Popped(popped)) => match &popped.seen {
             Seen::Ok(messages) => messages.iter().any(|it| it.ledger.as_ref() == Some(&ledger)),
             _ => false,
         },
@@ -94,14 +94,14 @@ fn a_message_is_doomed_between_its_pop_and_the_end_of_its_chain() {
     };
     let popped = span(&whole.history, has_it);
     let offset = whole.history.events.iter().find_map(|event| match &event.kind {
-        EventKind::Sent(sent) if sent.ledger == ledger => match sent.seen {
+        EventKind::Noted(Noted::Sent(sent)) if sent.ledger == ledger => match sent.seen {
             Seen::Ok((_, offset)) => Some(offset),
             _ => None,
         },
         _ => None,
     });
     let ends = span(&whole.history, |kind| match kind {
-        EventKind::Durable { entry, .. } => entry.facts.iter().any(|fact| match fact {
+        EventKind::Noted(Noted::Durable { entry, .. }) => entry.facts.iter().any(|fact| match fact {
             Fact::Chain(chain) => {
                 let is_over = matches!(chain.state, ChainState::Ended { outcome: End::Revived(_), .. });
                 is_over && chain.id.topic == "t" && Some(chain.id.offset) == offset
@@ -123,7 +123,7 @@ fn a_fault_that_dooms_is_what_is_found() {
     let ledger = moment.doom.violation.ledger.clone().unwrap();
     assert_eq!(moment.doom.violation.promise, "P2");
     let stored = span(&whole.history, |kind| match kind {
-        EventKind::Durable { entry, .. } => entry.facts.iter().any(|fact| match fact {
+        EventKind::Noted(Noted::Durable { entry, .. }) => entry.facts.iter().any(|fact| match fact {
             Fact::Message(message) => message.ledger.as_ref() == Some(&ledger),
             _ => false,
         }),

@@ -11,10 +11,10 @@ use std::{
 
 use super::Unusable;
 use crate::{
-    history::History,
+    history::{History, fingerprint::write_line},
     oracles::Violation,
     plan::SimMs,
-    run::{Outcome, RunError, SeedRun, fingerprint::write_line},
+    run::{Outcome, RunError, SeedRun},
 };
 
 /// The first place where two logs differ.

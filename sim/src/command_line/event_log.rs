@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write as _};
 
 use super::{Unusable, Verdict, options::sabotage, selection::one};
-use crate::run::{fingerprint::write_line, run_seed};
+use crate::{history::fingerprint::lines, run::run_seed};
 
 /// Which seed.
 #[derive(Debug, clap::Args)]
@@ -26,12 +26,7 @@ pub fn event_log(options: &EventLogOptions) -> Result<Verdict, Unusable> {
     let selected = one(&options.scenario)?;
     let outcome = run_seed(selected.seed(options.seed, options.sabotage))?;
     let mut stdout = BufWriter::new(std::io::stdout().lock());
-    let mut line = String::new();
-    for event in &outcome.history.events {
-        line.clear();
-        write_line(&mut line, event);
-        stdout.write_all(line.as_bytes()).map_err(Unusable::io("stdout"))?;
-    }
+    stdout.write_all(lines(&outcome.history).as_bytes()).map_err(Unusable::io("stdout"))?;
     stdout.flush().map_err(Unusable::io("stdout"))?;
     Ok(Verdict::Held)
 }

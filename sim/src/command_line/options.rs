@@ -104,7 +104,7 @@ impl FromStr for Shard {
 }
 
 /// A number of threads.
-pub(super) fn jobs(text: &str) -> Result<NonZero<usize>, String> {
+pub(crate) fn jobs(text: &str) -> Result<NonZero<usize>, String> {
     let jobs = text.parse().ok().filter(|jobs: &NonZero<usize>| jobs.get() <= 1024);
     jobs.ok_or_else(|| "accepted: a number of threads, 1 to 1024".into())
 }
@@ -135,7 +135,7 @@ pub(super) fn ledger_id(text: &str) -> Result<LedgerId, String> {
 }
 
 /// A fingerprint, as reports print it.
-pub(super) fn fingerprint(text: &str) -> Result<String, String> {
+pub(crate) fn fingerprint(text: &str) -> Result<String, String> {
     let text = text.to_ascii_lowercase();
     let sound = text.len() == 16 && text.chars().all(|c| c.is_ascii_hexdigit());
     if sound { Ok(text) } else { Err("accepted: 16 hex digits".into()) }

@@ -9,14 +9,13 @@ use std::{
 
 use super::{Unusable, options::Format, results::Results};
 use crate::{
-    history::History,
+    history::{History, fingerprint::write_line},
     report::{
         FailureReport, SeedRecord, Tally, json, junit,
         kept::{KeptSeed, Sweep},
         record::ViolationRecord,
         table,
     },
-    run::fingerprint::write_line,
 };
 
 /// The results of a sweep, on their way out.

@@ -7,7 +7,7 @@ use super::{
     point::{Kind, Point},
 };
 use crate::{
-    history::{Event, EventKind, History},
+    history::{Event, EventKind, History, Noted},
     ledger::Obligations,
     plan::{Fault, Moment, NodeName, Plan, SimMs},
     scenario::{NAMESRV, Phase, Scenario},
@@ -85,7 +85,7 @@ impl<'h> Numbering<'h> {
     /// The points at this event, each with whether the plan itself strikes there.
     fn event(&mut self, at: usize, event: &'h Event) -> Vec<(Numbered, bool)> {
         match &event.kind {
-            EventKind::Durable { node, sync, entry } => {
+            EventKind::Noted(Noted::Durable { node, sync, entry }) => {
                 if let Some(known) = self.nodes.get_mut(node.as_str()) {
                     let phase = if known.is_slave { Some(Phase::Replicate) } else { self.phases.entry(node, entry) };
                     let same = known.syncing.filter(|(number, ..)| number == sync);
@@ -166,7 +166,7 @@ impl<'h> Numbering<'h> {
                     }
                 }
                 Some(kind @ EventKind::Fault { .. }) if went_down => return strikes(kind),
-                Some(EventKind::Fault { .. } | EventKind::Durable { .. }) => {}
+                Some(EventKind::Fault { .. } | EventKind::Noted(Noted::Durable { .. })) => {}
                 _ => return false,
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{history::History, run::fingerprint::write_line};
+use crate::history::{History, fingerprint::write_line};
 
 /// The hashes of the first so many events; a length beyond the end has none.
 pub(super) fn hashes(history: &History, lengths: impl IntoIterator<Item = usize>) -> BTreeMap<usize, blake3::Hash> {

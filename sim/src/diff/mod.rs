@@ -4,10 +4,7 @@ mod told;
 
 pub use told::told;
 
-use crate::{
-    history::{Event, History},
-    run::fingerprint::write_line,
-};
+use crate::history::{Event, History, fingerprint::write_line};
 
 /// How many events at their beginning two logs have in common: as many lines are equal, byte for byte.
 #[must_use]

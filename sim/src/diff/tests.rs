@@ -2,7 +2,7 @@
 
 use super::{common, told};
 use crate::{
-    history::{Event, EventKind, History},
+    history::{Event, EventKind, History, Noted},
     plan::{Fault, Moment, Plan},
     run::Outcome,
 };
@@ -10,7 +10,7 @@ use crate::{
 fn history(texts: &[&str]) -> History {
     let event = |(at, text): (usize, &&str)| Event {
         at_ms: at as u64 * 1_000,
-        kind: EventKind::Operated { command: (*text).into(), result: Ok(1) },
+        kind: EventKind::Noted(Noted::Operated { command: (*text).into(), result: Ok(1) }),
     };
     History { events: texts.iter().enumerate().map(event).collect() }
 }

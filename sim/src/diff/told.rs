@@ -7,7 +7,7 @@ use std::{
 
 use super::{common, line};
 use crate::{
-    history::{EventKind, History},
+    history::{EventKind, History, Noted},
     report::faults::fates,
     run::Outcome,
 };
@@ -122,14 +122,14 @@ fn kinds(history: &History) -> BTreeMap<&'static str, usize> {
 
 const fn kind(kind: &EventKind) -> Option<&'static str> {
     Some(match kind {
-        EventKind::Sent(_) => "sends",
-        EventKind::Popped(_) => "pops",
-        EventKind::Acked(_) => "acks",
-        EventKind::Renewed(_) => "renewals",
-        EventKind::Operated { .. } => "commands",
+        EventKind::Noted(Noted::Sent(_)) => "sends",
+        EventKind::Noted(Noted::Popped(_)) => "pops",
+        EventKind::Noted(Noted::Acked(_)) => "acks",
+        EventKind::Noted(Noted::Renewed(_)) => "renewals",
+        EventKind::Noted(Noted::Operated { .. }) => "commands",
         EventKind::Request(_) => "requests",
         EventKind::Response(_) => "responses",
-        EventKind::Durable { .. } => "log entries",
+        EventKind::Noted(Noted::Durable { .. }) => "log entries",
         EventKind::Synced { .. } => "syncs",
         EventKind::Node { .. } | EventKind::ClockGained { .. } => "of nodes",
         EventKind::Fault { .. } => "of faults",

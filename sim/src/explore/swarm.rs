@@ -4,9 +4,10 @@
 //! at all, because much that is rare shows only where something else is missing (swarm testing). What is drawn is within
 //! what a scenario file may say, so that any of them can be written down and run again.
 
-use rand::{Rng, RngExt, seq::IndexedRandom as _};
+use rand::Rng;
 
 use crate::{
+    dice::Dice,
     plan::{DiskOperation, NodeName, SimMs},
     random::Streams,
     scenario::{
@@ -38,43 +39,6 @@ pub fn any_fault(rng: &mut impl Rng, scenario: &Scenario) -> FaultSpec {
     let mut dice = Dice(rng);
     let kind = *dice.one(&KINDS);
     FaultSpec { name: None, repeat: Draw::exactly(1), what: fault(&mut dice, kind, scenario) }
-}
-
-/// A generator with the questions that are asked here.
-struct Dice<R>(R);
-
-impl<R: Rng> Dice<R> {
-    fn likely(&mut self, share: f64) -> bool {
-        self.0.random_bool(share)
-    }
-
-    fn count(&mut self, range: std::ops::RangeInclusive<u32>) -> u32 {
-        self.0.random_range(range)
-    }
-
-    /// A whole number of seconds.
-    fn span(&mut self, range: std::ops::RangeInclusive<SimMs>) -> SimMs {
-        self.0.random_range(*range.start() / SECOND..=*range.end() / SECOND).max(1) * SECOND
-    }
-
-    /// A share of one, in tenths.
-    fn share(&mut self) -> f64 {
-        f64::from(self.count(0..=10)) / 10.0
-    }
-
-    fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        of.choose(&mut self.0).unwrap_or(&of[0])
-    }
-
-    /// Some of these, at least one.
-    fn some<T: Clone>(&mut self, of: &[T]) -> Vec<T> {
-        let chosen: Vec<T> = of.iter().filter(|_| self.likely(0.6)).cloned().collect();
-        if chosen.is_empty() { vec![self.one(of).clone()] } else { chosen }
-    }
-
-    fn maybe<T>(&mut self, share: f64, draw: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        self.likely(share).then(|| draw(self))
-    }
 }
 
 fn cast<R: Rng>(dice: &mut Dice<R>) -> Scenario {

@@ -2,7 +2,7 @@
 
 use super::Subject;
 use crate::{
-    history::{Delivery, EventKind, Popped, Seen},
+    history::{Delivery, EventKind, Noted, Popped, Seen},
     report::timeline::{Line, acked, renewed, sent},
 };
 
@@ -10,18 +10,18 @@ pub(super) fn lines(subject: &Subject<'_, '_>) -> Vec<Line> {
     let mut lines = Vec::new();
     for (number, event) in subject.ledger.history.events.iter().enumerate() {
         let (node, text) = match &event.kind {
-            EventKind::Sent(it) if it.ledger == *subject.stamp => (&it.producer, sent(it)),
-            EventKind::Acked(it) if subject.is_it(it.ledger.as_ref()) => {
+            EventKind::Noted(Noted::Sent(it)) if it.ledger == *subject.stamp => (&it.producer, sent(it)),
+            EventKind::Noted(Noted::Acked(it)) if subject.is_it(it.ledger.as_ref()) => {
                 (&it.consumer, format!("{}, handle `{}`", acked(it), it.handle))
             }
-            EventKind::Renewed(it) if subject.is_it(it.ledger.as_ref()) => {
+            EventKind::Noted(Noted::Renewed(it)) if subject.is_it(it.ledger.as_ref()) => {
                 let now = match &it.seen {
                     Seen::Ok(Some(handle)) => format!(", now `{handle}`"),
                     _ => String::new(),
                 };
                 (&it.consumer, format!("{}, handle `{}`{now}", renewed(it), it.handle))
             }
-            EventKind::Popped(popped) => {
+            EventKind::Noted(Noted::Popped(popped)) => {
                 let Seen::Ok(deliveries) = &popped.seen else { continue };
                 let deliveries = deliveries.iter().filter(|it| subject.is_it(it.ledger.as_ref()));
                 lines.extend(deliveries.map(|it| Line {

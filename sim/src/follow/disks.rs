@@ -3,7 +3,7 @@
 use super::Subject;
 use crate::{
     evidence::{ChainFact, DurableEntry, Fact},
-    history::EventKind,
+    history::{EventKind, Noted},
     report::{
         chain::{failed, stands},
         facts::fact,
@@ -15,7 +15,7 @@ pub(super) fn lines(subject: &Subject<'_, '_>) -> Vec<Line> {
     let obligations = subject.ledger.obligations;
     let mut lines = Vec::new();
     for (number, event) in subject.ledger.history.events.iter().enumerate() {
-        let EventKind::Durable { node, sync, entry } = &event.kind else { continue };
+        let EventKind::Noted(Noted::Durable { node, sync, entry }) = &event.kind else { continue };
         let broker = obligations.group_of(node);
         let how = if broker == node { "durable" } else { "copied" };
         if let Some(facts) = told(subject, broker, entry) {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use super::Ledger;
 use crate::{
     evidence::{ChainFact, ChainState, Outcome},
-    history::{AckVerdict, EventKind, LedgerId, Seen},
+    history::{AckVerdict, EventKind, LedgerId, Noted, Seen},
     plan::SimMs,
 };
 
@@ -70,7 +70,7 @@ impl Writer<'_, '_> {
         }
         for (event, happened) in ledger.history.events.iter().enumerate() {
             match &happened.kind {
-                EventKind::Popped(popped) => {
+                EventKind::Noted(Noted::Popped(popped)) => {
                     let Seen::Ok(deliveries) = &popped.seen else { continue };
                     for it in deliveries.iter().filter(|it| it.ledger.as_ref() == Some(stamp)) {
                         let place = format!("{}/{}/{}", it.topic, it.queue, it.offset);
@@ -82,7 +82,7 @@ impl Writer<'_, '_> {
                         );
                     }
                 }
-                EventKind::Renewed(renewed) if renewed.ledger.as_ref() == Some(stamp) => {
+                EventKind::Noted(Noted::Renewed(renewed)) if renewed.ledger.as_ref() == Some(stamp) => {
                     let seen = told(&renewed.seen, |handle| match handle {
                         Some(handle) => format!("now `{handle}`"),
                         None => "too late".to_owned(),

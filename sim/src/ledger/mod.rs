@@ -21,7 +21,7 @@ pub use wire::Wire;
 
 use crate::{
     evidence::{ChainFact, ChainId, ChainState, CopyPlace, DurableEntry, Fact, Outcome, StoredMessage},
-    history::{Acked, EventKind, History, LedgerId, Sent},
+    history::{Acked, EventKind, History, LedgerId, Noted, Sent},
     plan::SimMs,
 };
 
@@ -34,7 +34,7 @@ fn taken_back(history: &History, obligations: &Obligations) -> FxHashSet<usize> 
     let mut logs: FxHashMap<&str, Vec<(usize, &DurableEntry)>> = FxHashMap::default();
     let mut taken_back = FxHashSet::default();
     for (event, happened) in history.events.iter().enumerate() {
-        let EventKind::Durable { node, entry, .. } = &happened.kind else { continue };
+        let EventKind::Noted(Noted::Durable { node, entry, .. }) = &happened.kind else { continue };
         if obligations.slaves.contains_key(node) {
             continue;
         }
@@ -149,14 +149,16 @@ impl<'h> Ledger<'h> {
                 continue;
             }
             match &happened.kind {
-                EventKind::Sent(sent) => ledger.sends.push((event, sent)),
-                EventKind::Acked(acked) => ledger.acks.push((event, acked)),
+                EventKind::Noted(Noted::Sent(sent)) => ledger.sends.push((event, sent)),
+                EventKind::Noted(Noted::Acked(acked)) => ledger.acks.push((event, acked)),
                 EventKind::Request(frame) => ledger.wire.request(event, happened.at_ms, frame, obligations),
                 EventKind::Response(frame) => ledger.wire.response(event, happened.at_ms, frame),
-                EventKind::Durable { node, entry, .. } if obligations.slaves.contains_key(node) => {
+                EventKind::Noted(Noted::Durable { node, entry, .. }) if obligations.slaves.contains_key(node) => {
                     ledger.replicas.durable(node, ReplicaStep { event, at_ms: happened.at_ms, entry });
                 }
-                EventKind::Durable { node, entry, .. } => ledger.durable((event, happened.at_ms), node, entry),
+                EventKind::Noted(Noted::Durable { node, entry, .. }) => {
+                    ledger.durable((event, happened.at_ms), node, entry)
+                }
                 EventKind::Fault { .. } => ledger.disturbances.push(event),
                 EventKind::Node { event: what, .. } if what != "started" => ledger.disturbances.push(event),
                 _ => {}

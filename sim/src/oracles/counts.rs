@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Violation;
 use crate::{
     evidence::{ChainState, Outcome},
-    history::{AckVerdict, EventKind, Seen},
+    history::{AckVerdict, EventKind, Noted, Seen},
     ledger::Ledger,
 };
 
@@ -40,10 +40,10 @@ pub struct Counts {
 
 fn is_ambiguous(kind: &EventKind) -> bool {
     match kind {
-        EventKind::Sent(sent) => may_have_been_done(&sent.seen),
-        EventKind::Popped(popped) => may_have_been_done(&popped.seen),
-        EventKind::Acked(acked) => may_have_been_done(&acked.seen),
-        EventKind::Renewed(renewed) => may_have_been_done(&renewed.seen),
+        EventKind::Noted(Noted::Sent(sent)) => may_have_been_done(&sent.seen),
+        EventKind::Noted(Noted::Popped(popped)) => may_have_been_done(&popped.seen),
+        EventKind::Noted(Noted::Acked(acked)) => may_have_been_done(&acked.seen),
+        EventKind::Noted(Noted::Renewed(renewed)) => may_have_been_done(&renewed.seen),
         _ => false,
     }
 }

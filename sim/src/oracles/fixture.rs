@@ -13,7 +13,7 @@ use crate::{
         Cause, ChainFact, ChainId, ChainState, CopyPlace, DurableEntry, Fact, FailedAttempt, Failure, Outcome,
         Position, StoredMessage, frame::code, message as stored,
     },
-    history::{AckVerdict, Acked, Delivery, Event, EventKind, Frame, History, LedgerId, Popped, Seen, Sent},
+    history::{AckVerdict, Acked, Delivery, Event, EventKind, Frame, History, LedgerId, Noted, Popped, Seen, Sent},
     ledger::{GroupSpec, Obligations, PolicySpec},
 };
 
@@ -172,13 +172,13 @@ impl Story {
             at_ms: at(self.now_ms),
             facts,
         });
-        self.event(EventKind::Durable { node: node.into(), sync: self.indexes[slot], entry })
+        self.event(EventKind::Noted(Noted::Durable { node: node.into(), sync: self.indexes[slot], entry }))
     }
 
     /// The entry of `a`'s log at an index, as it is on `a`'s disk.
     pub(crate) fn entry(&self, index: u64) -> DurableEntry {
         let found = self.history.events.iter().find_map(|event| match &event.kind {
-            EventKind::Durable { node, entry, .. } if node == "a" && entry.index == index => Some(entry),
+            EventKind::Noted(Noted::Durable { node, entry, .. }) if node == "a" && entry.index == index => Some(entry),
             _ => None,
         });
         (**found.unwrap()).clone()
@@ -187,7 +187,7 @@ impl Story {
     /// The last entry of a node's log.
     pub(crate) fn last_entry_of(&self, of: &str) -> Arc<DurableEntry> {
         let last = self.history.events.iter().rev().find_map(|event| match &event.kind {
-            EventKind::Durable { node, entry, .. } if node == of => Some(entry),
+            EventKind::Noted(Noted::Durable { node, entry, .. }) if node == of => Some(entry),
             _ => None,
         });
         last.unwrap().clone()
@@ -208,7 +208,7 @@ impl Story {
 
     /// The slave has this entry, whatever `a` has.
     pub(crate) fn slave_has(&mut self, entry: DurableEntry) -> &mut Self {
-        self.event(EventKind::Durable { node: SLAVE.into(), sync: entry.index, entry: Arc::new(entry) })
+        self.event(EventKind::Noted(Noted::Durable { node: SLAVE.into(), sync: entry.index, entry: Arc::new(entry) }))
     }
 
     /// One request; its number.
@@ -257,7 +257,7 @@ impl Story {
             began_ms: self.now_ms,
             seen: Seen::Ok((0, offset)),
         };
-        self.event(EventKind::Sent(sent))
+        self.event(EventKind::Noted(Noted::Sent(sent)))
     }
 
     /// Group `g` pops a message of `a`'s disk: chain and offset become durable, the answer leaves, the client gets it.
@@ -297,7 +297,7 @@ impl Story {
             began_ms: self.now_ms,
             seen: Seen::Ok(vec![delivery]),
         };
-        self.event(EventKind::Popped(popped))
+        self.event(EventKind::Noted(Noted::Popped(popped)))
     }
 
     /// The consumer acks the chain's message and sees this.
@@ -313,7 +313,7 @@ impl Story {
             began_ms: self.now_ms,
             seen,
         };
-        self.event(EventKind::Acked(acked))
+        self.event(EventKind::Noted(Noted::Acked(acked)))
     }
 
     /// The chain ends as acked, then the client sees it.

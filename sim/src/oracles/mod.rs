@@ -35,26 +35,14 @@ use serde::Serialize;
 pub use counts::Counts;
 use reads::Reads;
 
+pub(crate) use crate::framework::Findings;
+pub use crate::framework::Violation;
 use crate::{
+    framework::{Judged, Oracle, violations},
     history::{History, LedgerId},
     ledger::{Ledger, Obligations},
     plan::SimMs,
 };
-
-/// A broken promise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Violation {
-    /// Which: `P1` to `P9`.
-    pub promise: &'static str,
-    /// When it became visible, simulated ms.
-    pub at_ms: SimMs,
-    /// Whom it hit: a ledger id, a chain, a node.
-    pub subject: String,
-    /// What is wrong.
-    pub detail: String,
-    /// The message whose biography tells more, if it is one message.
-    pub ledger: Option<LedgerId>,
-}
 
 /// A tolerated anomaly and what excuses it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -82,60 +70,62 @@ pub struct Verdict {
     pub reached: BTreeSet<&'static str>,
 }
 
-/// Collects what one oracle finds.
-pub(crate) struct Findings<'v> {
-    promise: &'static str,
-    violations: &'v mut Vec<Violation>,
+impl Judged for Verdict {
+    fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
 }
 
-impl Findings<'_> {
-    /// A violation that hit one message.
-    fn message(&mut self, at_ms: SimMs, ledger: &LedgerId, detail: String) {
-        let (promise, subject) = (self.promise, ledger.to_string());
-        self.violations.push(Violation { promise, at_ms, subject, detail, ledger: Some(ledger.clone()) });
-    }
-
-    /// A violation that hit something else.
-    fn other(&mut self, at_ms: SimMs, subject: impl ToString, detail: String) {
-        let (promise, subject) = (self.promise, subject.to_string());
-        self.violations.push(Violation { promise, at_ms, subject, detail, ledger: None });
-    }
-
-    /// A violation that hit one message if it carries a stamp, something else otherwise.
-    fn stamped(&mut self, at_ms: SimMs, ledger: Option<&LedgerId>, subject: impl ToString, detail: String) {
-        match ledger {
-            Some(ledger) => self.message(at_ms, ledger, format!("{}: {detail}", subject.to_string())),
-            None => self.other(at_ms, subject, detail),
-        }
-    }
+/// What is known of a run of a cluster.
+struct Known<'k> {
+    ledger: &'k Ledger<'k>,
+    reads: &'k Reads<'k>,
 }
 
 type Check = fn(&Ledger<'_>, &Reads<'_>, &mut Findings<'_>);
 
-/// The promises, each with its oracle.
-const ORACLES: [(&str, Check); 9] = [
-    ("P1", p1_nothing_lost::check),
-    ("P2", p2_nothing_revived_twice::check),
-    ("P3", p3_ack_is_final::check),
-    ("P4", p4_every_chain_ends::check),
-    ("P5", p5_progress_is_safe::check),
-    ("P6", p6_exclusive::check),
-    ("P7", p7_identity::check),
-    ("P8", p8_bounded::check),
-    ("P9", p9_honest_answers::check),
+/// A promise, with its oracle.
+struct Promise(&'static str, Check);
+
+/// All of them.
+const ORACLES: [Promise; 9] = [
+    Promise("P1", p1_nothing_lost::check),
+    Promise("P2", p2_nothing_revived_twice::check),
+    Promise("P3", p3_ack_is_final::check),
+    Promise("P4", p4_every_chain_ends::check),
+    Promise("P5", p5_progress_is_safe::check),
+    Promise("P6", p6_exclusive::check),
+    Promise("P7", p7_identity::check),
+    Promise("P8", p8_bounded::check),
+    Promise("P9", p9_honest_answers::check),
 ];
+
+impl Oracle<Known<'_>> for Promise {
+    fn promise(&self) -> &'static str {
+        self.0
+    }
+
+    fn check(&self, known: &Known<'_>, found: &mut Findings<'_>) {
+        (self.1)(known.ledger, known.reads, found);
+    }
+}
+
+impl Findings<'_> {
+    /// A violation that hit one message if it carries a stamp, something else otherwise.
+    fn stamped(&mut self, at_ms: SimMs, ledger: Option<&LedgerId>, subject: impl ToString, detail: String) {
+        match ledger {
+            Some(ledger) => self.message(at_ms, ledger, format!("{}: {detail}", subject.to_string())),
+            None => self.broken(at_ms, subject, detail),
+        }
+    }
+}
 
 /// Judges a run.
 #[must_use]
 pub fn judge(history: &History, obligations: &Obligations) -> Verdict {
     let ledger = Ledger::fold(history, obligations);
     let reads = Reads::of(&ledger);
-    let mut violations = Vec::new();
-    for (promise, check) in ORACLES {
-        let from = violations.len();
-        check(&ledger, &reads, &mut Findings { promise, violations: &mut violations });
-        violations[from..].sort_by(|a, b| (a.at_ms, &a.subject, &a.detail).cmp(&(b.at_ms, &b.subject, &b.detail)));
-    }
+    let violations = violations(&ORACLES, &Known { ledger: &ledger, reads: &reads });
     let counts = Counts::of(&ledger, &violations);
     Verdict { violations, charges: Vec::new(), counts, reached: reached::reached(&ledger, &reads) }
 }

@@ -106,7 +106,7 @@ fn timers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for (event, node, due_ms, index, record) in &ledger.fired {
         if !fired.insert((node, index, record)) {
             let subject = format!("{node} timer {index}/{record}");
-            found.other(ledger.at_ms(*event), subject, format!("due {due_ms}, fired a second time"));
+            found.broken(ledger.at_ms(*event), subject, format!("due {due_ms}, fired a second time"));
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         let subject = || format!("{} of {}/{}/{}", step.group, step.to.node, step.to.topic, step.to.queue);
         match step.from {
             Some(from) if step.to.offset < from => {
-                found.other(step.at_ms, subject(), format!("its offset fell from {from} to {}", step.to.offset));
+                found.broken(step.at_ms, subject(), format!("its offset fell from {from} to {}", step.to.offset));
             }
             _ => passed(ledger, step, found),
         }
@@ -30,7 +30,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     }
     p5_replicas::check(ledger, found);
     for (event, node, what) in &ledger.unknown {
-        found.other(ledger.at_ms(*event), node, format!("a durable record is not understood: {what}"));
+        found.broken(ledger.at_ms(*event), node, format!("a durable record is not understood: {what}"));
     }
 }
 
@@ -47,12 +47,12 @@ fn passed(ledger: &Ledger<'_>, step: &OffsetMove<'_>, found: &mut Findings<'_>) 
         None => 0,
     };
     if step.to.offset - from > LONGEST_MOVE {
-        return found.other(step.at_ms, step.group, format!("its offset in {} jumps from {from}", step.to));
+        return found.broken(step.at_ms, step.group, format!("its offset in {} jumps from {from}", step.to));
     }
     for offset in from..step.to.offset {
         let place = Place { offset, ..step.to };
         let Some(stored) = ledger.stored(&place).filter(|stored| stored.event <= step.event) else {
-            found.other(
+            found.broken(
                 step.at_ms,
                 step.group,
                 format!("its offset {} passes {place}, which is not durable", step.to.offset),
@@ -85,12 +85,12 @@ fn log(ledger: &Ledger<'_>, node: &str, entries: &[LogStep<'_>], found: &mut Fin
         let (event, term, index) = (*event, entry.term, entry.index);
         let at_ms = ledger.at_ms(event);
         if index < next {
-            found.other(at_ms, node, format!("log index {index} was durable before with another content"));
+            found.broken(at_ms, node, format!("log index {index} was durable before with another content"));
         } else if index > next {
-            found.other(at_ms, node, format!("its log goes from index {} to {index}", next - 1));
+            found.broken(at_ms, node, format!("its log goes from index {} to {index}", next - 1));
         }
         if term < last_term {
-            found.other(at_ms, node, format!("at log index {index} the term falls from {last_term} to {term}"));
+            found.broken(at_ms, node, format!("at log index {index} the term falls from {last_term} to {term}"));
         }
         last_term = last_term.max(term);
         next = next.max(index + 1);

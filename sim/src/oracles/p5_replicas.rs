@@ -38,7 +38,7 @@ fn identical(node: &str, broker: &str, log: &[ReplicaStep<'_>], masters: &[LogSt
             Some(_) => "before it was durable",
             None => "which never was durable",
         };
-        found.other(*at_ms, node, format!("it has entry {index} of term {term}, {what} at {broker}"));
+        found.broken(*at_ms, node, format!("it has entry {index} of term {term}, {what} at {broker}"));
     }
 }
 
@@ -50,7 +50,7 @@ fn gapless(ledger: &Ledger<'_>, node: &str, broker: &str, log: &[ReplicaStep<'_>
         let missing = if index > last { last + 1..index } else { 1..index };
         if missing.start.max(cut(ledger, broker, *event)) < missing.end {
             let was = if index > last { format!("from index {last} to {index}") } else { format!("back to {index}") };
-            found.other(*at_ms, node, format!("its log goes {was}, and the log of {broker} was not cut there"));
+            found.broken(*at_ms, node, format!("its log goes {was}, and the log of {broker} was not cut there"));
         }
         last = index;
     }
@@ -73,7 +73,7 @@ fn complete(ledger: &Ledger<'_>, node: &str, broker: &str, masters: &[LogStep<'_
     let mut missing = masters.iter().filter(is_missing).map(|step| step.entry.index);
     if let Some(first) = missing.next() {
         let count = 1 + missing.count();
-        found.other(end_ms, node, format!("at the end it lacks {count} entries of {broker}, the first is {first}"));
+        found.broken(end_ms, node, format!("at the end it lacks {count} entries of {broker}, the first is {first}"));
     }
 }
 

@@ -8,7 +8,7 @@
 use super::{Findings, Reads};
 use crate::{
     evidence::{ChainState, Outcome, StoredMessage, frame::Handle},
-    history::{EventKind, Seen},
+    history::{EventKind, Noted, Seen},
     ledger::{Ledger, Place, obligations::is_any_copy_topic},
 };
 use rustc_hash::FxHashMap;
@@ -78,7 +78,7 @@ fn kept(list: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
 
 fn deliveries(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for (position, event) in ledger.history.events.iter().enumerate() {
-        let EventKind::Popped(popped) = &event.kind else { continue };
+        let EventKind::Noted(Noted::Popped(popped)) = &event.kind else { continue };
         let Seen::Ok(deliveries) = &popped.seen else { continue };
         for it in deliveries {
             let spot = Place { node: &popped.broker, topic: &it.topic, queue: it.queue, offset: it.offset, era: 0 };

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Findings, Reads, silence::silences};
 use crate::{
-    history::EventKind,
+    history::{EventKind, Noted},
     ledger::{Ledger, wire::Send},
     plan::SimMs,
 };
@@ -89,8 +89,8 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
     let mut clients = BTreeSet::new();
     for event in &ledger.history.events {
         match &event.kind {
-            EventKind::Sent(sent) => clients.insert(sent.producer.as_str()),
-            EventKind::Popped(popped) => clients.insert(popped.consumer.as_str()),
+            EventKind::Noted(Noted::Sent(sent)) => clients.insert(sent.producer.as_str()),
+            EventKind::Noted(Noted::Popped(popped)) => clients.insert(popped.consumer.as_str()),
             _ => false,
         };
     }
@@ -109,13 +109,13 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
                 if rate.count(event.at_ms, limit) {
                     let detail =
                         format!("more than {limit} requests {} to {} in a second", frame.request_code, frame.to);
-                    found.other(event.at_ms, &frame.from, detail);
+                    found.broken(event.at_ms, &frame.from, detail);
                 }
             }
             EventKind::Synced { node, bytes: synced, .. } => {
                 *bytes.entry(node).or_default() += synced;
                 if syncs.entry(node).or_default().count(event.at_ms, SYNCS_PER_SECOND) {
-                    found.other(event.at_ms, node, format!("more than {SYNCS_PER_SECOND} syncs in a second"));
+                    found.broken(event.at_ms, node, format!("more than {SYNCS_PER_SECOND} syncs in a second"));
                 }
             }
             _ => {}
@@ -138,7 +138,7 @@ fn dead_peers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for (silence, what, excess) in reads.chain(checkpoints) {
         if let Some((count, at_ms)) = excess {
             let detail = format!("{count} {what} to {}, which does not answer, are too many", silence.server);
-            found.other(at_ms, silence.from, detail);
+            found.broken(at_ms, silence.from, detail);
         }
     }
 }
@@ -156,7 +156,7 @@ fn reads_of_a_message(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findin
         let limit = rounds * u64::from(ledger.obligations.policy.attempts());
         if pulls.len() as u64 > limit {
             let at_ms = pulls[pulls.len() - 1].call.at_ms;
-            found.other(at_ms, place, format!("{home} read it {} times, at most {limit} are allowed", pulls.len()));
+            found.broken(at_ms, place, format!("{home} read it {} times, at most {limit} are allowed", pulls.len()));
         }
     }
 }
@@ -176,7 +176,7 @@ fn disks(ledger: &Ledger<'_>, bytes: &FxHashMap<&str, u64>, served: &FxHashMap<&
         let limit = ENTRIES_AT_START + ENTRIES_PER_REQUEST * requests + timers + chains;
         let count = entries.len() as u64;
         if count > limit {
-            found.other(end_ms, node, format!("{count} log entries, its work allows {limit}"));
+            found.broken(end_ms, node, format!("{count} log entries, its work allows {limit}"));
         }
         let stored = ledger.messages.iter().filter(|stored| stored.place.node == *node);
         let bodies: u64 = stored.map(|stored| stored.message.body.len() as u64).sum();
@@ -184,7 +184,7 @@ fn disks(ledger: &Ledger<'_>, bytes: &FxHashMap<&str, u64>, served: &FxHashMap<&
         let limit = BYTES_AT_START + BYTES_PER_ENTRY * count + 16 * bodies;
         let synced = bytes.get(node).copied().unwrap_or(0);
         if synced > limit {
-            found.other(end_ms, node, format!("{synced} bytes synced, {count} entries allow {limit}"));
+            found.broken(end_ms, node, format!("{synced} bytes synced, {count} entries allow {limit}"));
         }
     }
 }
@@ -198,7 +198,7 @@ fn replicas(ledger: &Ledger<'_>, bytes: &FxHashMap<&str, u64>, found: &mut Findi
         let limit = BYTES_AT_START + BYTES_PER_ENTRY * count + 16 * length;
         let synced = bytes.get(node.as_str()).copied().unwrap_or(0);
         if synced > limit {
-            found.other(end_ms, node, format!("{synced} bytes synced, {count} entries allow {limit}"));
+            found.broken(end_ms, node, format!("{synced} bytes synced, {count} entries allow {limit}"));
         }
     }
 }

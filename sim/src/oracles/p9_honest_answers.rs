@@ -51,7 +51,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     }
     seen_absorbed(ledger, found);
     for (event, node, why) in &ledger.wire.unreadable {
-        found.other(ledger.at_ms(*event), node, format!("it sent a frame that cannot be read: {why}"));
+        found.broken(ledger.at_ms(*event), node, format!("it sent a frame that cannot be read: {why}"));
     }
 }
 
@@ -140,7 +140,7 @@ fn pulled(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let mut stored = eras.filter_map(|era| ledger.stored(&Place { era, ..place }));
         if !stored.any(|stored| is_confirmed(ledger, stored, event)) {
             let detail = format!("{} gave it to {} before it was durable", pull.call.server, pull.call.from);
-            found.other(ledger.at_ms(event), place.to_string(), detail);
+            found.broken(ledger.at_ms(event), place.to_string(), detail);
         }
     }
 }

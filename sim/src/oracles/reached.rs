@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::{Reads, p8_bounded::PROBE_EVERY_MS, reached_acting, reached_disks, reached_slaves, silence::silences};
 use crate::{
     evidence::{ChainFact, ChainState, GoneProof, Outcome},
-    history::{AckVerdict, EventKind, Seen},
+    history::{AckVerdict, EventKind, Noted, Seen},
     ledger::{ChainLife, Ledger, Place, wire::Pull},
 };
 
@@ -159,7 +159,7 @@ fn clients(ledger: &Ledger<'_>, reached: &mut BTreeSet<&'static str>) {
         }
     }
     let is_unknown = |kind: &EventKind| match kind {
-        EventKind::Popped(popped) => matches!(popped.seen, Seen::Unknown { .. }),
+        EventKind::Noted(Noted::Popped(popped)) => matches!(popped.seen, Seen::Unknown { .. }),
         _ => false,
     };
     if ledger.history.events.iter().any(|event| is_unknown(&event.kind)) {

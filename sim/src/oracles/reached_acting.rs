@@ -54,7 +54,7 @@ mod tests {
 
     use crate::{
         evidence::Fact,
-        history::EventKind,
+        history::{EventKind, Noted},
         ledger::Ledger,
         oracles::fixture::{Story, chain},
     };
@@ -106,7 +106,7 @@ mod tests {
         assert!(!reaches(&mut story, "taken-back"));
         entry.term += 1;
         entry.facts = vec![Fact::Merged { group: "a".into(), term: entry.term }];
-        story.event(EventKind::Durable { node: "a".into(), sync: 9, entry: Arc::new(entry) });
+        story.event(EventKind::Noted(Noted::Durable { node: "a".into(), sync: 9, entry: Arc::new(entry) }));
         assert!(reaches(&mut story, "taken-back"));
         assert!(Ledger::fold(&story.history, &story.obligations).messages.is_empty());
     }

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{history::EventKind, ledger::Ledger};
+use crate::{
+    history::{EventKind, Noted},
+    ledger::Ledger,
+};
 
 /// What the history tells of disks that fail.
 pub(super) fn reached(ledger: &Ledger<'_>) -> BTreeSet<&'static str> {
@@ -17,7 +20,7 @@ pub(super) fn reached(ledger: &Ledger<'_>) -> BTreeSet<&'static str> {
                 "failed to read" | "failed to write" | "had no room on its disk" => drop(refused.insert(node, false)),
                 _ => drop(refused.remove(node.as_str())),
             },
-            EventKind::Durable { node, .. } => match refused.get(node.as_str()) {
+            EventKind::Noted(Noted::Durable { node, .. }) => match refused.get(node.as_str()) {
                 Some(true) => drop(reached.insert("failed-sync-survived")),
                 Some(false) => drop(reached.insert("disk-came-back")),
                 None => {}

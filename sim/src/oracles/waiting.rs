@@ -24,7 +24,7 @@ pub(super) fn check(ledger: &Ledger<'_>, life: &ChainLife<'_>, found: &mut Findi
         let lain = signed(pair[1].at_ms) - since_ms;
         if lain > longest.saturating_add(SLACK_MS) {
             let detail = format!("at {} it lay due for {lain} ms, the policy lasts {longest} ms", life.node);
-            found.other(pair[1].at_ms, format!("chain {}", life.id), detail);
+            found.broken(pair[1].at_ms, format!("chain {}", life.id), detail);
         }
     }
 }
@@ -214,7 +214,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
         evidence::{ChainFact, ChainState, Fact, ParkReason, frame::code},
-        history::EventKind,
+        history::{EventKind, Noted},
         oracles::fixture::{Story, at, chain},
     };
 
@@ -319,7 +319,7 @@ mod tests {
             story.obligations.degrees.insert("b".into(), 2);
             let entry = story.last_entry_of("b");
             story.wait(confirmed_after_ms);
-            story.event(EventKind::Durable { node: "b-s1".into(), sync: 1, entry });
+            story.event(EventKind::Noted(Noted::Durable { node: "b-s1".into(), sync: 1, entry }));
             story.wait(700_000 - confirmed_after_ms);
             park(&mut story, chain);
             let found =

@@ -10,7 +10,7 @@ use pop_revive::remoting::code::{request as asked, response as answered};
 use super::facts;
 use crate::{
     evidence::frame::code,
-    history::{AckVerdict, Acked, Event, EventKind, Frame, History, LedgerId, Popped, Renewed, Seen, Sent},
+    history::{AckVerdict, Acked, Event, EventKind, Frame, History, LedgerId, Noted, Popped, Renewed, Seen, Sent},
     ledger::biography::SimTime,
     plan::SimMs,
 };
@@ -83,7 +83,7 @@ fn slaves(history: &History) -> BTreeSet<&str> {
 
 /// A slave has what its master's line has told already.
 fn is_copied(kind: &EventKind, slaves: &BTreeSet<&str>) -> bool {
-    matches!(kind, EventKind::Durable { node, .. } if slaves.contains(node.as_str()))
+    matches!(kind, EventKind::Noted(Noted::Durable { node, .. }) if slaves.contains(node.as_str()))
 }
 
 /// A call: caller, connection, opaque.
@@ -111,7 +111,7 @@ const CHATTER: [i32; 5] = [
 fn is_idle(kind: &EventKind, answers: &HashMap<Call<'_>, i32>) -> bool {
     match kind {
         EventKind::Synced { .. } => true,
-        EventKind::Popped(popped) => matches!(&popped.seen, Seen::Ok(messages) if messages.is_empty()),
+        EventKind::Noted(Noted::Popped(popped)) => matches!(&popped.seen, Seen::Ok(messages) if messages.is_empty()),
         EventKind::Request(frame) if frame.request_code == POP => {
             answers.get(&(&*frame.from, frame.connection, frame.opaque)).is_some_and(|code| *code != 0)
         }
@@ -123,7 +123,7 @@ fn is_idle(kind: &EventKind, answers: &HashMap<Call<'_>, i32>) -> bool {
 
 fn is_essential(kind: &EventKind) -> bool {
     match kind {
-        EventKind::Popped(popped) => !matches!(&popped.seen, Seen::Ok(messages) if messages.is_empty()),
+        EventKind::Noted(Noted::Popped(popped)) => !matches!(&popped.seen, Seen::Ok(messages) if messages.is_empty()),
         EventKind::Request(_) | EventKind::Response(_) | EventKind::Synced { .. } => false,
         _ => true,
     }
@@ -131,17 +131,17 @@ fn is_essential(kind: &EventKind) -> bool {
 
 fn words(event: &Event, view: View) -> Option<(&str, String)> {
     Some(match &event.kind {
-        EventKind::Sent(it) => (&it.producer, sent(it)),
-        EventKind::Popped(it) => (&it.consumer, popped(it)),
-        EventKind::Acked(it) => (&it.consumer, acked(it)),
-        EventKind::Renewed(it) => (&it.consumer, renewed(it)),
-        EventKind::Operated { command, result } => {
+        EventKind::Noted(Noted::Sent(it)) => (&it.producer, sent(it)),
+        EventKind::Noted(Noted::Popped(it)) => (&it.consumer, popped(it)),
+        EventKind::Noted(Noted::Acked(it)) => (&it.consumer, acked(it)),
+        EventKind::Noted(Noted::Renewed(it)) => (&it.consumer, renewed(it)),
+        EventKind::Noted(Noted::Operated { command, result }) => {
             let result = result.as_ref().map_or_else(|why| format!("failed: {why}"), ToString::to_string);
             ("operator", format!("{command}: {result}"))
         }
         EventKind::Request(frame) => (&frame.from, request(frame)),
         EventKind::Response(frame) => (&frame.from, response(frame)),
-        EventKind::Durable { node, sync, entry } => {
+        EventKind::Noted(Noted::Durable { node, sync, entry }) => {
             let facts = facts::entry(entry, view == View::Condensed)?;
             (node, format!("durable by sync {sync}: {facts}"))
         }
@@ -261,7 +261,9 @@ mod tests {
         };
         for node in ["broker-a", "broker-a-s1"] {
             let entry = std::sync::Arc::new(entry.clone());
-            history.events.push(Event { at_ms: 9, kind: EventKind::Durable { node: node.into(), sync: 1, entry } });
+            history
+                .events
+                .push(Event { at_ms: 9, kind: EventKind::Noted(Noted::Durable { node: node.into(), sync: 1, entry }) });
         }
         assert_eq!(lines(&history, View::Condensed).filter(|line| line.text.contains("durable")).count(), 2);
         let (from, to) = ("broker-a-s1".into(), "broker-a".into());

@@ -101,7 +101,7 @@ fn start_name_server(world: &World, addresses: &Addresses) {
     let listen = addresses.name_server.clone();
     world.start(NAMESRV, move |host, stop| {
         let listen = listen.clone();
-        Box::pin(async move {
+        async move {
             let config = NameServerConfig { listen, ..NameServerConfig::default() };
             match NameServer::start(host, config).await {
                 Ok(server) => {
@@ -110,7 +110,7 @@ fn start_name_server(world: &World, addresses: &Addresses) {
                 }
                 Err(error) => tracing::error!(%error, "the name server does not start"),
             }
-        })
+        }
     });
 }
 
@@ -141,7 +141,7 @@ fn start_member(world: &World, scenario: &Scenario, member: &Member<'_>, address
     let (config, node) = (config(scenario, member, world.streams(), addresses), &member.node);
     // A check of the scenario is missing, and nothing would ever happen in this run.
     config.check().unwrap_or_else(|error| panic!("{node} cannot be set up as the scenario says: {error}"));
-    world.start(node, move |host, stop| Box::pin(run_broker(host, config.clone(), stop)));
+    world.start(node, move |host, stop| run_broker(host, config.clone(), stop));
 }
 
 /// Runs a broker until it is asked to stop, and keeps trying when it cannot start.
@@ -163,49 +163,31 @@ async fn run_broker(host: Host, config: BrokerConfig, stop: StopSignal) {
 }
 
 fn start_clients(world: &World, scenario: &Scenario, addresses: &Addresses, observer: &Arc<Observer>) {
-    let streams = world.streams();
-    let recorder = recorder(world, observer);
+    let recorder = Recorder::of(world, observer.clone());
     let name_servers = vec![addresses.name_server.clone()];
     start_operator(world, scenario, &recorder, observer);
     for spec in &scenario.producers {
-        let (spec, streams, recorder) = (spec.clone(), streams.clone(), recorder.clone());
+        let (spec, recorder, begun) = (spec.clone(), recorder.clone(), Begun::default());
         let (name_servers, observer) = (name_servers.clone(), observer.clone());
-        let (name, begun) = (spec.name.clone(), Begun::default());
-        world.start(&name, move |host, stop| {
-            let rng = streams.stream(&format!("workload/{}", spec.name));
+        let name = spec.name.clone();
+        world.start_workload(&name, move |host, rng, stop| {
             let run =
                 producer::run(host, spec.clone(), name_servers.clone(), rng, recorder.clone(), begun.clone(), stop);
             let (name, observer) = (spec.name.clone(), observer.clone());
-            Box::pin(async move {
+            async move {
                 run.await;
                 observer.done(&name);
-            })
+            }
         });
     }
     for spec in &scenario.consumers {
         let Some(group) = scenario.groups.iter().find(|group| group.name == spec.group).cloned() else { continue };
-        let (spec, streams, recorder, name_servers) =
-            (spec.clone(), streams.clone(), recorder.clone(), name_servers.clone());
+        let (spec, recorder, name_servers) = (spec.clone(), recorder.clone(), name_servers.clone());
         let name = spec.name.clone();
-        world.start(&name, move |host, stop| {
-            let rng = streams.stream(&format!("workload/{}", spec.name));
-            Box::pin(consumer::run(
-                host,
-                spec.clone(),
-                group.clone(),
-                name_servers.clone(),
-                rng,
-                recorder.clone(),
-                stop,
-            ))
+        world.start_workload(&name, move |host, rng, stop| {
+            consumer::run(host, spec.clone(), group.clone(), name_servers.clone(), rng, recorder.clone(), stop)
         });
     }
-}
-
-fn recorder(world: &World, observer: &Arc<Observer>) -> Recorder {
-    let world = world.downgrade();
-    let clock = move || world.upgrade().map_or(0, |world| world.now_ms());
-    Recorder::new(Arc::new(clock), observer.clone())
 }
 
 fn start_operator(world: &World, scenario: &Scenario, recorder: &Recorder, observer: &Arc<Observer>) {
@@ -215,16 +197,16 @@ fn start_operator(world: &World, scenario: &Scenario, recorder: &Recorder, obser
     let cluster = operator::Cluster { topics: scenario.topics.clone(), groups: scenario.groups.clone(), brokers };
     let steps = scenario.operators.clone();
     let (recorder, observer) = (recorder.clone(), observer.clone());
-    world.start(OPERATOR, move |host, stop| {
+    world.start_workload(OPERATOR, move |host, _, stop| {
         let (cluster, steps) = (cluster.clone(), steps.clone());
         let (recorder, observer) = (recorder.clone(), observer.clone());
-        Box::pin(async move {
+        async move {
             if let Err(error) = operator::setup(&host, &cluster, &recorder).await {
                 tracing::error!(%error, "the cluster could not be set up");
             }
             operator::run(host, steps, &cluster, recorder, stop).await;
             observer.done(OPERATOR);
-        })
+        }
     });
 }
 

@@ -1,13 +1,16 @@
-//! One run: a scenario and a seed become a history and a verdict.
+//! One run of a cluster: a scenario and a seed become a history and a verdict.
 
 mod cluster;
-pub mod fingerprint;
 mod observer;
 mod progress;
+mod remoting;
 pub mod seed;
 pub mod sweep;
 mod turn;
 
 pub use cluster::OPERATOR;
-pub use seed::{Outcome, RunError, SeedRun, run_future, run_seed};
+pub use remoting::Remoting;
+pub use seed::{Outcome, SeedRun, run_future, run_seed};
 pub use turn::Turn;
+
+pub use crate::framework::RunError;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     evidence::{ChainState, DurableEntry, Fact},
-    history::EventKind,
+    history::{EventKind, Noted},
     plan::{NodeName, SimMs},
 };
 
@@ -101,8 +101,7 @@ impl Progress {
     /// Clients or the runner saw something; empty polls are nothing new.
     pub fn seen(&mut self, at_ms: SimMs, kind: &EventKind) {
         use crate::history::Seen;
-        let idle =
-            matches!(kind, EventKind::Popped(popped) if matches!(&popped.seen, Seen::Ok(list) if list.is_empty()));
+        let idle = matches!(kind, EventKind::Noted(Noted::Popped(popped)) if matches!(&popped.seen, Seen::Ok(list) if list.is_empty()));
         if !idle {
             self.last_ms = at_ms;
         }

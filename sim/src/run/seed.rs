@@ -1,19 +1,19 @@
-//! Runs one seed on a thread of its own and judges it.
+//! Runs one seed of a cluster and judges it.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use madsim::{Config, runtime::Runtime};
 use pop_revive::sabotage;
 
-use super::{cluster, fingerprint::fingerprint, observer::Observer, progress::Progress, turn::Turn};
+use super::{Remoting, cluster, observer::Observer, progress::Progress, turn::Turn};
 use crate::{
     faults::proof::proof,
-    history::{EventKind, History},
+    framework::{self, RunError},
+    history::History,
     oracles::{self, Verdict, Violation},
     plan::{Plan, SimMs},
     scenario::Scenario,
     schedule::expand,
-    world::World,
+    world::{Protocol, World},
 };
 
 /// What to run.
@@ -30,32 +30,7 @@ pub struct SeedRun {
 }
 
 /// What came of it.
-#[derive(Debug)]
-pub struct Outcome {
-    /// What was broken.
-    pub plan: Plan,
-    /// Faults of the plan that never struck.
-    pub unfired: Vec<usize>,
-    /// Everything that happened.
-    pub history: History,
-    /// Hash of all of it.
-    pub fingerprint: String,
-    /// What the oracles say.
-    pub verdict: Verdict,
-    /// Simulated length, ms.
-    pub sim_ms: SimMs,
-}
-
-/// A run that came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// Its thread could not be started.
-    #[error("no thread for the run")]
-    Thread(#[source] std::io::Error),
-    /// Something in it panicked: a defect of the broker or of the simulator.
-    #[error("panicked: {0}")]
-    Panicked(String),
-}
+pub type Outcome = framework::Outcome<History, Verdict>;
 
 /// How often the end is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -69,7 +44,7 @@ const SLACK_MS: SimMs = 600_000;
 /// # Errors
 /// The run panicked or could not start.
 pub fn run_seed(run: SeedRun) -> Result<Outcome, RunError> {
-    on_a_thread(run, None)
+    run_staged(run, None)
 }
 
 /// Runs one seed up to a turn, and from there another future to its end.
@@ -77,77 +52,74 @@ pub fn run_seed(run: SeedRun) -> Result<Outcome, RunError> {
 /// # Errors
 /// The run panicked or could not start.
 pub fn run_future(run: SeedRun, turn: Turn) -> Result<Outcome, RunError> {
-    on_a_thread(run, Some(turn))
+    run_staged(run, Some(turn))
 }
 
-/// On a fresh thread: hash seeds and sabotage switches belong to the thread.
-#[allow(clippy::disallowed_methods, reason = "the runner lives outside the simulation")]
-fn on_a_thread(run: SeedRun, turn: Option<Turn>) -> Result<Outcome, RunError> {
-    let body = move || {
-        sabotage::plant(run.sabotage);
-        // The panic is reported with its seed; nothing of the thread is used afterwards.
-        std::panic::catch_unwind(AssertUnwindSafe(|| on_this_thread(&run, turn)))
-    };
-    let thread = std::thread::Builder::new().name("seed".into()).stack_size(8 << 20).spawn(body);
-    match thread.map_err(RunError::Thread)?.join() {
-        Ok(Ok(outcome)) => Ok(outcome),
-        Ok(Err(panic)) | Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-            Err(RunError::Panicked(text.unwrap_or_else(|| "no message".into())))
+/// Runs it, and adds what the faults that struck prove.
+fn run_staged(run: SeedRun, turn: Option<Turn>) -> Result<Outcome, RunError> {
+    let (seed, is_whole) = (run.seed, run.until_ms.is_none());
+    let mut outcome = framework::run_seed(&Staged { run, turn }, seed)?;
+    if is_whole {
+        let struck = outcome.plan.faults.iter().enumerate().filter(|(index, _)| !outcome.unfired.contains(index));
+        outcome.verdict.reached.extend(struck.map(|(_, fault)| proof(fault)));
+    }
+    Ok(outcome)
+}
+
+/// A cluster's scenario as the runner sees it.
+struct Staged {
+    run: SeedRun,
+    turn: Option<Turn>,
+}
+
+impl framework::Scenario for Staged {
+    type Witness = Observer;
+    type Verdict = Verdict;
+
+    fn plan(&self, seed: u64) -> Plan {
+        expand(&self.run.scenario, seed)
+    }
+
+    fn witness(&self) -> Arc<Observer> {
+        let scenario = &self.run.scenario;
+        let groups = scenario.groups.iter().map(|group| (group.name.clone(), group.topic.clone()));
+        let mut busy: Vec<String> = scenario.producers.iter().map(|producer| producer.name.clone()).collect();
+        busy.push(cluster::OPERATOR.into());
+        let progress = Progress::new(groups, busy).with_slaves(scenario.obligations().slaves);
+        Arc::new(Observer::new(progress, self.run.until_ms))
+    }
+
+    fn protocol(&self) -> Arc<dyn Protocol> {
+        Arc::new(Remoting)
+    }
+
+    fn start(&self, world: &World, observer: &Arc<Observer>) {
+        if let Some(Turn { after, future }) = self.turn {
+            let world = world.downgrade();
+            observer.turn_after(after, move || world.upgrade().into_iter().for_each(|world| world.turn(future)));
+        }
+        cluster::start(world, &self.run.scenario, observer);
+    }
+
+    fn duration(&self) -> Duration {
+        Duration::from_millis(self.run.scenario.duration_ms)
+    }
+
+    async fn settle(&self, world: &World, observer: &Observer) {
+        settle(world, &self.run.scenario, observer).await;
+    }
+
+    fn judge(&self, history: &History) -> Verdict {
+        match self.run.until_ms {
+            Some(_) => Verdict::default(),
+            None => oracles::judge(history, &self.run.scenario.obligations()),
         }
     }
-}
 
-fn on_this_thread(run: &SeedRun, turn: Option<Turn>) -> Outcome {
-    // Creating the runtime comes first: it fixes the thread's hash seeds.
-    let runtime = Runtime::with_seed_and_config(run.seed, Config::default());
-    let plan = expand(&run.scenario, run.seed);
-    let (history, unfired, sim_ms) = runtime.block_on(simulate(run, &plan, turn));
-    let fingerprint = fingerprint(&history);
-    let verdict = match run.until_ms {
-        Some(_) => Verdict::default(),
-        None => {
-            let mut verdict = oracles::judge(&history, &run.scenario.obligations());
-            let struck = plan.faults.iter().enumerate().filter(|(index, _)| !unfired.contains(index));
-            verdict.reached.extend(struck.map(|(_, fault)| proof(fault)));
-            verdict
-        }
-    };
-    Outcome { plan, unfired, history, fingerprint, verdict, sim_ms }
-}
-
-async fn simulate(run: &SeedRun, plan: &Plan, turn: Option<Turn>) -> (History, Vec<usize>, SimMs) {
-    let scenario = &run.scenario;
-    let groups = scenario.groups.iter().map(|group| (group.name.clone(), group.topic.clone()));
-    let mut busy: Vec<String> = scenario.producers.iter().map(|producer| producer.name.clone()).collect();
-    busy.push(cluster::OPERATOR.into());
-    let progress = Progress::new(groups, busy).with_slaves(scenario.obligations().slaves);
-    let observer = Observer::new(progress, run.until_ms);
-    let world = World::new(run.seed, plan, observer.clone());
-    if let Some(Turn { after, future }) = turn {
-        let world = world.downgrade();
-        observer.turn_after(after, move || world.upgrade().into_iter().for_each(|world| world.turn(future)));
+    /// Planted defects belong to the thread.
+    fn prepare(&self) {
+        sabotage::plant(self.run.sabotage);
     }
-    cluster::start(&world, scenario, &observer);
-    let stopped = tokio::select! {
-        biased;
-        () = observer.past() => run.until_ms,
-        () = to_its_end(&world, scenario, &observer) => None,
-    };
-    let sim_ms = stopped.unwrap_or_else(|| world.now_ms());
-    observer.record(sim_ms, EventKind::Over);
-    let (history, unfired) = (observer.take(), world.unfired());
-    world.end().await;
-    (history, unfired, sim_ms)
-}
-
-/// Workload and faults, the heal, and whatever is left to do then.
-async fn to_its_end(world: &World, scenario: &Scenario, observer: &Observer) {
-    tokio::time::sleep(Duration::from_millis(scenario.duration_ms.saturating_sub(world.now_ms()))).await;
-    world.heal();
-    observer.record(world.now_ms(), EventKind::Healed);
-    settle(world, scenario, observer).await;
 }
 
 /// Lets the run go on until nothing is left to do, or the bound has passed.
@@ -182,6 +154,6 @@ impl Outcome {
     /// The violations of a run that panicked.
     #[must_use]
     pub fn violation_of(error: &RunError) -> Violation {
-        Violation { promise: "P8", at_ms: 0, subject: "the run".into(), detail: error.to_string(), ledger: None }
+        error.violation("P8")
     }
 }

@@ -1,17 +1,9 @@
-//! Runs many seeds, on several threads, and hands the results out in order.
+//! Runs many seeds of clusters, on several threads, and hands the results out in order.
 
-use std::{
-    collections::BTreeMap,
-    num::NonZero,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
-    time::Duration,
-};
+use std::{num::NonZero, time::Duration};
 
 use super::{Outcome, RunError, SeedRun, run_seed};
+use crate::framework::sweep_by;
 
 /// Runs all of `work` on `jobs` threads; `each` is called in the order of `work`, whatever the order of ending.
 ///
@@ -22,49 +14,4 @@ pub fn sweep(
     each: impl FnMut(&SeedRun, Result<Outcome, RunError>, Duration) -> bool,
 ) {
     sweep_by(work, jobs, |run| run_seed(run.clone()), each);
-}
-
-/// The same for work that `run` makes runs of.
-#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the sweep lives outside the simulation")]
-pub fn sweep_by<W: Send + Sync>(
-    work: Vec<W>,
-    jobs: NonZero<usize>,
-    run: impl Fn(&W) -> Result<Outcome, RunError> + Sync,
-    mut each: impl FnMut(&W, Result<Outcome, RunError>, Duration) -> bool,
-) {
-    let (work, run) = (Arc::new(work), &run);
-    let next = Arc::new(AtomicUsize::new(0));
-    let (done, results) = mpsc::sync_channel(jobs.get());
-    let results = Mutex::new(results);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.get().min(work.len()) {
-            let (work, next, done) = (work.clone(), next.clone(), done.clone());
-            scope.spawn(move || {
-                loop {
-                    let at = next.fetch_add(1, Ordering::SeqCst);
-                    let Some(wanted) = work.get(at) else { return };
-                    let began = std::time::Instant::now();
-                    let result = run(wanted);
-                    if done.send((at, result, began.elapsed())).is_err() {
-                        return; // nobody wants more
-                    }
-                }
-            });
-        }
-        drop(done);
-        let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut early = BTreeMap::new();
-        let mut at = 0;
-        for (index, result, took) in results {
-            early.insert(index, (result, took));
-            while let Some((result, took)) = early.remove(&at) {
-                let go_on = each(&work[at], result, took);
-                at += 1;
-                if !go_on {
-                    next.store(usize::MAX / 2, Ordering::SeqCst);
-                    return;
-                }
-            }
-        }
-    });
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::standing::ends_its_life;
 use crate::{
     evidence::{ChainFact, ChainState, frame::Handle},
-    history::{Delivery, EventKind, History, Seen},
+    history::{Delivery, EventKind, History, Noted, Seen},
     ledger::{ChainLife, Ledger, Place, biography::SimTime},
     plan::SimMs,
     report::chain::stands,
@@ -37,17 +37,19 @@ fn held<'h>(history: &'h History, consumer: &str) -> Vec<Holding<'h>> {
     let mut held: Vec<Holding<'h>> = Vec::new();
     for event in &history.events {
         match &event.kind {
-            EventKind::Popped(popped) if popped.consumer == consumer => {
+            EventKind::Noted(Noted::Popped(popped)) if popped.consumer == consumer => {
                 let Seen::Ok(deliveries) = &popped.seen else { continue };
                 let (since, group, broker) = (event.at_ms, &*popped.group, &*popped.broker);
                 let holding =
                     |delivery: &'h Delivery| Holding { since, group, broker, delivery, handle: &delivery.handle };
                 held.extend(deliveries.iter().map(holding));
             }
-            EventKind::Acked(acked) if acked.consumer == consumer && matches!(acked.seen, Seen::Ok(_)) => {
+            EventKind::Noted(Noted::Acked(acked))
+                if acked.consumer == consumer && matches!(acked.seen, Seen::Ok(_)) =>
+            {
                 held.retain(|it| it.handle != acked.handle);
             }
-            EventKind::Renewed(renewed) if renewed.consumer == consumer => match &renewed.seen {
+            EventKind::Noted(Noted::Renewed(renewed)) if renewed.consumer == consumer => match &renewed.seen {
                 Seen::Ok(Some(new)) => {
                     held.iter_mut().filter(|it| it.handle == renewed.handle).for_each(|it| it.handle = new);
                 }
@@ -85,7 +87,7 @@ pub(super) fn of_producer(history: &History, producer: &str) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut last = None;
     for event in &history.events {
-        let EventKind::Sent(sent) = &event.kind else { continue };
+        let EventKind::Noted(Noted::Sent(sent)) = &event.kind else { continue };
         if sent.producer != producer {
             continue;
         }

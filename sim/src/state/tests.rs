@@ -5,10 +5,10 @@ use std::{path::Path, sync::Arc};
 use super::{chains::Chains, holdings, in_flight::InFlight, logs, queues, standing::Standings, told};
 use crate::{
     evidence::frame::code,
-    history::{EventKind, History},
+    history::{EventKind, History, fingerprint::write_line},
     ledger::Ledger,
     oracles::fixture::Story,
-    run::{SeedRun, fingerprint::write_line, run_seed},
+    run::{SeedRun, run_seed},
     scenario::Scenario,
 };
 

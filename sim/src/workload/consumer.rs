@@ -16,11 +16,10 @@ use super::{
     habits::Habits,
     handling::{parcels, settle},
     pause::pause,
-    recorder::Recorder,
     route::Endpoint,
 };
 use crate::{
-    history::{Delivery, EventKind, Popped, Seen},
+    history::{Delivery, Noted, Popped, Recorder, Seen},
     plan::NodeName,
     random::{Stream, Streams},
     scenario::{Consumer, Group},
@@ -124,7 +123,7 @@ async fn pop(worker: &Worker, broker: &Endpoint) -> Seen<Vec<Delivery>> {
         () = worker.stop.cancelled() => Seen::Unknown { cause: "stopped".to_owned() },
         seen = worker.client.pop(broker, &worker.group, &worker.spec) => seen,
     };
-    worker.recorder.record(EventKind::Popped(Popped {
+    worker.recorder.record(Noted::Popped(Popped {
         consumer: worker.spec.name.clone(),
         group: worker.group.name.clone(),
         topic: worker.group.topic.clone(),

@@ -18,7 +18,7 @@ use super::{
     route::Endpoint,
 };
 use crate::{
-    history::{AckVerdict, Acked, EventKind, Popped, Renewed, Seen},
+    history::{AckVerdict, Acked, EventKind, Noted, Popped, Renewed, Seen},
     random::Streams,
     scenario::{Consumer, Group},
 };
@@ -60,17 +60,17 @@ fn two_messages() -> Command {
 }
 
 fn acks(world: &TestWorld) -> Vec<Acked> {
-    let acked = |kind| if let EventKind::Acked(acked) = kind { Some(acked) } else { None };
+    let acked = |kind| if let EventKind::Noted(Noted::Acked(acked)) = kind { Some(acked) } else { None };
     world.kinds().into_iter().filter_map(acked).collect()
 }
 
 fn pops(world: &TestWorld) -> Vec<Popped> {
-    let popped = |kind| if let EventKind::Popped(popped) = kind { Some(popped) } else { None };
+    let popped = |kind| if let EventKind::Noted(Noted::Popped(popped)) = kind { Some(popped) } else { None };
     world.kinds().into_iter().filter_map(popped).collect()
 }
 
 fn renewals(world: &TestWorld) -> Vec<Renewed> {
-    let renewed = |kind| if let EventKind::Renewed(renewed) = kind { Some(renewed) } else { None };
+    let renewed = |kind| if let EventKind::Noted(Noted::Renewed(renewed)) = kind { Some(renewed) } else { None };
     world.kinds().into_iter().filter_map(renewed).collect()
 }
 

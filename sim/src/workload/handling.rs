@@ -11,7 +11,7 @@ use super::{
     pause::pause,
     route::Endpoint,
 };
-use crate::history::{AckVerdict, Acked, Delivery, EventKind, Renewed, Seen};
+use crate::history::{AckVerdict, Acked, Delivery, Noted, Renewed, Seen};
 
 /// How long after the invisible time a late ack comes.
 const LATE_BY: Duration = Duration::from_secs(2);
@@ -124,7 +124,7 @@ async fn ack(worker: &Worker, popped_from: &Endpoint, messages: &[&Held]) -> Vec
     };
     for (held, seen) in messages.iter().zip(&verdicts) {
         let Delivery { ledger, handle, topic, queue, offset, reconsume, .. } = &held.delivery;
-        worker.recorder.record(EventKind::Acked(Acked {
+        worker.recorder.record(Noted::Acked(Acked {
             consumer: worker.spec.name.clone(),
             group: worker.group.name.clone(),
             ledger: ledger.clone(),
@@ -143,7 +143,7 @@ async fn renew(worker: &Worker, popped_from: &Endpoint, held: &mut Held) {
     let began_ms = worker.recorder.now_ms();
     let at = home(worker, popped_from, &held.delivery);
     let seen = worker.client.renew(&at, &worker.group, &held.delivery, worker.spec.invisible_ms).await;
-    worker.recorder.record(EventKind::Renewed(Renewed {
+    worker.recorder.record(Noted::Renewed(Renewed {
         consumer: worker.spec.name.clone(),
         group: worker.group.name.clone(),
         ledger: held.delivery.ledger.clone(),

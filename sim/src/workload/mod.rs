@@ -10,7 +10,6 @@ pub mod consumer;
 pub mod operator;
 pub mod producer;
 pub mod receipt;
-pub mod recorder;
 pub mod route;
 
 mod answer;
@@ -25,8 +24,8 @@ mod fake_broker;
 #[cfg(test)]
 mod producer_tests;
 
+pub use crate::history::{Recorder, Sink};
 pub use client::WireClient;
 pub use operator::{SetupError, setup};
 pub use producer::Begun;
-pub use recorder::{Recorder, Sink};
 pub use route::{Endpoint, Route};

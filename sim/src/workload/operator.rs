@@ -5,9 +5,9 @@ use std::time::Duration;
 use pop_revive::{remoting::code::response, seams::Host};
 use tokio_util::sync::CancellationToken;
 
-use super::{client::WireClient, pause::pause, recorder::Recorder, route::Endpoint};
+use super::{client::WireClient, pause::pause, route::Endpoint};
 use crate::{
-    history::{EventKind, Seen},
+    history::{Noted, Recorder, Seen},
     plan::{NodeName, SimMs},
     scenario::{Group, OperatorAction, OperatorStep, Topic},
 };
@@ -82,7 +82,7 @@ async fn insist<F: Future<Output = Seen<()>>>(
         result = told(attempt().await);
     }
     let counted = result.clone().map(|()| 1);
-    recorder.record(EventKind::Operated { command: command.clone(), result: counted });
+    recorder.record(Noted::Operated { command: command.clone(), result: counted });
     result.map_err(|last| SetupError::GivenUp { command, last })
 }
 
@@ -100,7 +100,7 @@ pub async fn run(host: Host, steps: Vec<OperatorStep>, cluster: &Cluster, record
             OperatorAction::ResumeParked { broker } => {
                 for at in cluster.brokers.iter().filter(|at| broker.as_ref().is_none_or(|name| at.name == *name)) {
                     let result = told(client.resume_parked(at, None).await);
-                    recorder.record(EventKind::Operated { command: format!("resume-parked {}", at.name), result });
+                    recorder.record(Noted::Operated { command: format!("resume-parked {}", at.name), result });
                 }
             }
             action => {
@@ -186,11 +186,17 @@ mod tests {
     use pop_revive::remoting::{Command, code::request};
 
     use super::*;
+    use crate::history::EventKind;
     use crate::workload::fake_broker::{FakeBroker, TestWorld};
 
     fn operated(world: &TestWorld) -> Vec<(String, Result<u64, String>)> {
-        let told =
-            |kind| if let EventKind::Operated { command, result } = kind { Some((command, result)) } else { None };
+        let told = |kind| {
+            if let EventKind::Noted(Noted::Operated { command, result }) = kind {
+                Some((command, result))
+            } else {
+                None
+            }
+        };
         world.kinds().into_iter().filter_map(told).collect()
     }
 

@@ -21,11 +21,10 @@ use super::{
     body::{body, ledger_id},
     client::WireClient,
     pause::pause,
-    recorder::Recorder,
     route::Endpoint,
 };
 use crate::{
-    history::{EventKind, LedgerId, Seen, Sent},
+    history::{LedgerId, Noted, Recorder, Seen, Sent},
     plan::SimMs,
     random::Stream,
     scenario::Producer,
@@ -141,7 +140,7 @@ impl Sender {
         let (began_ms, body) = (self.recorder.now_ms(), message.body.clone());
         let seen = self.client.send(broker, queue, &self.spec.topic, &message.properties, body).await;
         let is_answered = !matches!(seen, Seen::Unknown { .. });
-        self.recorder.record(EventKind::Sent(Sent {
+        self.recorder.record(Noted::Sent(Sent {
             producer: self.spec.name.clone(),
             ledger: message.ledger.clone(),
             topic: self.spec.topic.clone(),

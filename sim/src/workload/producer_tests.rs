@@ -15,7 +15,7 @@ use super::{
     producer::{Begun, run},
 };
 use crate::{
-    history::{Event, EventKind, Seen, Sent},
+    history::{Event, EventKind, Noted, Seen, Sent},
     random::Streams,
     scenario::Producer,
 };
@@ -55,7 +55,7 @@ async fn produce_on(world: &TestWorld, seed: u64, begun: Begun, stop: Cancellati
     world
         .kinds()
         .into_iter()
-        .filter_map(|kind| if let EventKind::Sent(sent) = kind { Some(sent) } else { None })
+        .filter_map(|kind| if let EventKind::Noted(Noted::Sent(sent)) = kind { Some(sent) } else { None })
         .collect()
 }
 

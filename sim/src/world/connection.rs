@@ -14,14 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     World,
-    frame::{self, Peek},
     lane::{Alarm, Lane, Load, Taken},
     lock,
     node::{Life, NodeIndex},
+    protocol::{End, FrameKind, Header},
     tap::FrameFacts,
 };
 
-/// RocketMQ's largest frame; more than this is handed over without waiting for a flush.
+/// More than this, which is RocketMQ's largest frame, is handed over without waiting for a flush.
 const LARGEST_FRAME: usize = 16 * 1024 * 1024;
 
 /// How one side learns that the other is gone.
@@ -160,15 +160,15 @@ impl Connection {
         if !self.lives[side].is_alive() {
             return;
         }
-        match Peek::read(&bytes) {
+        match world.inner.protocol.read(&bytes, End::at(side)) {
             None if self.is_swallowed(world, side) => {}
             None => self.deliver(world, side, bytes, None),
-            Some(header) if header.is_response() => self.send_response(world, side, header, bytes),
+            Some(header) if header.kind == FrameKind::Response => self.send_response(world, side, header, bytes),
             Some(header) => self.send_request(world, side, header, bytes),
         }
     }
 
-    fn send_request(&self, world: &World, side: usize, header: Peek, bytes: Bytes) {
+    fn send_request(&self, world: &World, side: usize, header: Header, bytes: Bytes) {
         let (from, to) = (self.node(side), self.node(1 - side));
         let nth = world.count_request(from, to, header.code);
         let facts = self.facts(world, side, header, Some(nth), None, bytes.clone());
@@ -183,7 +183,7 @@ impl Connection {
                 Fate::DeliverLate(late) => (None, 1, late),
                 Fate::Vanish => (None, 0, Duration::ZERO),
             };
-            if !header.is_one_way() && answers > 0 {
+            if header.kind == FrameKind::Request && answers > 0 {
                 lock(&self.state).asked[side].insert(header.opaque, Asked { code: header.code, nth, mute, answers });
             }
             for _ in 0..answers {
@@ -193,7 +193,7 @@ impl Connection {
         moments.into_iter().for_each(|strike| strike.land(world));
     }
 
-    fn send_response(&self, world: &World, side: usize, header: Peek, bytes: Bytes) {
+    fn send_response(&self, world: &World, side: usize, header: Header, bytes: Bytes) {
         let asked = self.answered(1 - side, header.opaque);
         let code = asked.map_or(0, |asked| asked.code);
         let moments = world.armed().answers(self.node(side), self.node(1 - side), code);
@@ -228,8 +228,10 @@ impl Connection {
 
     /// The caller at `side` gets `code` as the answer to the request `asked`, without the callee's knowing.
     pub(crate) fn answer_for(&self, world: &World, side: usize, asked: &FrameFacts, code: i32) {
-        let bytes = frame::response(code, asked.opaque);
-        let header = Peek { code, flag: 1, opaque: asked.opaque };
+        let Some(bytes) = world.inner.protocol.answer(code, asked.opaque) else {
+            panic!("the plan has a request answered with {code}, and the protocol has no such answer");
+        };
+        let header = Header { kind: FrameKind::Response, code, opaque: asked.opaque };
         let facts = self.facts(world, 1 - side, header, Some(asked.nth), Some(asked.code), bytes.clone());
         self.deliver(world, 1 - side, bytes, Some(Box::new(facts)));
     }
@@ -268,7 +270,7 @@ impl Connection {
         &self,
         world: &World,
         side: usize,
-        header: Peek,
+        header: Header,
         nth: Option<u64>,
         request_code: Option<i32>,
         bytes: Bytes,
@@ -278,7 +280,7 @@ impl Connection {
             from: self.names[side].clone(),
             to: self.names[1 - side].clone(),
             connection: self.number,
-            is_response: header.is_response(),
+            is_response: header.kind == FrameKind::Response,
             code: header.code,
             opaque: header.opaque,
             request_code,
@@ -316,7 +318,7 @@ impl PipeStream {
 
     fn hand_over(&mut self) {
         while !self.written.is_empty() {
-            let frame = frame::split_first(&mut self.written);
+            let frame = self.world.inner.protocol.split_first(&mut self.written);
             self.connection.send(&self.world, self.side, frame);
         }
     }

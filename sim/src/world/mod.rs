@@ -7,11 +7,11 @@ pub mod clock;
 mod commit;
 mod connection;
 mod disk;
-mod frame;
 mod image;
 mod lane;
 mod net;
 mod node;
+mod protocol;
 mod supervisor;
 pub mod tap;
 
@@ -25,7 +25,6 @@ use bytes::Bytes;
 use madsim::{runtime::Handle, time::TimeHandle};
 use tokio::sync::mpsc;
 
-pub use self::node::{BoxFuture, CrashKind, StopSignal};
 pub(crate) use self::{
     connection::{Connection, Fate},
     node::NodeIndex,
@@ -35,6 +34,10 @@ use self::{
     node::Nodes,
     supervisor::Order,
     tap::{NodeEvent, Tap},
+};
+pub use self::{
+    node::{BoxFuture, CrashKind, StopSignal},
+    protocol::{End, FrameKind, Header, InTurn, Protocol},
 };
 use crate::{
     faults::{Armed, Strike, clock_drift},
@@ -56,6 +59,7 @@ struct Inner {
     zero: Instant,
     /// madsim's time at which the run began.
     origin: Duration,
+    protocol: Arc<dyn Protocol>,
     tap: Arc<dyn Tap>,
     nodes: Mutex<Nodes>,
     net: Mutex<Net>,
@@ -64,12 +68,13 @@ struct Inner {
 }
 
 impl World {
-    /// Creates an empty world in which `plan` is armed. Call it on the main task of a madsim runtime.
+    /// Creates an empty world in which `plan` is armed, and whose nodes speak `protocol`. Call it on the main task of a madsim
+    /// runtime.
     ///
     /// # Panics
     /// Outside a madsim runtime.
     #[must_use]
-    pub fn new(seed: u64, plan: &Plan, tap: Arc<dyn Tap>) -> Self {
+    pub fn new(seed: u64, plan: &Plan, protocol: Arc<dyn Protocol>, tap: Arc<dyn Tap>) -> Self {
         let time = TimeHandle::current();
         let origin = time.elapsed();
         let zero = time.now_instant() - origin;
@@ -84,6 +89,7 @@ impl World {
                 time,
                 zero,
                 origin,
+                protocol,
                 tap,
                 nodes: Mutex::new(nodes),
                 net: Mutex::new(Net::default()),

@@ -193,9 +193,14 @@ impl World {
     ///
     /// # Panics
     /// `node` was not added.
-    pub fn start(&self, node: &str, boot: impl Fn(Host, StopSignal) -> BoxFuture<()> + Send + Sync + 'static) {
+    pub fn start<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        node: &str,
+        boot: impl Fn(Host, StopSignal) -> F + Send + Sync + 'static,
+    ) {
         let index = self.expect_node(node);
-        lock(&self.inner.nodes).nodes[index.0].boot = Some(Arc::new(boot));
+        let boot: Boot = Arc::new(move |host, stop| Box::pin(boot(host, stop)));
+        lock(&self.inner.nodes).nodes[index.0].boot = Some(boot);
         self.tap_node(node, NodeEvent::Started);
         let world = self.downgrade();
         let init = move || {

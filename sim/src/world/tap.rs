@@ -1,14 +1,14 @@
 //! What the world lets observers see: frames at the wire, synced writes at the disk, faults and the lives of nodes.
 //!
-//! None of it passes through the code under test, so it is evidence that a broker cannot fake.
+//! None of it passes through the code under test, so it is evidence that it cannot fake.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::plan::SimMs;
 
-/// One RocketMQ frame on the wire.
+/// One frame on the wire, as the world's [`Protocol`](super::Protocol) reads it.
 #[derive(Debug, Clone)]
 pub struct FrameFacts {
     /// When this observation was made.
@@ -32,6 +32,14 @@ pub struct FrameFacts {
     pub nth: u64,
     /// The whole frame, length prefix included.
     pub bytes: Bytes,
+}
+
+impl FrameFacts {
+    /// The code of the request: its own, or of the one that it answers; 0 if that was never seen.
+    #[must_use]
+    pub fn asked_code(&self) -> i32 {
+        if self.is_response { self.request_code.unwrap_or(0) } else { self.code }
+    }
 }
 
 /// What became of a node.
@@ -61,6 +69,25 @@ pub enum NodeEvent {
     DiskFull,
     /// Its wall clock has gained so much, ms, since the node last began to run.
     ClockGained(i64),
+}
+
+impl fmt::Display for NodeEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Started => "started",
+            Self::Killed => "killed",
+            Self::Crashed => "crashed",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::ReadFailed => "failed to read",
+            Self::WriteFailed => "failed to write",
+            Self::SyncFailed => "failed to sync",
+            Self::DiskFull => "had no room on its disk",
+            Self::ClockGained(ms) => return write!(f, "gained {ms} ms on its clock"),
+        })
+    }
 }
 
 /// An observer of the world. It is called with no lock of the world held, in an order fixed by the seed.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use pop_revive::seams::{BoxStream, Host};
 use pop_sim::{
     plan::{Fault, Plan, SimMs},
+    run::Remoting,
     world::{
         BoxFuture, StopSignal, World,
         tap::{FrameFacts, NodeEvent, Tap},
@@ -78,7 +79,7 @@ pub fn run<T: Send + 'static, F: Future<Output = T>>(
         let runtime = madsim::runtime::Runtime::with_seed_and_config(seed, madsim::Config::default());
         runtime.block_on(async move {
             let log = Arc::new(Log::default());
-            let world = World::new(seed, &Plan { faults }, log.clone());
+            let world = World::new(seed, &Plan { faults }, Arc::new(Remoting), log.clone());
             world.add_node("a", "10.0.0.1");
             world.add_node("b", "10.0.0.2");
             let out = test(world.clone(), log).await;

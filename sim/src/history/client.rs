@@ -1,7 +1,4 @@
-//! The history of one run: what clients saw, what passed the wire, what disks hold, and what was broken.
-//!
-//! It is the oracles' only input and the event log that two equal runs must share byte for byte. Nothing in it comes
-//! from the broker's own events or counters.
+//! What the clients of a cluster saw, and what its disks hold.
 
 use std::{fmt, sync::Arc};
 
@@ -22,19 +19,10 @@ impl fmt::Display for LedgerId {
     }
 }
 
-/// One thing that happened.
-#[derive(Debug, Clone, Serialize)]
-pub struct Event {
-    /// When, simulated ms since the run began.
-    pub at_ms: SimMs,
-    /// What.
-    pub kind: EventKind,
-}
-
-/// What happened.
+/// What a run of a cluster notes besides what the world shows.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum EventKind {
+pub enum Noted {
     /// A producer's send has come to something.
     Sent(Sent),
     /// A consumer's pop has come to something.
@@ -50,10 +38,6 @@ pub enum EventKind {
         /// What came of it: a count, or why not.
         result: Result<u64, String>,
     },
-    /// A request left its sender, before any verdict of the network.
-    Request(Frame),
-    /// A response left its server, before any verdict of the network.
-    Response(Frame),
     /// A log entry is durable on a node's disk for the first time, as decoded from the synced pages.
     Durable {
         /// Whose disk.
@@ -63,40 +47,6 @@ pub enum EventKind {
         /// The entry.
         entry: Arc<DurableEntry>,
     },
-    /// A node's disk synced (bytes written since the last sync); what it made durable stands before this.
-    Synced {
-        /// Whose disk.
-        node: NodeName,
-        /// Number of the sync, from 1.
-        sync: u64,
-        /// Bytes.
-        bytes: u64,
-    },
-    /// Something happened to a node.
-    Node {
-        /// Which.
-        node: NodeName,
-        /// What: started, killed, crashed, stopping, stopped, paused, resumed.
-        event: String,
-    },
-    /// A node runs anew, and its wall clock has gained so much since it last began to; negative is less.
-    ClockGained {
-        /// Whose.
-        node: NodeName,
-        /// By how much, ms.
-        ms: i64,
-    },
-    /// A planned fault fired.
-    Fault {
-        /// Its position in the plan.
-        index: Option<usize>,
-        /// What it did.
-        text: String,
-    },
-    /// All faults ended; the run goes on to settle.
-    Healed,
-    /// The run is over.
-    Over,
 }
 
 /// The outcome of a call that either worked, was refused, or is unknown.
@@ -244,33 +194,4 @@ pub struct Renewed {
     pub began_ms: SimMs,
     /// What came of it: the new handle, or `None` when it was too late.
     pub seen: Seen<Option<String>>,
-}
-
-/// A frame on the wire.
-#[derive(Debug, Clone, Serialize)]
-pub struct Frame {
-    /// Who sent it.
-    pub from: Arc<str>,
-    /// To whom.
-    pub to: Arc<str>,
-    /// On which connection.
-    pub connection: u64,
-    /// Correlates a response with its request on that connection.
-    pub opaque: i32,
-    /// Request code; for a response that of the request it answers, 0 if that was never seen.
-    pub request_code: i32,
-    /// Response code; 0 for a request.
-    pub code: i32,
-    /// Length in bytes.
-    pub length: usize,
-    /// The whole frame, where an oracle needs it (PULL, POP, SEND, ACK and their answers); empty otherwise.
-    #[serde(skip)]
-    pub bytes: bytes::Bytes,
-}
-
-/// A whole run.
-#[derive(Debug, Clone, Default)]
-pub struct History {
-    /// The events, in order.
-    pub events: Vec<Event>,
 }

@@ -1,23 +1,54 @@
-//! What the network reads of a frame: where it ends, and who answers whom.
+//! RocketMQ's remoting protocol, as far as the network has to know it.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 
+use crate::world::{End, FrameKind, Header, Protocol};
+
 /// Bytes of the length prefix and the header word.
 const PREFIX: usize = 8;
 
+/// RocketMQ's frames: a length, a header word, a header in JSON or binary, a body.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Remoting;
+
+impl Protocol for Remoting {
+    fn split_first(&self, flushed: &mut BytesMut) -> Bytes {
+        let whole = flushed.first_chunk::<4>().map(|length| u32::from_be_bytes(*length));
+        let end = whole.and_then(|length| usize::try_from(length).ok()?.checked_add(4));
+        match end.filter(|end| *end <= flushed.len()) {
+            Some(end) => flushed.split_to(end).freeze(),
+            None => flushed.split().freeze(),
+        }
+    }
+
+    fn read(&self, frame: &[u8], _: End) -> Option<Header> {
+        let Peek { code, flag, opaque } = Peek::read(frame)?;
+        let kind = match (flag & 1 != 0, flag & 2 != 0) {
+            (true, _) => FrameKind::Response,
+            (false, true) => FrameKind::OneWay,
+            (false, false) => FrameKind::Request,
+        };
+        Some(Header { kind, code, opaque })
+    }
+
+    fn answer(&self, code: i32, opaque: i32) -> Option<Bytes> {
+        Some(response(code, opaque))
+    }
+}
+
 /// The three header fields by which requests and responses are told apart and matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) struct Peek {
-    pub(crate) code: i32,
+struct Peek {
+    code: i32,
     #[serde(default)]
-    pub(crate) flag: i32,
-    pub(crate) opaque: i32,
+    flag: i32,
+    opaque: i32,
 }
 
 impl Peek {
     /// Reads the header of one whole frame; `None` for bytes that are no frame.
-    pub(crate) fn read(frame: &[u8]) -> Option<Self> {
+    fn read(frame: &[u8]) -> Option<Self> {
         let word = u32::from_be_bytes(frame.get(4..PREFIX)?.try_into().ok()?);
         let length = usize::try_from(word & 0x00ff_ffff).ok()?;
         let header = frame.get(PREFIX..PREFIX.checked_add(length)?)?;
@@ -35,28 +66,10 @@ impl Peek {
         let flag = i32::from_be_bytes(header.get(9..13)?.try_into().ok()?);
         Some(Self { code: code.into(), flag, opaque })
     }
-
-    pub(crate) fn is_response(self) -> bool {
-        self.flag & 1 != 0
-    }
-
-    pub(crate) fn is_one_way(self) -> bool {
-        self.flag & 2 != 0
-    }
-}
-
-/// Splits off the first whole frame of what was flushed; bytes that are no frame come out in one piece.
-pub(crate) fn split_first(flushed: &mut BytesMut) -> Bytes {
-    let whole = flushed.first_chunk::<4>().map(|length| u32::from_be_bytes(*length));
-    let end = whole.and_then(|length| usize::try_from(length).ok()?.checked_add(4)).filter(|end| *end <= flushed.len());
-    match end {
-        Some(end) => flushed.split_to(end).freeze(),
-        None => flushed.split().freeze(),
-    }
 }
 
 /// A response frame with an empty body that answers the request `opaque` with `code`.
-pub(crate) fn response(code: i32, opaque: i32) -> Bytes {
+fn response(code: i32, opaque: i32) -> Bytes {
     let header = format!(
         r#"{{"code":{code},"flag":1,"language":"OTHER","opaque":{opaque},"remark":"injected","serializeTypeCurrentRPC":"JSON","version":479}}"#
     );
@@ -70,22 +83,19 @@ pub(crate) fn response(code: i32, opaque: i32) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]
     fn reads_json_and_binary_headers() {
-        let answer = Peek::read(&response(-7, 42)).unwrap();
-        assert_eq!(answer, Peek { code: -7, flag: 1, opaque: 42 });
-        assert!(answer.is_response());
+        let read = |frame: &[u8]| Remoting.read(frame, End::Dialling);
+        let answer = Header { kind: FrameKind::Response, code: -7, opaque: 42 };
+        assert_eq!(read(&response(-7, 42)), Some(answer));
         let binary: Vec<u8> = vec![
             0, 0, 0, 0x22, 1, 0, 0, 0x1e, 0, 0x0a, 0x0c, 1, 0xdf, 0, 0, 0, 7, 0, 0, 0, 2, 0, 0, 0, 1, b'r', 0, 0, 0, 8,
             0, 1, b'k', 0, 0, 0, 1, b'v',
         ];
-        let request = Peek::read(&binary).unwrap();
-        assert_eq!(request, Peek { code: 10, flag: 2, opaque: 7 });
-        assert!(request.is_one_way());
-        assert_eq!(Peek::read(b"ping"), None);
+        assert_eq!(read(&binary), Some(Header { kind: FrameKind::OneWay, code: 10, opaque: 7 }));
+        assert_eq!(read(b"ping"), None);
     }
 
     #[test]
@@ -93,9 +103,9 @@ mod tests {
         let mut two = BytesMut::new();
         two.extend_from_slice(&response(0, 1));
         two.extend_from_slice(&response(0, 2));
-        assert_eq!(split_first(&mut two), response(0, 1));
-        assert_eq!(split_first(&mut two), response(0, 2));
+        assert_eq!(Remoting.split_first(&mut two), response(0, 1));
+        assert_eq!(Remoting.split_first(&mut two), response(0, 2));
         let mut other = BytesMut::from(&b"ping pong"[..]);
-        assert_eq!(split_first(&mut other), "ping pong");
+        assert_eq!(Remoting.split_first(&mut other), "ping pong");
     }
 }

@@ -1,0 +1,144 @@
+//! Writes the history: what the world shows, and what the programs of the run note.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::{Event, EventKind, Frame, History, Recorder, Sink};
+use crate::{
+    plan::SimMs,
+    world::{
+        World,
+        tap::{FrameFacts, NodeEvent, Tap},
+    },
+};
+
+/// The one writer of a run's history.
+///
+/// It is a [`Tap`], so it can be given to a [`World`] as it is. Whatever keeps books of its own besides wraps it.
+pub struct Log<N> {
+    inner: Mutex<Inner<N>>,
+    past: Notify,
+    turn: OnceLock<Turning>,
+}
+
+/// What is done at a turn.
+type Turning = Box<dyn Fn() + Send + Sync>;
+
+struct Inner<N> {
+    history: History<N>,
+    /// What happens later is not noted.
+    until_ms: Option<SimMs>,
+    /// Something has happened later.
+    is_past: bool,
+    /// The turn comes once there are so many events.
+    turn_after: Option<usize>,
+}
+
+impl<N> Default for Log<N> {
+    fn default() -> Self {
+        Self::until(None)
+    }
+}
+
+impl<N> Log<N> {
+    /// An empty history, up to a time if there is one.
+    #[must_use]
+    pub fn until(until_ms: Option<SimMs>) -> Self {
+        let inner = Inner { history: History::default(), until_ms, is_past: false, turn_after: None };
+        Self { inner: Mutex::new(inner), past: Notify::new(), turn: OnceLock::new() }
+    }
+
+    /// Has `turn` called, once, right after what makes it so many events was noted: before whoever tells of that goes on.
+    pub fn turn_after(&self, events: usize, turn: impl Fn() + Send + Sync + 'static) {
+        self.lock().turn_after = Some(events);
+        let _ = self.turn.set(Box::new(turn)); // a run has one turn
+    }
+
+    /// Adds one event.
+    pub fn push(&self, at_ms: SimMs, kind: EventKind<N>) {
+        self.push_all(at_ms, [kind]);
+    }
+
+    /// Adds events that stay together.
+    pub fn push_all(&self, at_ms: SimMs, kinds: impl IntoIterator<Item = EventKind<N>>) {
+        let (is_past, turns) = {
+            let mut inner = self.lock();
+            for kind in kinds {
+                match inner.until_ms {
+                    Some(until_ms) if at_ms > until_ms => inner.is_past = true,
+                    _ => inner.history.events.push(Event { at_ms, kind }),
+                }
+            }
+            let known = inner.history.events.len();
+            (inner.is_past, inner.turn_after.take_if(|after| known >= *after).is_some())
+        };
+        if is_past {
+            self.past.notify_one();
+        }
+        if let Some(turn) = self.turn.get().filter(|_| turns) {
+            turn();
+        }
+    }
+
+    /// Waits for the first thing that happens later than what is to be noted. No timer says so: one more timer in the
+    /// world might change the order of those that are due together.
+    pub async fn past(&self) {
+        while !self.lock().is_past {
+            self.past.notified().await;
+        }
+    }
+
+    /// Takes the history out; what happens later is not in it.
+    pub fn take(&self) -> History<N> {
+        std::mem::take(&mut self.lock().history)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<N>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<N: Send + 'static> Log<N> {
+    /// What a program of `world` notes things with.
+    #[must_use]
+    pub fn recorder(self: &Arc<Self>, world: &World) -> Recorder<N> {
+        Recorder::of(world, self.clone())
+    }
+}
+
+impl<N: Send + 'static> Sink<N> for Log<N> {
+    fn append(&self, event: Event<N>) {
+        self.push(event.at_ms, event.kind);
+    }
+}
+
+impl<N: Send> Tap for Log<N> {
+    fn request_sent(&self, facts: &FrameFacts) {
+        self.push(facts.at_ms, EventKind::Request(Frame::of(facts, true)));
+    }
+
+    fn response_sent(&self, facts: &FrameFacts) {
+        self.push(facts.at_ms, EventKind::Response(Frame::of(facts, true)));
+    }
+
+    fn synced(&self, at_ms: SimMs, node: &str, sync: u64, writes: &[(u64, Bytes)]) {
+        self.push(at_ms, EventKind::synced(node, sync, writes));
+    }
+
+    fn fault(&self, at_ms: SimMs, index: Option<usize>, text: &str) {
+        self.push(at_ms, EventKind::Fault { index, text: text.into() });
+    }
+
+    fn node(&self, at_ms: SimMs, node: &str, event: NodeEvent) {
+        let node = node.into();
+        self.push(
+            at_ms,
+            match event {
+                NodeEvent::ClockGained(ms) => EventKind::ClockGained { node, ms },
+                event => EventKind::Node { node, event: event.to_string() },
+            },
+        );
+    }
+}
