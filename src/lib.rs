@@ -17,5 +17,6 @@ pub mod remoting;
 pub mod revive;
 pub mod sabotage;
 pub mod seams;
+pub mod sometimes;
 pub mod store;
 pub mod wake;

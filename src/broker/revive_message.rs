@@ -19,6 +19,7 @@ use crate::{
         ack::{Ack, Acked},
         adopt::Adopt,
     },
+    sabotage,
     store::{Step, StoreError, Txn},
 };
 
@@ -64,8 +65,10 @@ impl Shared {
         let ours = body.extension.as_ref();
         // Our peers tell the time that is left; RocketMQ tells the time on its own clock.
         let due_ms = match ours {
-            Some(extension) => now_ms.saturating_add(extension.remaining_ms.max(0)),
-            None => body.revive_time(),
+            Some(extension) if !sabotage!("due-by-foreign-clock") => {
+                now_ms.saturating_add(extension.remaining_ms.max(0))
+            }
+            _ => body.revive_time(),
         };
         let extension = ours.cloned().unwrap_or_default();
         let epoch = LogPosition { term: extension.topic_epoch_term, index: extension.topic_epoch_index };

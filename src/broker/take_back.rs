@@ -26,7 +26,7 @@ use crate::{
         merge::{Acknowledge, Merge},
         seal::Seal,
     },
-    sabotage,
+    sabotage, sometimes,
     store::{LogEnd, LogPart, StoreError, Tables},
 };
 
@@ -76,11 +76,13 @@ impl Shared {
         let lacks_some = end.position.index < self.store.confirmed_index();
         let part = if lacks_some { LogPart::Diverged(end) } else { part };
         if let LogPart::Diverged(_) | LogPart::Cut { .. } = part {
+            sometimes!("take-back-not-possible");
             return Ok(self.answer(part, self.store.durable()?.last_index()?, self.store.confirmed_index()));
         }
         // Under term 0 nothing was done. Under a lower one than this log's, what was done is merged already.
         if acted > 0 && self.store.term() <= acted && !sabotage!("follows-without-merge") {
             self.merge(end, acted).await?;
+            sometimes!("take-back-merged");
         }
         self.taking_back.ended();
         let merged_term = Some(signed(self.store.term()));
@@ -103,6 +105,7 @@ impl Shared {
 
     /// To go on without knowing what was done would be to do it again: the master waits, and says so.
     fn cannot_merge(&self, failure: ReadFailure) -> Refusal {
+        sometimes!("take-back-waits");
         tracing::warn!(broker = %self.config.name, %failure, "what a slave has done is not merged; waiting for its home");
         self.taking_back.waits();
         Refusal::NotConfirmed(failure)

@@ -62,7 +62,8 @@ impl Step for FireTimers {
 
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Option<i64>, StoreError> {
         for (due_ms, index, record) in txn.first_timers(BATCH)? {
-            if due_ms > txn.now_ms() {
+            let early_ms = if sabotage!("timer-early") { 10_000 } else { 0 };
+            if due_ms > txn.now_ms().saturating_add(early_ms) {
                 return Ok(Some(due_ms));
             }
             self.fire(txn, due_ms, index, record)?;

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use super::{cause::ReadFailure, checkpoint::ActingTerm};
+use crate::sabotage;
 
 /// A place in a group's log: entries are ordered by term, then by index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -255,7 +256,9 @@ impl History {
     /// Adds a failure.
     pub fn push(&mut self, failed: FailedAttempt) {
         self.failures = self.failures.saturating_add(1);
-        self.first_ms.get_or_insert(failed.at_ms);
+        if self.first_ms.is_none() || sabotage!("first-failure-forgotten") {
+            self.first_ms = Some(failed.at_ms);
+        }
         if self.latest.len() >= HISTORY_LIMIT {
             self.latest.remove(0);
         }

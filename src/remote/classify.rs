@@ -14,7 +14,7 @@ use crate::{
         message::Message,
     },
     remoting::code::response,
-    sabotage,
+    sabotage, sometimes,
 };
 
 /// The parts of a read's answer that matter.
@@ -60,6 +60,14 @@ pub enum Piece {
 }
 
 impl Piece {
+    /// The message, if it can be read.
+    const fn sound(&self) -> Option<&Arc<Message>> {
+        match self {
+            Self::Sound(message) => Some(message),
+            Self::Damaged { .. } => None,
+        }
+    }
+
     /// The offset that it has, or seems to have.
     fn offset(&self) -> Option<i64> {
         match self {
@@ -114,18 +122,19 @@ pub fn classify(chain: &Chain, from: i64, answer: &Answered, pieces: &[Piece]) -
     let offset = chain.id.offset;
     match answer.code {
         response::SUCCESS if !pieces.is_empty() && is_other_topic(chain, answer) => {
+            sometimes!("answer-of-another-topic");
             let first = pieces.iter().find_map(Piece::offset);
             Some(Meaning::Failed(Cause::WrongMessage { offset: first.unwrap_or(from) }))
         }
-        response::SUCCESS => found(chain, from, pieces),
+        response::SUCCESS => sometimes!("answer-success", found(chain, from, pieces)),
         // The queue begins after `from`, and it is that which moved the offset: this message is in the queue.
         response::PULL_OFFSET_MOVED
             if answer.minimum.is_some_and(|minimum| from < minimum && minimum <= offset)
                 && answer.maximum.is_some_and(|maximum| offset < maximum) =>
         {
-            None
+            sometimes!("answer-begins-later", None)
         }
-        code => Some(Meaning::Failed(cause_of(code, chain, answer))),
+        code => sometimes!("answer-error", Some(Meaning::Failed(cause_of(code, chain, answer)))),
     }
 }
 
@@ -148,7 +157,7 @@ fn proof_of_absence(chain: &Chain, answer: &Answered) -> Option<GoneProof> {
     let epochs_count = !sabotage!("epoch-ignored");
     if answer.code == response::TOPIC_NOT_EXIST {
         let at = answer.topic_deleted.filter(|at| epochs_count && *at > chain.topic_epoch)?;
-        return Some(GoneProof::TopicDeleted { at });
+        return sometimes!("proof-topic-deleted", Some(GoneProof::TopicDeleted { at }));
     }
     let serves_reads =
         [response::SUCCESS, response::PULL_NOT_FOUND, response::PULL_OFFSET_MOVED].contains(&answer.code);
@@ -158,13 +167,13 @@ fn proof_of_absence(chain: &Chain, answer: &Answered) -> Option<GoneProof> {
             .contains(&answer.code);
     let is_later = |epoch: &LogPosition| chain.topic_epoch != LogPosition::default() && *epoch > chain.topic_epoch;
     if let Some(epoch) = answer.topic_epoch.filter(|epoch| epochs_count && serves_topics && is_later(epoch)) {
-        return Some(GoneProof::TopicRecreated { epoch });
+        return sometimes!("proof-topic-recreated", Some(GoneProof::TopicRecreated { epoch }));
     }
     if !serves_reads {
         return None;
     }
     let minimum = answer.minimum.filter(|minimum| *minimum > chain.id.offset)?;
-    Some(GoneProof::BelowMinimum { minimum })
+    sometimes!("proof-below-minimum", Some(GoneProof::BelowMinimum { minimum }))
 }
 
 fn found(chain: &Chain, from: i64, pieces: &[Piece]) -> Option<Meaning> {
@@ -173,31 +182,33 @@ fn found(chain: &Chain, from: i64, pieces: &[Piece]) -> Option<Meaning> {
         if sabotage!("empty-found-is-gone") {
             return Some(Meaning::Gone(GoneProof::BelowMinimum { minimum: 0 }));
         }
-        return Some(Meaning::Failed(Cause::EmptyAnswer));
+        return sometimes!("answer-empty", Some(Meaning::Failed(Cause::EmptyAnswer)));
     }
-    let mut sound = pieces.iter().filter_map(|piece| match piece {
-        Piece::Sound(message) => Some(message),
-        Piece::Damaged { .. } => None,
-    });
+    let mut sound = pieces.iter().filter_map(Piece::sound);
     if let Some(message) = sound.clone().find(|message| is_the_one(chain, message)) {
-        return Some(Meaning::Found(message.clone()));
+        return sometimes!("answer-has-it", Some(Meaning::Found(message.clone())));
     }
     if sabotage!("coalesced-miss-is-gone") && offset > from {
         return Some(Meaning::Gone(GoneProof::BelowMinimum { minimum: offset + 1 }));
     }
     if pieces.contains(&Piece::Damaged { offset: Some(offset) }) {
-        return Some(Meaning::Failed(Cause::Undecodable));
+        return sometimes!("answer-has-it-damaged", Some(Meaning::Failed(Cause::Undecodable)));
     }
     let is_later = |message: &Message| {
         message.queue_id == chain.id.queue && message.topic == chain.id.topic && message.queue_offset > offset
     };
     let skipped_to = sound.clone().find(|message| is_later(message)).map(|message| message.queue_offset);
     match (skipped_to, pieces.first()) {
-        (Some(later), _) => Some(Meaning::Failed(Cause::WrongMessage { offset: later })),
+        (Some(later), _) => {
+            sometimes!("answer-skips-it", Some(Meaning::Failed(Cause::WrongMessage { offset: later })))
+        }
         // The answer ends before it: it was cut, or what follows a damaged message is lost.
-        (None, _) if offset > from => None,
-        (None, Some(Piece::Damaged { .. })) => Some(Meaning::Failed(Cause::Undecodable)),
+        (None, _) if offset > from => sometimes!("answer-ends-before-it", None),
+        (None, Some(Piece::Damaged { .. })) => {
+            sometimes!("answer-begins-damaged", Some(Meaning::Failed(Cause::Undecodable)))
+        }
         (None, _) => {
+            sometimes!("answer-of-another-message");
             let offset = sound.next().map_or(offset, |message| message.queue_offset);
             Some(Meaning::Failed(Cause::WrongMessage { offset }))
         }
@@ -212,23 +223,28 @@ fn is_the_one(chain: &Chain, message: &Message) -> bool {
 
 fn cause_of(code: i32, chain: &Chain, answer: &Answered) -> Cause {
     match code {
-        response::PULL_NOT_FOUND => Cause::NotFound,
-        response::PULL_RETRY_IMMEDIATELY => Cause::RetryImmediately,
-        response::PULL_OFFSET_MOVED => beyond_end(chain, answer).unwrap_or(Cause::OffsetMoved),
-        response::SYSTEM_BUSY | response::FLOW_CONTROL => Cause::Busy,
-        response::SERVICE_NOT_AVAILABLE | response::NOT_LEADER_FOR_QUEUE | response::GO_AWAY => Cause::NotServing,
-        response::NO_PERMISSION => Cause::NoPermission,
-        response::TOPIC_NOT_EXIST => Cause::TopicUnknown,
-        response::SUBSCRIPTION_GROUP_NOT_EXIST => Cause::GroupUnknown,
-        response::INVALID_PARAMETER => Cause::BadRequest,
-        other => Cause::Code(other),
+        response::PULL_NOT_FOUND => sometimes!("cause-not-found", Cause::NotFound),
+        response::PULL_RETRY_IMMEDIATELY => sometimes!("cause-retry-immediately", Cause::RetryImmediately),
+        response::PULL_OFFSET_MOVED => match is_beyond_end(chain, answer) {
+            true => sometimes!("cause-beyond-end", Cause::BeyondEnd),
+            false => sometimes!("cause-offset-moved", Cause::OffsetMoved),
+        },
+        response::SYSTEM_BUSY | response::FLOW_CONTROL => sometimes!("cause-busy", Cause::Busy),
+        response::SERVICE_NOT_AVAILABLE | response::NOT_LEADER_FOR_QUEUE | response::GO_AWAY => {
+            sometimes!("cause-not-serving", Cause::NotServing)
+        }
+        response::NO_PERMISSION => sometimes!("cause-no-permission", Cause::NoPermission),
+        response::TOPIC_NOT_EXIST => sometimes!("cause-topic-unknown", Cause::TopicUnknown),
+        response::SUBSCRIPTION_GROUP_NOT_EXIST => sometimes!("cause-group-unknown", Cause::GroupUnknown),
+        response::INVALID_PARAMETER => sometimes!("cause-bad-request", Cause::BadRequest),
+        other => sometimes!("cause-other-code", Cause::Code(other)),
     }
 }
 
 /// The holder of the very term under which the message was popped has a shorter queue: it never had the message.
-fn beyond_end(chain: &Chain, answer: &Answered) -> Option<Cause> {
-    let same_term = answer.holder_term? == chain.id.term;
-    (same_term && chain.id.offset >= answer.maximum?).then_some(Cause::BeyondEnd)
+fn is_beyond_end(chain: &Chain, answer: &Answered) -> bool {
+    let is_same_term = answer.holder_term == Some(chain.id.term);
+    is_same_term && answer.maximum.is_some_and(|maximum| chain.id.offset >= maximum)
 }
 
 #[cfg(test)]

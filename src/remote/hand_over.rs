@@ -28,6 +28,7 @@ use crate::{
         },
     },
     revive::steps::ack::Acked,
+    sabotage,
 };
 
 /// Ext field of the answer to an ack that came as a message: what it came to.
@@ -211,7 +212,7 @@ fn checkpoint_of(first: &Chain, chains: &[Chain], now_ms: i64) -> CheckpointBody
         attempt: 0,
         generation: first.generation,
         remaining_ms: revive_ms.saturating_sub(now_ms).max(0),
-        reconsume_limit: first.reconsume_limit,
+        reconsume_limit: if sabotage!("limit-lost") { 16 } else { first.reconsume_limit },
     };
     CheckpointBody {
         bit_map: 0,

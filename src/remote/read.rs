@@ -18,7 +18,7 @@ use crate::{
         headers::pull::{PullMessageHeader, PullMessageResponseHeader},
     },
     revive::ReadOutcome,
-    sabotage,
+    sabotage, sometimes,
 };
 
 /// Ext field of a PULL answer: the term under which the answering member holds its group.
@@ -47,8 +47,9 @@ impl Neighbours {
         let mut meanings: Vec<Option<Meaning>> = vec![None; chains.len()];
         let holder = self.routes.holder(broker).await;
         let (peer, failed) = match &holder {
-            None => (broker.clone(), Some(Cause::NoRoute)),
+            None => sometimes!("read-without-route", (broker.clone(), Some(Cause::NoRoute))),
             Some(Member { address, .. }) => {
+                sometimes!("read-asked");
                 let failed = self.pull_all(address, chains, &mut meanings).await;
                 (format!("{broker}@{address}"), failed)
             }
@@ -56,9 +57,9 @@ impl Neighbours {
         let failure = |cause| ReadFailure { cause, peer: peer.clone(), took_ms: millis(began.elapsed()) };
         call.ended(failed.clone().map(failure).as_ref());
         match (&holder, &failed) {
-            (Some(holder), Some(_)) => self.routes.failed(broker, holder),
-            (Some(holder), None) => self.routes.answered(holder),
-            (None, _) => {}
+            (Some(holder), Some(_)) => sometimes!("read-failed-at-peer", self.routes.failed(broker, holder)),
+            (Some(holder), None) => sometimes!("read-answered", self.routes.answered(holder)),
+            (None, _) => sometimes!("read-of-nobody"),
         }
         let is_final = holder.as_ref().is_none_or(Member::is_master) || sabotage!("slave-speaks-for-master");
         // What has no meaning was not heard of before the call failed.
@@ -67,11 +68,15 @@ impl Neighbours {
             .into_iter()
             .map(|meaning| match meaning.unwrap_or_else(|| Meaning::Failed(unheard.clone())) {
                 // Only a message that several groups wait for is still shared.
-                Meaning::Found(message) => ReadOutcome::Found(Box::new(Arc::unwrap_or_clone(message))),
-                Meaning::Gone(proof) => ReadOutcome::Gone(proof),
+                Meaning::Found(message) => {
+                    sometimes!("read-found", ReadOutcome::Found(Box::new(Arc::unwrap_or_clone(message))))
+                }
+                Meaning::Gone(proof) => sometimes!("read-gone", ReadOutcome::Gone(proof)),
                 // A slave may not know yet what its master knows: nothing that it lacks is an answer for good.
-                Meaning::Failed(cause) if !is_final => ReadOutcome::Retry(failure(cause)),
-                Meaning::Failed(cause) => ReadOutcome::failed(failure(cause)),
+                Meaning::Failed(cause) if !is_final => {
+                    sometimes!("read-failed-at-slave", ReadOutcome::Retry(failure(cause)))
+                }
+                Meaning::Failed(cause) => sometimes!("read-failed", ReadOutcome::failed(failure(cause))),
             })
             .collect();
         if outcomes.iter().any(|outcome| matches!(outcome, ReadOutcome::Retry(_) | ReadOutcome::Permanent(_))) {

@@ -14,7 +14,7 @@ use crate::{
         chain::{Chain, ChainState, CopyPlace, FailedAttempt, GoneProof, LogPosition, Outcome, ParkReason},
         message::Message,
     },
-    sabotage,
+    sabotage, sometimes,
     store::{StoreError, Tables, Txn},
 };
 
@@ -75,10 +75,11 @@ impl Home {
             txn.record_chain(next)?;
         }
         let job = match transition.effect {
-            Effect::None | Effect::ReadLocally => None,
-            Effect::ReadRemotely => Some(Job::Read(current)),
-            Effect::HandOver => Some(Job::HandOver(current)),
+            Effect::None | Effect::ReadLocally => sometimes!("effect-none", None),
+            Effect::ReadRemotely => sometimes!("effect-read", Some(Job::Read(current))),
+            Effect::HandOver => sometimes!("effect-hand-over", Some(Job::HandOver(current))),
             Effect::Copy(message) => {
+                sometimes!("effect-copy");
                 self.store_copy(txn, current, &message)?;
                 None
             }
@@ -99,11 +100,13 @@ impl Home {
         }
         match txn.append(copy.message)? {
             Ok(place) => {
+                sometimes!("copy-stored");
                 let place = CopyPlace { topic, queue: place.queue, offset: place.offset };
                 let outcome = if copy.dead_letter { Outcome::DeadLettered(place) } else { Outcome::Revived(place) };
                 txn.record_chain(end(chain, now_ms, outcome))
             }
             Err(refused) => {
+                sometimes!("copy-refused");
                 // Trying again cannot help: the copy itself is what the store refuses.
                 tracing::error!(chain = %chain.id, error = %refused, "the store refuses the retry copy; parked");
                 let mut parked = chain;
@@ -133,27 +136,31 @@ fn read_locally(txn: &Txn<'_, '_>, chain: &Chain) -> Result<ReadOutcome, StoreEr
     let Some(row) = txn.topic(&id.topic)? else {
         let deleted = txn.deleted_topic(&id.topic)?.filter(|at| *at > chain.topic_epoch);
         return Ok(match deleted {
-            Some(at) => ReadOutcome::Gone(GoneProof::TopicDeleted { at }),
-            None => failed(Cause::TopicUnknown),
+            Some(at) => sometimes!("here-topic-deleted", ReadOutcome::Gone(GoneProof::TopicDeleted { at })),
+            None => sometimes!("here-topic-unknown", failed(Cause::TopicUnknown)),
         });
     };
     let is_later = chain.topic_epoch != LogPosition::default() && row.epoch > chain.topic_epoch;
     if is_later && !sabotage!("epoch-ignored") {
-        return Ok(ReadOutcome::Gone(GoneProof::TopicRecreated { epoch: row.epoch }));
+        return sometimes!(
+            "here-topic-recreated",
+            Ok(ReadOutcome::Gone(GoneProof::TopicRecreated { epoch: row.epoch }))
+        );
     }
     let bounds = txn.bounds(&id.topic, id.queue)?;
     match txn.message(&id.topic, id.queue, id.offset) {
         Ok(Some(mut stored)) => Ok(match Message::decode(&mut stored) {
-            Ok(message) => ReadOutcome::Found(Box::new(message)),
-            Err(_) => failed(Cause::Undecodable),
+            Ok(message) => sometimes!("here-found", ReadOutcome::Found(Box::new(message))),
+            Err(_) => sometimes!("here-undecodable", failed(Cause::Undecodable)),
         }),
         // An expired message stays where it is as long as a chain of ours needs it.
         Ok(None) if id.offset < bounds.minimum => {
-            Ok(ReadOutcome::Gone(GoneProof::BelowMinimum { minimum: bounds.minimum }))
+            sometimes!("here-below-minimum", Ok(ReadOutcome::Gone(GoneProof::BelowMinimum { minimum: bounds.minimum })))
         }
-        Ok(None) => Ok(failed(Cause::BeyondEnd)),
+        Ok(None) => sometimes!("here-beyond-end", Ok(failed(Cause::BeyondEnd))),
         // A damaged entry is this chain's failure alone: as an error it would hold up every chain that is due.
         Err(error @ (StoreError::Entry(_) | StoreError::Dangling { .. })) => {
+            sometimes!("here-damaged");
             tracing::error!(chain = %id, %error, "the message is damaged");
             Ok(failed(Cause::Undecodable))
         }

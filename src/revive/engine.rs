@@ -10,7 +10,7 @@ use crate::{
         chain::{Chain, ChainId, ChainState, FailedAttempt, Outcome, ParkReason},
         message::Message,
     },
-    sabotage,
+    sabotage, sometimes,
 };
 
 /// What happens to a chain.
@@ -132,8 +132,8 @@ impl Engine for Reviver {
             Event::Read { round, attempt, outcome } => self.read(chain, (round, attempt), outcome, now_ms),
             Event::Handed { round, attempt, result } => self.handed(chain, (round, attempt), result, now_ms),
             Event::Waited { failure } => waited(chain, failure, now_ms),
-            Event::Acked => acked(chain, now_ms),
-            Event::Renewed { by } => renewed(chain, by, now_ms),
+            Event::Acked => settled(chain, Outcome::Acked, now_ms),
+            Event::Renewed { by } => settled(chain, Outcome::Superseded(by), now_ms),
             Event::Resumed => resumed(chain, now_ms),
             Event::Withdrawn(outcome) => withdrawn(chain, outcome, now_ms),
         }
@@ -144,26 +144,29 @@ impl Reviver {
     fn due(&self, chain: &Chain, now_ms: i64) -> Transition {
         match &chain.state {
             ChainState::Open { due_ms } if *due_ms <= now_ms => {
+                sometimes!("due-open");
                 let forgotten = sabotage!("rewrite-forgets-broker") && chain.attempt > 0;
                 let local = chain.id.broker == self.own_broker || forgotten;
                 self.begin_attempt(chain, now_ms, if local { Effect::ReadLocally } else { Effect::ReadRemotely })
             }
             ChainState::Moving { due_ms, .. } if *due_ms <= now_ms => {
-                self.begin_attempt(chain, now_ms, Effect::HandOver)
+                sometimes!("due-moving", self.begin_attempt(chain, now_ms, Effect::HandOver))
             }
-            _ => Transition::stay(Answer::Stale),
+            _ => sometimes!("due-stale", Transition::stay(Answer::Stale)),
         }
     }
 
     fn peer_back(&self, chain: &Chain, now_ms: i64) -> Transition {
         match &chain.state {
             // Only a wait after a failure may be cut short; before the first attempt it is the invisible time.
-            _ if chain.attempt == 0 => Transition::stay(Answer::Stale),
+            _ if chain.attempt == 0 => sometimes!("peer-back-untried", Transition::stay(Answer::Stale)),
             ChainState::Open { .. } if chain.id.broker != self.own_broker => {
-                self.begin_attempt(chain, now_ms, Effect::ReadRemotely)
+                sometimes!("peer-back-open", self.begin_attempt(chain, now_ms, Effect::ReadRemotely))
             }
-            ChainState::Moving { .. } => self.begin_attempt(chain, now_ms, Effect::HandOver),
-            _ => Transition::stay(Answer::Stale),
+            ChainState::Moving { .. } => {
+                sometimes!("peer-back-moving", self.begin_attempt(chain, now_ms, Effect::HandOver))
+            }
+            _ => sometimes!("peer-back-stale", Transition::stay(Answer::Stale)),
         }
     }
 
@@ -175,6 +178,7 @@ impl Reviver {
         let late_ms = chain.due_ms().map_or(0, |due_ms| now_ms.saturating_sub(due_ms).max(0));
         next.round_began_ms = Some(next.round_began_ms.map_or(now_ms, |began_ms| began_ms.saturating_add(late_ms)));
         if self.policy.is_used_up(&next, now_ms) {
+            sometimes!("attempt-used-up");
             return Transition::to(park(next, now_ms, ParkReason::PolicyExhausted), Effect::None);
         }
         next.attempt = next.attempt.saturating_add(1);
@@ -186,15 +190,20 @@ impl Reviver {
     fn read(&self, chain: &Chain, begun: (u32, u32), outcome: ReadOutcome, now_ms: i64) -> Transition {
         let open = matches!(chain.state, ChainState::Open { .. });
         if !open || begun != (chain.round, chain.attempt) {
-            return Transition::stay(Answer::Stale);
+            return sometimes!("read-stale", Transition::stay(Answer::Stale));
         }
         match outcome {
             ReadOutcome::Found(message) => {
+                sometimes!("read-to-copy");
                 Transition { next: None, effect: Effect::Copy(message), answer: Answer::Done }
             }
-            ReadOutcome::Gone(proof) => Transition::to(end(chain.clone(), now_ms, Outcome::Gone(proof)), Effect::None),
-            ReadOutcome::Retry(failure) => self.rewrite(chain, failure, now_ms),
+            ReadOutcome::Gone(proof) => {
+                sometimes!("read-to-gone");
+                Transition::to(end(chain.clone(), now_ms, Outcome::Gone(proof)), Effect::None)
+            }
+            ReadOutcome::Retry(failure) => sometimes!("read-to-rewrite", self.rewrite(chain, failure, now_ms)),
             ReadOutcome::Permanent(failure) => {
+                sometimes!("read-to-parked");
                 let next = remember(chain.clone(), failure, now_ms);
                 Transition::to(park(next, now_ms, ParkReason::Permanent), Effect::None)
             }
@@ -202,17 +211,22 @@ impl Reviver {
     }
 
     fn handed(&self, chain: &Chain, begun: (u32, u32), result: Result<(), ReadFailure>, now_ms: i64) -> Transition {
-        let ChainState::Moving { to, .. } = &chain.state else { return Transition::stay(Answer::Stale) };
+        let ChainState::Moving { to, .. } = &chain.state else {
+            return sometimes!("handed-stale", Transition::stay(Answer::Stale));
+        };
         match result {
             // A late confirmation counts whatever attempt it belongs to: the target has the chain.
             Ok(()) => {
+                sometimes!("handed-taken");
                 let mut next = chain.clone();
                 next.state = ChainState::Moved { to: to.clone() };
                 next.hop = next.hop.saturating_add(1);
                 Transition::to(next, Effect::None)
             }
-            Err(_) if begun != (chain.round, chain.attempt) => Transition::stay(Answer::Stale),
-            Err(failure) => self.rewrite(chain, failure, now_ms),
+            Err(_) if begun != (chain.round, chain.attempt) => {
+                sometimes!("handed-failed-before", Transition::stay(Answer::Stale))
+            }
+            Err(failure) => sometimes!("handed-failed", self.rewrite(chain, failure, now_ms)),
         }
     }
 
@@ -221,19 +235,17 @@ impl Reviver {
         let from = if sabotage!("backoff-from-old-time") { next.id.pop_time } else { now_ms };
         match self.policy.next_due_ms(&next, from) {
             Some(due) => {
+                sometimes!("rewritten");
                 set_due(&mut next.state, due);
                 if sabotage!("attempt-not-persisted") {
                     next.attempt -= 1;
                 }
                 Transition::to(next, Effect::None)
             }
-            None => {
-                let reason = match &chain.state {
-                    ChainState::Moving { to, .. } => ParkReason::UnknownAt { broker: to.clone() },
-                    _ => ParkReason::PolicyExhausted,
-                };
-                Transition::to(park(next, now_ms, reason), Effect::None)
-            }
+            None => sometimes!(
+                "rewrites-end",
+                Transition::to(park(next, now_ms, ParkReason::PolicyExhausted), Effect::None)
+            ),
         }
     }
 }
@@ -251,8 +263,10 @@ fn remember(mut chain: Chain, failure: ReadFailure, now_ms: i64) -> Chain {
 
 fn park(mut chain: Chain, at_ms: i64, reason: ParkReason) -> Chain {
     let reason = match (&chain.state, reason) {
-        (ChainState::Moving { to, .. }, _) => ParkReason::UnknownAt { broker: to.clone() },
-        (_, reason) => reason,
+        (ChainState::Moving { to, .. }, _) => {
+            sometimes!("parked-as-unknown", ParkReason::UnknownAt { broker: to.clone() })
+        }
+        (_, reason) => sometimes!("parked-as-given", reason),
     };
     chain.state = ChainState::Parked { reason, at_ms };
     chain
@@ -261,8 +275,9 @@ fn park(mut chain: Chain, at_ms: i64, reason: ParkReason) -> Chain {
 /// Only a chain that is still due has waited: what was acked or resumed meanwhile goes its own way.
 fn waited(chain: &Chain, failure: ReadFailure, now_ms: i64) -> Transition {
     if chain.due_ms().is_none_or(|due_ms| due_ms > now_ms) {
-        return Transition::stay(Answer::Stale);
+        return sometimes!("waited-stale", Transition::stay(Answer::Stale));
     }
+    sometimes!("waited-out-its-policy");
     let next = remember(chain.clone(), failure, now_ms);
     Transition::to(park(next, now_ms, ParkReason::PolicyExhausted), Effect::None)
 }
@@ -274,68 +289,64 @@ pub fn end(mut chain: Chain, at_ms: i64, outcome: Outcome) -> Chain {
     chain
 }
 
-fn acked(chain: &Chain, now_ms: i64) -> Transition {
-    match &chain.state {
-        ChainState::Open { .. }
-        | ChainState::Parked { reason: ParkReason::PolicyExhausted | ParkReason::Permanent, .. } => {
-            Transition::to(end(chain.clone(), now_ms, Outcome::Acked), Effect::None)
-        }
-        other => Transition::stay(answer_of(other)),
-    }
-}
-
-fn renewed(chain: &Chain, by: ChainId, now_ms: i64) -> Transition {
-    match &chain.state {
-        ChainState::Open { .. }
-        | ChainState::Parked { reason: ParkReason::PolicyExhausted | ParkReason::Permanent, .. } => {
-            Transition::to(end(chain.clone(), now_ms, Outcome::Superseded(by)), Effect::None)
-        }
-        other => Transition::stay(answer_of(other)),
+/// What happens to a chain that is acked or renewed.
+fn settled(chain: &Chain, outcome: Outcome, now_ms: i64) -> Transition {
+    match refusal_of(&chain.state) {
+        None => sometimes!("settled", Transition::to(end(chain.clone(), now_ms, outcome), Effect::None)),
+        Some(answer) => sometimes!("not-settled", Transition::stay(answer)),
     }
 }
 
 /// A chain that goes, or may have gone, to another group ends there: only its home decides.
 fn withdrawn(chain: &Chain, outcome: Outcome, now_ms: i64) -> Transition {
-    match &chain.state {
-        ChainState::Open { .. }
-        | ChainState::Parked { reason: ParkReason::PolicyExhausted | ParkReason::Permanent, .. } => {
-            Transition::to(end(chain.clone(), now_ms, outcome), Effect::None)
-        }
-        _ => Transition::stay(Answer::Stale),
+    match refusal_of(&chain.state) {
+        None => sometimes!("withdrawn", Transition::to(end(chain.clone(), now_ms, outcome), Effect::None)),
+        Some(_) => sometimes!("not-withdrawn", Transition::stay(Answer::Stale)),
     }
 }
 
-/// What an ack or a renewal is told by a chain that is not open here.
-fn answer_of(state: &ChainState) -> Answer {
+/// What an ack or a renewal is told by a chain that takes neither any more; `None` from one that does.
+fn refusal_of(state: &ChainState) -> Option<Answer> {
     match state {
-        ChainState::Open { .. } => Answer::Done,
+        ChainState::Open { .. } => sometimes!("settles-while-open", None),
+        ChainState::Parked { reason: ParkReason::PolicyExhausted | ParkReason::Permanent, .. } => {
+            sometimes!("settles-while-parked", None)
+        }
         ChainState::Moving { to, .. }
         | ChainState::Moved { to }
-        | ChainState::Parked { reason: ParkReason::UnknownAt { broker: to }, .. } => Answer::Elsewhere(to.clone()),
-        ChainState::Parked { .. } => Answer::Done,
-        ChainState::Ended { outcome, .. } => match outcome {
-            Outcome::Acked => Answer::Done,
-            Outcome::Superseded(by) => Answer::Superseded(by.clone()),
-            Outcome::Revived(_) | Outcome::DeadLettered(_) | Outcome::Gone(_) | Outcome::Reset => Answer::TooLate,
-        },
+        | ChainState::Parked { reason: ParkReason::UnknownAt { broker: to }, .. } => {
+            sometimes!("settles-elsewhere", Some(Answer::Elsewhere(to.clone())))
+        }
+        ChainState::Ended { outcome, .. } => Some(match outcome {
+            Outcome::Acked => sometimes!("settled-before", Answer::Done),
+            Outcome::Superseded(by) => sometimes!("settles-by-successor", Answer::Superseded(by.clone())),
+            Outcome::Revived(_) | Outcome::DeadLettered(_) | Outcome::Gone(_) | Outcome::Reset => {
+                sometimes!("settles-too-late", Answer::TooLate)
+            }
+        }),
     }
 }
 
 /// Resuming opens a new round at once; the history stays. A chain whose handing over is unknown asks the same group
 /// again before anything else.
 fn resumed(chain: &Chain, now_ms: i64) -> Transition {
-    let ChainState::Parked { reason, .. } = &chain.state else { return Transition::stay(Answer::Stale) };
+    let ChainState::Parked { reason, .. } = &chain.state else {
+        return sometimes!("resumed-stale", Transition::stay(Answer::Stale));
+    };
     let mut next = chain.clone();
     next.round = next.round.saturating_add(1); // counts come from other brokers too
     next.attempt = 0;
     next.round_began_ms = None;
     next.state = match reason {
         ParkReason::UnknownAt { broker } => {
+            sometimes!("resumed-unknown");
             // Resuming asks again at once, but it does not cut the message's invisible time short.
             let revive_ms = chain.id.pop_time.saturating_add(chain.invisible_ms);
             ChainState::Moving { to: broker.clone(), due_ms: now_ms, revive_ms }
         }
-        ParkReason::PolicyExhausted | ParkReason::Permanent => ChainState::Open { due_ms: now_ms },
+        ParkReason::PolicyExhausted | ParkReason::Permanent => {
+            sometimes!("resumed-open", ChainState::Open { due_ms: now_ms })
+        }
     };
     Transition::to(next, Effect::None)
 }

@@ -5,6 +5,7 @@ use crate::model::{
     chain::GoneProof,
     message::Message,
 };
+use crate::{sabotage, sometimes};
 
 /// What reading one message came to. Nothing but [`Gone`](Self::Gone) says that it does not exist.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,9 +33,10 @@ impl ReadOutcome {
     /// A failure, classified by its cause.
     #[must_use]
     pub fn failed(failure: ReadFailure) -> Self {
-        match class(&failure.cause) {
-            Class::Retry => Self::Retry(failure),
-            Class::Permanent => Self::Permanent(failure),
+        let misjudged = failure.cause == Cause::Busy && sabotage!("busy-for-good");
+        match if misjudged { Class::Permanent } else { class(&failure.cause) } {
+            Class::Retry => sometimes!("failure-to-retry", Self::Retry(failure)),
+            Class::Permanent => sometimes!("failure-for-good", Self::Permanent(failure)),
         }
     }
 }

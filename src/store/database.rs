@@ -18,7 +18,11 @@ use super::{
     rows::Recent,
     view::{Committed, Cuts},
 };
-use crate::{model::record::LogEntry, sabotage, seams::Disk};
+use crate::{
+    model::record::{LogEntry, Record},
+    sabotage,
+    seams::Disk,
+};
 
 /// Log index → encoded [`LogEntry`].
 pub(super) const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
@@ -199,6 +203,9 @@ pub(super) fn replay(
         last = entry.position.index;
         draft.counts_mut().retained_bytes += packed.value().len() as u64;
         for (number, record) in (0..).zip(&entry.records) {
+            if matches!(record, Record::Sent { .. }) && sabotage!("sends-forgotten") {
+                continue;
+            }
             draft.apply((last, number), entry.at_ms, record)?;
         }
     }

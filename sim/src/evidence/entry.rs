@@ -218,6 +218,8 @@ pub struct ChainFact {
     pub state: ChainState,
     /// Failed attempts in all.
     pub failures: u32,
+    /// When the first of them was, Unix ms.
+    pub first_failed_ms: Option<i64>,
     /// The latest of them, oldest first.
     pub latest: Vec<FailedAttempt>,
 }

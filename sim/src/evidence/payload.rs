@@ -155,12 +155,13 @@ const DEFAULT_RECONSUME_LIMIT: i32 = 16;
 fn chain(fields: Fields<'_, '_>) -> Result<ChainFact, Misread> {
     let epoch = fields.get("topic_epoch").map(|value| position(Fields::of(value, "topic_epoch")?));
     let history = fields.get("history").map(|value| Fields::of(value, "history")).transpose()?;
-    let (failures, latest) = match history {
+    let (failures, first_failed_ms, latest) = match history {
         Some(history) => {
             let latest = history.list("latest")?.iter().map(failed_attempt);
-            (history.number("failures")?, latest.collect::<Result<_, _>>()?)
+            let first_ms = history.get("first_ms").map(|_| history.number("first_ms")).transpose()?;
+            (history.number("failures")?, first_ms, latest.collect::<Result<_, _>>()?)
         }
-        None => (0, Vec::new()),
+        None => (0, None, Vec::new()),
     };
     Ok(ChainFact {
         id: chain_id(fields.map("id")?)?,
@@ -173,6 +174,7 @@ fn chain(fields: Fields<'_, '_>) -> Result<ChainFact, Misread> {
         attempt: fields.number_or("attempt", 0)?,
         state: state(&fields.variant("state")?)?,
         failures,
+        first_failed_ms,
         latest,
     })
 }

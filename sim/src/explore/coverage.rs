@@ -8,7 +8,7 @@ use crate::{
     oracles::Verdict,
     plan::Fault,
     run::Outcome,
-    scenario::{Scenario, reached::REACHED},
+    scenario::{Scenario, reached::reachable},
 };
 
 /// How the word of a reached situation begins.
@@ -30,7 +30,7 @@ pub fn coverage(outcome: &Outcome, scenario: &Scenario) -> BTreeSet<String> {
 
 /// The situations that no run got into, of all that there are.
 pub fn never_reached(seen: &BTreeSet<String>) -> impl Iterator<Item = &'static str> + use<'_> {
-    REACHED.iter().map(|(name, _)| *name).filter(|name| !seen.contains(&format!("{REACHED_WORD}{name}")))
+    reachable().map(|(name, _)| name).filter(|name| !seen.contains(&format!("{REACHED_WORD}{name}")))
 }
 
 fn situations(verdict: &Verdict) -> impl Iterator<Item = String> + use<'_> {

@@ -144,6 +144,7 @@ fn consumer<R: Rng>(dice: &mut Dice<R>, number: usize, group: &Group) -> Consume
         renew: if dice.likely(0.3) { 0.3 } else { 0.0 },
         late_ack: if dice.likely(0.3) { f64::min(0.2, 1.0 - ack) } else { 0.0 },
         repeat_ack: if dice.likely(0.3) { 0.3 } else { 0.0 },
+        repeat_after_ms: *dice.one(&[SECOND, MINUTE, 5 * MINUTE]),
         batch_ack: dice.likely(0.2),
     }
 }

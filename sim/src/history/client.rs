@@ -190,6 +190,8 @@ pub struct Renewed {
     pub ledger: Option<LedgerId>,
     /// The handle that was renewed.
     pub handle: String,
+    /// The invisible time that was asked for.
+    pub invisible_ms: SimMs,
     /// When it began.
     pub began_ms: SimMs,
     /// What came of it: the new handle, or `None` when it was too late.

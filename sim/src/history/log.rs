@@ -34,6 +34,27 @@ struct Inner<N> {
     is_past: bool,
     /// The turn comes once there are so many events.
     turn_after: Option<usize>,
+    /// The second of simulated time that is running, and how many events it has had.
+    second: (SimMs, usize),
+}
+
+/// More events than this in one second of simulated time, and something goes round in circles: a run that would never end
+/// ends here.
+const EVENTS_PER_SECOND_MAX: usize = 1_000_000;
+/// More events than this in a whole run say the same.
+const EVENTS_MAX: usize = 4_000_000;
+
+impl<N> Inner<N> {
+    /// # Panics
+    /// Something goes round in circles; the panic ends the run and is reported with its seed.
+    fn count(&mut self, at_ms: SimMs) {
+        let is_within = self.history.events.len() <= EVENTS_MAX;
+        assert!(is_within, "{EVENTS_MAX} events up to {at_ms} ms: something goes round in circles");
+        let (second, known) = self.second;
+        self.second = if second == at_ms / 1000 { (second, known + 1) } else { (at_ms / 1000, 1) };
+        let is_within = self.second.1 <= EVENTS_PER_SECOND_MAX;
+        assert!(is_within, "{EVENTS_PER_SECOND_MAX} events within the second at {at_ms} ms: something spins");
+    }
 }
 
 impl<N> Default for Log<N> {
@@ -46,7 +67,7 @@ impl<N> Log<N> {
     /// An empty history, up to a time if there is one.
     #[must_use]
     pub fn until(until_ms: Option<SimMs>) -> Self {
-        let inner = Inner { history: History::default(), until_ms, is_past: false, turn_after: None };
+        let inner = Inner { history: History::default(), until_ms, is_past: false, turn_after: None, second: (0, 0) };
         Self { inner: Mutex::new(inner), past: Notify::new(), turn: OnceLock::new() }
     }
 
@@ -70,6 +91,7 @@ impl<N> Log<N> {
                     Some(until_ms) if at_ms > until_ms => inner.is_past = true,
                     _ => inner.history.events.push(Event { at_ms, kind }),
                 }
+                inner.count(at_ms);
             }
             let known = inner.history.events.len();
             (inner.is_past, inner.turn_after.take_if(|after| known >= *after).is_some())
@@ -140,5 +162,23 @@ impl<N: Send> Tap for Log<N> {
                 event => EventKind::Node { node, event: event.to_string() },
             },
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_may_go_on_for_long() {
+        let log = Log::<()>::default();
+        (0..EVENTS_PER_SECOND_MAX as u64 + 10).for_each(|at_ms| log.push(at_ms, EventKind::Over));
+    }
+
+    #[test]
+    #[should_panic(expected = "something spins")]
+    fn but_not_in_one_second() {
+        let log = Log::<()>::default();
+        (0..=EVENTS_PER_SECOND_MAX).for_each(|_| log.push(0, EventKind::Over));
     }
 }

@@ -253,6 +253,23 @@ pub struct TimerStep<'h> {
     pub record: (u64, u32),
     /// Of which topic of its name it is.
     pub era: u32,
+    /// The entry that accepted it.
+    pub entry: &'h DurableEntry,
+    /// When it is due, Unix ms.
+    pub due_ms: i64,
     /// The message.
     pub message: &'h StoredMessage,
+}
+
+/// A timer that fired.
+#[derive(Debug, Clone, Copy)]
+pub struct FiredStep<'h> {
+    /// When: position in the history.
+    pub event: usize,
+    /// Whose disk.
+    pub node: &'h str,
+    /// The entry that says so.
+    pub entry: &'h DurableEntry,
+    /// Log index of the entry that accepted it, and number of the record in it.
+    pub record: (u64, u32),
 }

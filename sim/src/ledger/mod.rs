@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, hash_map::Entry};
 
 pub use biography::Biography;
 pub use facts::{
-    ChainLife, ChainStep, Deletion, Expiry, Forgetting, LogStep, Merged, OffsetMove, OffsetReset, Place, Seal, Stored,
-    TimerStep, TopicStep,
+    ChainLife, ChainStep, Deletion, Expiry, FiredStep, Forgetting, LogStep, Merged, OffsetMove, OffsetReset, Place,
+    Seal, Stored, TimerStep, TopicStep,
 };
 pub use obligations::{GroupSpec, Obligations, PolicySpec};
 pub use replicas::{ReplicaStep, Replicas};
@@ -62,14 +62,16 @@ pub struct Ledger<'h> {
     pub offsets: Vec<OffsetMove<'h>>,
     /// Configurations by node and topic.
     pub topics: FxHashMap<(&'h str, &'h str), Vec<TopicStep>>,
+    /// By node and group: since when how many redeliveries are allowed.
+    pub limits: FxHashMap<(&'h str, &'h str), Vec<(SimMs, i32)>>,
     /// Deletions by node and topic. That of a topic is one of its groups' retry topics too, whatever the broker says.
     pub deletions: FxHashMap<&'h str, FxHashMap<String, Vec<Deletion>>>,
     /// Resets of offsets, in order.
     pub resets: Vec<OffsetReset<'h>>,
     /// Accepted delayed messages.
     pub timers: Vec<TimerStep<'h>>,
-    /// Fired timers: position, node, due time, log index, record.
-    pub fired: Vec<(usize, &'h str, i64, u64, u32)>,
+    /// Fired timers.
+    pub fired: Vec<FiredStep<'h>>,
     /// Log entries by node, of masters.
     pub logs: BTreeMap<&'h str, Vec<LogStep<'h>>>,
     /// Log entries of slaves: the same facts once more, and therefore nowhere else in here.
@@ -117,6 +119,7 @@ impl<'h> Ledger<'h> {
             messages: Vec::new(),
             chains: Vec::new(),
             offsets: Vec::new(),
+            limits: FxHashMap::default(),
             topics: FxHashMap::default(),
             deletions: FxHashMap::default(),
             resets: Vec::new(),
@@ -177,13 +180,13 @@ impl<'h> Ledger<'h> {
                 }
                 Fact::TopicDeleted { name, at, .. } => self.deleted(node, name, Deletion { event, at: *at }),
                 Fact::Message(message) => self.message((event, at_ms), node, entry, message),
-                Fact::Timer { message, .. } => {
+                Fact::Timer { message, due_ms } => {
                     let record = (entry.index, u32::try_from(number).unwrap_or(u32::MAX));
                     let era = self.eras(node, &message.topic);
-                    self.timers.push(TimerStep { event, node, record, era, message });
+                    self.timers.push(TimerStep { event, node, record, era, entry, due_ms: *due_ms, message });
                 }
-                Fact::TimerFired { due_ms, index, record } => {
-                    self.fired.push((event, node, *due_ms, *index, *record));
+                Fact::TimerFired { index, record, .. } => {
+                    self.fired.push(FiredStep { event, node, entry, record: (*index, *record) });
                 }
                 Fact::Offset { group, topic, queue, offset } => {
                     let to = Place { node, topic, queue: *queue, offset: *offset, era: self.eras(node, topic) };
@@ -219,7 +222,10 @@ impl<'h> Ledger<'h> {
                 Fact::Merged { group, term } => self.merges.push(Merged { event, node, group, term: *term }),
                 Fact::Unknown(what) => self.unknown.push((event, node, what)),
                 Fact::SetAside { .. } => self.set_aside.push(event),
-                Fact::Group { .. } | Fact::EarlyAck { .. } | Fact::EarlyAckDropped { .. } | Fact::Sent { .. } => {}
+                Fact::Group { name, retry_max_times } => {
+                    self.limits.entry((node, name)).or_default().push((at_ms, *retry_max_times));
+                }
+                Fact::EarlyAck { .. } | Fact::EarlyAckDropped { .. } | Fact::Sent { .. } => {}
             }
         }
     }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -27,6 +27,8 @@ pub(crate) struct Story {
     pub(crate) now_ms: u64,
     indexes: [u64; 2],
     calls: i32,
+    /// When messages were popped whose copies were made.
+    first_pops: BTreeMap<LedgerId, i64>,
 }
 
 /// The slave of `a`, in a story that has one.
@@ -79,6 +81,7 @@ pub(crate) fn chain(topic: &str, offset: i64, pop_ms: u64) -> ChainFact {
         attempt: 0,
         state: ChainState::Open { due_ms: at(pop_ms + 10_000) },
         failures: 0,
+        first_failed_ms: None,
         latest: Vec::new(),
     }
 }
@@ -105,6 +108,7 @@ impl ChainFact {
 
     pub(crate) fn failed(mut self, cause: &str) -> Self {
         self.failures += 1;
+        self.first_failed_ms.get_or_insert(EPOCH_MS);
         let cause = Cause { name: cause.into(), number: None };
         let failure = Failure { cause, peer: "a".into(), took_ms: 1 };
         self.latest.push(FailedAttempt { round: self.round, attempt: self.attempt, at_ms: EPOCH_MS, failure });
@@ -129,7 +133,14 @@ impl Story {
         let policy = PolicySpec { waits_ms: vec![1000, 2000], rewrites: 2, total_ms: None, jitter: 0.0 };
         let brokers = vec!["a".into(), "b".into()];
         let obligations = Obligations { groups: vec![group], brokers, policy, ..Obligations::default() };
-        let mut story = Self { history: History::default(), obligations, now_ms: 1000, indexes: [0; 2], calls: 0 };
+        let mut story = Self {
+            history: History::default(),
+            obligations,
+            now_ms: 1000,
+            indexes: [0; 2],
+            calls: 0,
+            first_pops: BTreeMap::new(),
+        };
         for node in ["a", "b"] {
             story.durable(node, vec![story.topic("t"), story.topic("%RETRY%g_t"), story.topic("%DLQ%g")]);
             let body = br#"{"topicConfigSerializeWrapper":{"topicConfigTable":{"t":{}}}}"#;
@@ -161,7 +172,8 @@ impl Story {
     }
 
     /// One more log entry on a node's disk.
-    pub(crate) fn durable(&mut self, node: &str, facts: Vec<Fact>) -> &mut Self {
+    pub(crate) fn durable(&mut self, node: &str, mut facts: Vec<Fact>) -> &mut Self {
+        self.note_first_pops(&mut facts);
         let slot = usize::from(node == "b");
         self.indexes[slot] += 1;
         let entry = Arc::new(DurableEntry {
@@ -173,6 +185,37 @@ impl Story {
             facts,
         });
         self.event(EventKind::Noted(Noted::Durable { node: node.into(), sync: self.indexes[slot], entry }))
+    }
+
+    /// Copies that are made in these facts tell when their messages were popped for the first time, as a broker has them
+    /// do, unless they tell it already.
+    fn note_first_pops(&mut self, facts: &mut [Fact]) {
+        let ends = |fact: &Fact| match fact {
+            Fact::Chain(chain) => match &chain.state {
+                ChainState::Ended { outcome: Outcome::Revived(place) | Outcome::DeadLettered(place), .. } => {
+                    Some((place.clone(), chain.id.clone()))
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        let made: Vec<_> = facts.iter().filter_map(ends).collect();
+        for fact in facts {
+            let Fact::Message(copy) = fact else { continue };
+            let is_it = |place: &CopyPlace| (&place.topic, place.offset) == (&copy.topic, copy.offset);
+            let Some((_, by)) = made.iter().find(|(place, _)| is_it(place)) else { continue };
+            let stamp = copy.ledger.clone().unwrap_or_else(|| stamp(0));
+            if copy.reconsume <= 1 {
+                self.first_pops.insert(stamp.clone(), by.pop_time);
+            }
+            let first = self.first_pops.get(&stamp).copied().unwrap_or(by.pop_time);
+            if copy.properties.iter().all(|(name, _)| name != "1ST_POP_TIME") {
+                copy.properties.push(("1ST_POP_TIME".into(), first.to_string()));
+            }
+            if copy.topic.starts_with("%DLQ%") {
+                copy.properties.push(("DLQ_ORIGIN_TOPIC".into(), by.topic.clone()));
+            }
+        }
     }
 
     /// The entry of `a`'s log at an index, as it is on `a`'s disk.

@@ -7,6 +7,7 @@
 mod counts;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod open;
 pub mod p1_nothing_lost;
 mod p1_park;
 mod p1_retention;
@@ -16,10 +17,12 @@ pub mod p3_ack_is_final;
 pub mod p4_every_chain_ends;
 pub mod p5_progress_is_safe;
 mod p5_replicas;
+mod p6_delayed;
 pub mod p6_exclusive;
 pub mod p7_identity;
 pub mod p8_bounded;
 pub mod p9_honest_answers;
+mod p9_renewals;
 mod reached;
 mod reached_acting;
 mod reached_disks;

@@ -5,7 +5,7 @@
 //! Rule: folded over all disks, every chain about the message must have ended in one of these, or go on in a chain or
 //! copy that is durable and does. A message or copy without a chain was never popped: lost. A chain that ended acked
 //! counts only if a client tried to ack it. `Gone` is believed of a topic whose owner deleted it or created it again, and
-//! of a message that its owner let expire by `p1_retention`'s rule; a park is believed by `p1_park`'s. What an operator
+//! of a message that its owner let expire by `p1_retention`'s rule; a park, be it resumed or not, is believed by `p1_park`'s. What an operator
 //! deletes with its topic, or skips by a reset, is owed no longer; what a reset hands out anew has to be popped again.
 
 use super::{Findings, Reads, p1_park, p1_retention};
@@ -36,6 +36,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
         (ack.group.as_str(), ack.place.0.as_str(), queue, offset)
     });
     p1_retention::check(ledger, found);
+    p1_park::check_resumed(ledger, reads, found);
     let settling = Settling { ledger, reads, tried: tried.collect() };
     let end_ms = ledger.history.events.last().map_or(0, |event| event.at_ms);
     for (_, sent) in &ledger.sends {
@@ -381,7 +382,8 @@ mod tests {
 
     #[test]
     fn a_dead_letter_counts_once_the_limit_is_reached() {
-        let (mut story, chain) = popped();
+        let (mut story, mut chain) = popped();
+        chain.reconsume_limit = 0;
         let copy = crate::evidence::CopyPlace { topic: "%DLQ%g".into(), queue: 0, offset: 0 };
         let dead = Fact::Message(message("%DLQ%g", 0, 1, 1));
         story.wait(10_000);

@@ -9,11 +9,14 @@
 //! time is believed. A chain whose message lies on the same disk has no reason to be parked, except that the store
 //! refused the copy.
 
-use super::{Reads, waiting};
+use super::{Findings, Reads, waiting};
 use crate::{
     evidence::{ChainState, FailedAttempt, ParkReason},
     ledger::{ChainLife, ChainStep, Ledger, wire::Pull},
 };
+
+/// Causes that no retry can change, as they are recorded.
+pub(super) const FOR_GOOD: [&str; 5] = ["no-permission", "topic-unknown", "group-unknown", "bad-request", "beyond-end"];
 
 /// Answers that no retry can change: offset moved, no permission, no topic, no group, invalid parameter.
 const PERMANENT: [i32; 5] = [16, 17, 21, 26, 29];
@@ -21,6 +24,24 @@ const PERMANENT: [i32; 5] = [16, 17, 21, 26, 29];
 /// Causes that come from no answer.
 const UNANSWERED: [&str; 7] = ["timeout", "refused", "reset", "no-route", "overloaded", "local-store", "away"];
 
+/// The parks of chains that went on afterwards.
+pub(super) fn check_resumed(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings<'_>) {
+    for life in &ledger.chains {
+        for (at, pair) in life.steps.windows(2).enumerate() {
+            let ChainState::Parked { reason, .. } = &pair[0].chain.state else { continue };
+            if matches!(pair[1].chain.state, ChainState::Parked { .. }) {
+                continue;
+            }
+            let until = ChainLife { node: life.node, id: life.id, era: life.era, steps: life.steps[..=at].to_vec() };
+            if let Err(why) = check(ledger, reads, &until, reason) {
+                let stamp = ledger.stored(&life.origin()).and_then(|stored| stored.message.ledger.as_ref());
+                found.stamped(pair[0].at_ms, stamp, format!("chain {}", life.id), why);
+            }
+        }
+    }
+}
+
+/// Whether a chain that ends parked was parked for a good reason.
 pub(super) fn check(
     ledger: &Ledger<'_>,
     reads: &Reads<'_>,
@@ -32,7 +53,8 @@ pub(super) fn check(
     let began = life.steps.iter().find(|step| step.chain.round == chain.round).map_or(0, |step| step.event);
     let told = |why: String| format!("chain {} parked at {}: {why}", life.id, life.node);
     let failures: Vec<_> = chain.latest.iter().filter(|failed| failed.round == chain.round).collect();
-    match failures.last().map(|failed| failed.failure.cause.name.as_str()) {
+    let cause = failures.last().map(|failed| failed.failure.cause.name.as_str());
+    match cause {
         Some("local-store") => return Ok(()),
         Some("away") => return waiting::was_in_vain(ledger, life).map_err(told),
         _ => {}
@@ -47,6 +69,9 @@ pub(super) fn check(
         }
         ParkReason::PolicyExhausted | ParkReason::UnknownAt { .. } if !is_used_up(ledger, life) => {
             Err(told(format!("{} attempts of {} were made", chain.attempt, ledger.obligations.policy.attempts())))
+        }
+        ParkReason::Permanent if !cause.is_some_and(|cause| FOR_GOOD.contains(&cause)) => {
+            Err(told(format!("for good, because of {}", cause.unwrap_or("nothing"))))
         }
         ParkReason::Permanent => {
             let answered = |pull: &&Pull<'_>| match pull.call.answer {
@@ -136,9 +161,10 @@ mod tests {
             story.durable("b", vec![chain.clone().fact()]);
             let call = story.read(0);
             story.wait(10).response(("a", "b", call), (code::PULL, answer), &[], b"");
-            chain = chain.failed(cause).open(story.now_ms + 2000);
+            let wait_ms = u64::from(attempt.min(2)) * 1000;
+            chain = chain.failed(cause).open(story.now_ms + wait_ms);
             if attempt < reads {
-                story.durable("b", vec![chain.clone().fact()]).wait(2000);
+                story.durable("b", vec![chain.clone().fact()]).wait(wait_ms);
             }
         }
         (story, chain)
@@ -219,7 +245,21 @@ mod tests {
 
         let (mut passing, chain) = story(1, 2, "busy", false);
         passing.durable("b", vec![parked(chain, ParkReason::Permanent).fact()]);
-        passing.breaks("P1", "no read was answered with a permanent error");
+        passing.breaks("P1", "for good, because of busy");
+
+        let (mut never_told, chain) = story(1, 2, "topic-unknown", false);
+        never_told.durable("b", vec![parked(chain, ParkReason::Permanent).fact()]);
+        never_told.breaks("P1", "no read was answered with a permanent error");
+    }
+
+    #[test]
+    fn a_park_that_was_resumed_needs_a_reason_too() {
+        let (mut story, chain) = story(2, 19, "not-found", false);
+        let mut resumed = chain.clone().attempt(0).open(story.now_ms);
+        resumed.round += 1;
+        story.durable("b", vec![parked(chain, ParkReason::PolicyExhausted).fact()]);
+        story.durable("b", vec![resumed.fact()]);
+        story.breaks("P1", "2 attempts of 3 were made");
     }
 
     #[test]

@@ -108,7 +108,7 @@ mod tests {
         let moved = Fact::Offset { group: "g".into(), topic: "t".into(), queue: 0, offset: 1 };
         story.durable(node, vec![chain.clone().fact()]).durable("a", vec![moved]);
         expire(story.wait(60_000));
-        let attempt = chain.attempt(1).open(story.now_ms + 20_000);
+        let attempt = chain.attempt(1).open(story.now_ms + 17_000);
         story.durable(node, vec![attempt.clone().fact()]);
         let proof = GoneProof::BelowMinimum { minimum: 1 };
         story.durable(node, vec![attempt.ended(Outcome::Gone(proof)).fact()]);

@@ -13,7 +13,7 @@ use super::{Findings, Reads, p2_forgetting};
 use crate::{
     evidence::{ChainState, Outcome, ParkReason},
     history::LedgerId,
-    ledger::{ChainLife, ChainStep, Ledger, OffsetReset, Place, obligations::is_any_copy_topic},
+    ledger::{ChainLife, ChainStep, FiredStep, Ledger, OffsetReset, Place, obligations::is_any_copy_topic},
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -103,10 +103,10 @@ fn deliveries(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 
 fn timers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     let mut fired = FxHashSet::default();
-    for (event, node, due_ms, index, record) in &ledger.fired {
+    for FiredStep { event, node, record: (index, record), .. } in &ledger.fired {
         if !fired.insert((node, index, record)) {
             let subject = format!("{node} timer {index}/{record}");
-            found.broken(ledger.at_ms(*event), subject, format!("due {due_ms}, fired a second time"));
+            found.broken(ledger.at_ms(*event), subject, "fired a second time".to_owned());
         }
     }
 }

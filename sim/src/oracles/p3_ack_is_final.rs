@@ -4,9 +4,10 @@
 //! Rule: after the client saw *absorbed* for a copy with reconsume count r, no disk ever holds a copy with a higher one,
 //! and no pop answer with the message leaves a broker for that group. When the client saw *too late*, a later copy is
 //! durable or the chain durably ended as gone, or by a reset that hands the message out anew. An operator's reset gives
-//! what it hands out anew another life; an ack is final for its own. Definite answers for one handle are all equal.
+//! what it hands out anew another life; an ack is final for its own. Definite answers for one handle are all equal. No ack
+//! is refused as one of nothing known whose chain is open before it and after.
 
-use super::{Findings, Reads};
+use super::{Findings, Reads, open::open_throughout};
 use crate::{
     evidence::{ChainState, Outcome, frame::Handle},
     history::{AckVerdict, Acked, LedgerId, Seen},
@@ -24,8 +25,11 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         }
     }
     for &(event, ack) in &ledger.acks {
-        let (Seen::Ok(verdict), Some(stamp)) = (&ack.seen, &ack.ledger) else { continue };
         let at_ms = ledger.at_ms(event);
+        if let Some(detail) = refused(ledger, ack, event) {
+            found.stamped(at_ms, ack.ledger.as_ref(), format!("`{}` of {}", ack.handle, ack.group), detail);
+        }
+        let (Seen::Ok(verdict), Some(stamp)) = (&ack.seen, &ack.ledger) else { continue };
         let first = first_answer.entry((&ack.group, &ack.handle)).or_insert(*verdict);
         if first != verdict {
             let detail = format!("{} acked `{}` twice and heard {first:?}, then {verdict:?}", ack.group, ack.handle);
@@ -54,6 +58,17 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
             AckVerdict::TooLate => {}
         }
     }
+}
+
+/// RocketMQ's `NO_MESSAGE`, with which an ack of nothing known is refused.
+const NO_MESSAGE: i32 = 208;
+
+/// An ack that is refused although its chain waits for it.
+fn refused(ledger: &Ledger<'_>, ack: &Acked, event: usize) -> Option<String> {
+    let Seen::Refused { code: NO_MESSAGE, .. } = &ack.seen else { return None };
+    let handle = (ack.handle.as_str(), ack.group.as_str());
+    let open = open_throughout(ledger, handle, (ack.began_ms, event))?;
+    Some(format!("its ack is refused as one of nothing known, and {open} is open"))
 }
 
 /// The life that was acked; `None` if no chain tells.
@@ -109,7 +124,7 @@ fn is_on_its_way(ledger: &Ledger<'_>, ack: &Acked, stamp: &LedgerId, event: usiz
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
-        evidence::ChainFact,
+        evidence::{ChainFact, Outcome},
         history::{AckVerdict, Seen},
         oracles::fixture::{Story, message},
     };
@@ -120,6 +135,21 @@ mod tests {
         let chain = story.pop("t", 0, 1, 0);
         story.wait(10);
         (story, chain)
+    }
+
+    #[test]
+    fn an_ack_of_an_open_chain_is_not_refused() {
+        for (is_open, blamed) in [(true, true), (false, false)] {
+            let mut story = Story::new();
+            story.send(1, 0).wait(10);
+            let chain = story.pop("t", 0, 1, 0);
+            if !is_open {
+                story.durable("a", vec![chain.clone().ended(Outcome::Reset).fact()]);
+            }
+            story.wait(10).ack(&chain, 1, 0, Seen::Refused { code: 208, remark: "unknown".into() });
+            let is_blamed = story.judge().violations.iter().any(|it| it.detail.contains("its ack is refused"));
+            assert_eq!(is_blamed, blamed);
+        }
     }
 
     #[test]

@@ -3,14 +3,16 @@
 //!
 //! Rule: no chain is open or moving at the end of the run, and what has ended never changes. Within a round attempts go
 //! up by one and never above `rewrites + 1`; rounds go up by one; the count of failures never falls, and rises with each
-//! rewrite. A due time that is set is at least the policy's wait after the entry's own time (both are the broker's
-//! clock); the plan made when an attempt begins lies later still. An attempt begins when it is due, or earlier if its
+//! rewrite; the first failure that a history tells of stays what it was. A due time that is set after a failure is the
+//! policy's wait after the entry's own time (both are the broker's clock); the plan made when an attempt begins lies later
+//! by the time that it may take. An attempt comes to something before the next begins, unless something broke meanwhile, and
+//! takes no longer than it may. A failure that no retry can change is the last of its round. An attempt begins when it is due, or earlier if its
 //! peer was away for at least as long and is back (see `waiting`). At the wire, two reads of one chain in one round are
 //! as far apart as the wait between them, and the k-th read of a message comes after k durable attempts. A chain whose
 //! message lies elsewhere comes to nothing that a read brings without a durable attempt. A read of several messages is
 //! one of each (see `reads`). What is due and not tried is parked in time (see `waiting`).
 
-use super::{Findings, Reads, waiting};
+use super::{Findings, Reads, p1_park::FOR_GOOD, waiting};
 use crate::{
     evidence::{ChainFact, ChainState, Outcome},
     history::EventKind,
@@ -23,6 +25,9 @@ use crate::{
 
 /// How much a wait at the wire may fall short: clocks count whole milliseconds, and the frame leaves after the decision.
 const SLACK_MS: i64 = 50;
+
+/// How long after a failed sync the next one may come.
+const FOUND_LATER_MS: SimMs = 5_000;
 
 /// An attempt ends within this time: a route look-up, then the read.
 const ATTEMPT_LIMIT_MS: SimMs = 16_000;
@@ -42,7 +47,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
         }
         waiting::check(ledger, life, found);
         for pair in life.steps.windows(2) {
-            for detail in wrongs(ledger, &pair[0], &pair[1]).into_iter().chain(early(ledger, life, pair)) {
+            for detail in wrongs(ledger, life, &pair[0], &pair[1]).into_iter().chain(early(ledger, life, pair)) {
                 found.stamped(pair[1].at_ms, stamp, format!("chain {}", life.id), detail);
             }
         }
@@ -73,7 +78,7 @@ fn is_unread(life: &ChainLife<'_>, chain: &ChainFact) -> bool {
 }
 
 /// What is wrong with one step of a chain.
-fn wrongs(ledger: &Ledger<'_>, before: &ChainStep<'_>, step: &ChainStep<'_>) -> Vec<String> {
+fn wrongs(ledger: &Ledger<'_>, life: &ChainLife<'_>, before: &ChainStep<'_>, step: &ChainStep<'_>) -> Vec<String> {
     let (old, new) = (before.chain, step.chain);
     let mut wrongs = Vec::new();
     if let ChainState::Ended { outcome, .. } = &old.state
@@ -81,12 +86,17 @@ fn wrongs(ledger: &Ledger<'_>, before: &ChainStep<'_>, step: &ChainStep<'_>) -> 
     {
         wrongs.push(format!("it had ended as {outcome:?} and became {:?}", new.state));
     }
+    if old.first_failed_ms.is_some() && new.first_failed_ms != old.first_failed_ms {
+        wrongs.push(format!("its first failure moved from {:?} to {:?}", old.first_failed_ms, new.first_failed_ms));
+    }
     if new.failures < old.failures {
         wrongs.push(format!("its history fell from {} failures to {}", old.failures, new.failures));
     }
     if new.round == old.round {
         wrongs.extend(wrong_attempt(ledger, old, new));
         wrongs.extend(wrong_wait(ledger, old, step));
+        wrongs.extend(wrong_failure(ledger, life, before, step));
+        wrongs.extend(came_to_nothing(ledger, before, step));
     } else if new.round != old.round + 1 || new.attempt != 0 {
         let (round, attempt) = (new.round, new.attempt);
         wrongs.push(format!("round {} was followed by round {round} with attempt {attempt}", old.round));
@@ -115,12 +125,58 @@ fn wrong_wait(ledger: &Ledger<'_>, old: &ChainFact, step: &ChainStep<'_>) -> Opt
     if old.attempt == new.attempt && old.failures == new.failures {
         return Some(format!("its due time moved from {was} to {is} and no failure was recorded"));
     }
-    let wait = ledger.obligations.policy.shortest_wait_ms(new.attempt);
+    let policy = &ledger.obligations.policy;
+    let wait = policy.shortest_wait_ms(new.attempt);
     let earliest = step.entry.at_ms.saturating_add(wait);
-    (is < earliest).then(|| {
+    if is < earliest {
         let early = earliest - is;
-        format!("after attempt {} it is due {early} ms before the policy's wait of {wait} ms is over", new.attempt)
+        let attempt = new.attempt;
+        return Some(format!(
+            "after attempt {attempt} it is due {early} ms before the policy's wait of {wait} ms is over"
+        ));
+    }
+    let may_take = if new.failures > old.failures { 0 } else { signed(ATTEMPT_LIMIT_MS) };
+    let wait = policy.longest_wait_ms(new.attempt);
+    let latest = step.entry.at_ms.saturating_add(wait).saturating_add(may_take).saturating_add(SLACK_MS);
+    (is > latest).then(|| {
+        let late = is - latest;
+        format!("after attempt {} it is due {late} ms after the policy's wait of {wait} ms is over", new.attempt)
     })
+}
+
+/// A failure that was not what is recorded, or that had to be the last.
+fn wrong_failure(
+    ledger: &Ledger<'_>,
+    life: &ChainLife<'_>,
+    before: &ChainStep<'_>,
+    step: &ChainStep<'_>,
+) -> Option<String> {
+    let (old, new) = (before.chain, step.chain);
+    let failed = new.latest.last().filter(|_| new.failures > old.failures)?;
+    let (cause, took_ms) = (failed.failure.cause.name.as_str(), failed.failure.took_ms);
+    if cause != "away" && took_ms > ATTEMPT_LIMIT_MS && !ledger.was_disturbed(before.event, step.event) {
+        return Some(format!("attempt {} took {took_ms} ms to fail by {cause}", failed.attempt));
+    }
+    // What a slave says of its master's messages is never for good.
+    let has_slaves = ledger.obligations.slaves.values().any(|broker| *broker == life.id.broker);
+    let is_waiting = matches!(new.state, ChainState::Open { .. });
+    (is_waiting && !has_slaves && FOR_GOOD.contains(&cause))
+        .then(|| format!("attempt {} failed by {cause}, which no retry changes, and it waits", failed.attempt))
+}
+
+/// An attempt that came to nothing, although its home lived and nothing was broken meanwhile.
+fn came_to_nothing(ledger: &Ledger<'_>, before: &ChainStep<'_>, step: &ChainStep<'_>) -> Option<String> {
+    let (old, new) = (before.chain, step.chain);
+    let is_begun = |chain: &ChainFact| {
+        let tried = chain.latest.last().is_some_and(|last| (last.round, last.attempt) == (chain.round, chain.attempt));
+        chain.attempt > 0 && !tried && matches!(chain.state, ChainState::Open { .. } | ChainState::Moving { .. })
+    };
+    let is_next = new.attempt == old.attempt + 1 && new.failures == old.failures;
+    // What a failing sync leaves on the disk is found there with the next one, and nobody acted on it.
+    let written_ms = before.at_ms.saturating_sub(FOUND_LATER_MS);
+    let written = ledger.history.events.partition_point(|event| event.at_ms < written_ms);
+    let is_abandoned = is_begun(old) && is_next && !ledger.was_disturbed(written, step.event);
+    is_abandoned.then(|| format!("attempt {} came to nothing before attempt {} began", old.attempt, new.attempt))
 }
 
 fn lives_at<'l, 'h>(ledger: &'l Ledger<'h>, home: &str, place: Place<'_>) -> Vec<&'l ChainLife<'h>> {
@@ -207,6 +263,10 @@ fn reader<'h>(ledger: &Ledger<'h>, life: &ChainLife<'h>, call: Call<'_>) -> Opti
     }
 }
 
+fn signed(ms: SimMs) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -228,7 +288,7 @@ mod tests {
     /// An attempt is made durable, leaves, fails 10 ms later, and the next is due after `wait_ms`.
     fn attempt(story: &mut Story, chain: ChainFact, wait_ms: u64) -> ChainFact {
         let number = chain.attempt + 1;
-        let begun = chain.attempt(number).open(story.now_ms + 20_000);
+        let begun = chain.attempt(number).open(story.now_ms + 17_000);
         story.durable("b", vec![begun.clone().fact()]);
         story.read(0);
         let failed = begun.failed("timeout").open(story.wait(10).now_ms + wait_ms);
@@ -464,6 +524,58 @@ mod tests {
         story.durable("b", vec![chain.clone().fact()]);
         end(&mut story, &chain);
         story.breaks("P4", "no failure was recorded");
+    }
+
+    #[test]
+    fn the_first_failure_stays_the_first() {
+        let (mut story, chain) = due();
+        let mut chain = attempt(&mut story, chain, 1000);
+        chain.first_failed_ms = chain.first_failed_ms.map(|ms| ms + 1);
+        end(&mut story, &chain);
+        story.breaks("P4", "its first failure moved");
+    }
+
+    #[test]
+    fn waits_are_no_longer_than_the_policy_says() {
+        let (mut story, chain) = due();
+        let chain = attempt(&mut story, chain, 1100);
+        end(&mut story, &chain);
+        story.breaks("P4", "after the policy's wait of 1000 ms is over");
+    }
+
+    #[test]
+    fn an_attempt_comes_to_something_unless_something_broke() {
+        for broken in [false, true] {
+            let (mut story, chain) = due();
+            let begun = chain.attempt(1).open(story.now_ms + 17_000);
+            story.durable("b", vec![begun.clone().fact()]).wait(17_000);
+            if broken {
+                story.event(crate::history::EventKind::Fault { index: None, text: "a is away".into() });
+            }
+            let begun = begun.attempt(2).open(story.now_ms + 18_000);
+            story.durable("b", vec![begun.fact()]);
+            assert_eq!(is_blamed(&mut story, "attempt 1 came to nothing before attempt 2 began"), !broken);
+        }
+    }
+
+    #[test]
+    fn an_attempt_takes_no_longer_than_it_may() {
+        let (mut story, chain) = due();
+        let begun = chain.attempt(1).open(story.now_ms + 17_000);
+        story.durable("b", vec![begun.clone().fact()]).wait(60_000);
+        let mut failed = begun.failed("timeout").open(story.now_ms + 1_000);
+        failed.latest[0].failure.took_ms = 60_000;
+        story.durable("b", vec![failed.fact()]);
+        assert!(is_blamed(&mut story, "attempt 1 took 60000 ms to fail by timeout"));
+    }
+
+    #[test]
+    fn what_no_retry_changes_is_not_tried_again() {
+        let (mut story, chain) = due();
+        let begun = chain.attempt(1).open(story.now_ms + 17_000);
+        story.durable("b", vec![begun.clone().fact()]).wait(10);
+        story.durable("b", vec![begun.failed("no-permission").open(story.now_ms + 1_000).fact()]);
+        assert!(is_blamed(&mut story, "failed by no-permission, which no retry changes, and it waits"));
     }
 
     #[test]

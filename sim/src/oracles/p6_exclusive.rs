@@ -4,20 +4,25 @@
 //! Rule: from the moment at which a chain was first durable anywhere to the moment at which its message is stored as a
 //! copy, its invisible time passes, in simulated time, which no clock shows. A broker that follows its wall clock by
 //! slewing may be a thousandth off. A broker that begins to run knows from its wall clock alone for how long it was away:
-//! what that has gained since it last began to, the message may come early.
+//! what that has gained since it last began to, the message may come early. By its own clock a broker that takes a chain
+//! has it due when the rest of its invisible time is over, and one that opens it when all of it is. Delayed messages are
+//! in `p6_delayed`.
 
 use rustc_hash::FxHashMap;
 
-use super::{Findings, Reads};
+use super::{Findings, Reads, p6_delayed};
 use crate::{
     evidence::{ChainId, ChainState, Outcome},
     history::{Event, EventKind},
-    ledger::Ledger,
+    ledger::{ChainLife, Ledger},
     plan::SimMs,
 };
 
 /// Clocks count whole milliseconds, at the pop and at the revival.
 const SLACK_MS: i64 = 5;
+
+/// Between the decision about a pop and the entry that holds it: pop times differ, so a pop may be dated later.
+const POP_SLACK_MS: i64 = 1_000;
 
 /// Of its invisible time, how much a message may come early: one part in so many. Twice the slew of one broker's clock,
 /// for a chain may have two homes.
@@ -28,6 +33,13 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     for life in &ledger.chains {
         let at_ms = life.steps[0].at_ms;
         opened.entry(life.id).and_modify(|first| *first = at_ms.min(*first)).or_insert(at_ms);
+    }
+    p6_delayed::check(ledger, found);
+    for life in &ledger.chains {
+        if let Some(detail) = begins_wrong(life) {
+            let stamp = ledger.stored(&life.origin()).and_then(|stored| stored.message.ledger.as_ref());
+            found.stamped(life.steps[0].at_ms, stamp, format!("chain {}", life.id), detail);
+        }
     }
     let gains: Vec<_> = ledger.history.events.iter().filter_map(gain).collect();
     for life in &ledger.chains {
@@ -50,6 +62,18 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
             found.stamped(copied.at_ms, stamp, format!("chain {}", life.id), detail);
         }
     }
+}
+
+/// A chain that is due too late from its beginning, or too early.
+fn begins_wrong(life: &ChainLife<'_>) -> Option<String> {
+    let first = &life.steps[0];
+    let (ChainState::Open { due_ms } | ChainState::Moving { revive_ms: due_ms, .. }) = first.chain.state else {
+        return None;
+    };
+    let (told, invisible) = (due_ms.saturating_sub(first.entry.at_ms), first.chain.invisible_ms);
+    let is_popped_here = life.node == life.id.broker;
+    let is_wrong = told > invisible + POP_SLACK_MS || is_popped_here && told + POP_SLACK_MS < invisible;
+    is_wrong.then(|| format!("at {} it is due {told} ms after it began, invisible for {invisible} ms", life.node))
 }
 
 /// What a broker's clock has gained when it began to run anew.
@@ -91,6 +115,20 @@ mod tests {
         assert!(!is_blamed(10_000) && !is_blamed(60_000));
         assert!(!is_blamed(9_976), "the clock was slewed");
         assert!(is_blamed(9_970) && is_blamed(10));
+    }
+
+    #[test]
+    fn a_chain_begins_with_what_is_left_of_its_invisible_time() {
+        let blamed = |node: &str, due_ms: u64| {
+            let mut story = Story::new();
+            story.send(1, 0).wait(10);
+            let mut chain = crate::oracles::fixture::chain("t", 0, story.now_ms).open(story.now_ms + due_ms);
+            chain.invisible_ms = 10_000;
+            story.durable(node, vec![chain.fact()]);
+            story.judge().violations.iter().any(|it| it.promise == "P6" && it.detail.contains("it is due"))
+        };
+        assert!(!blamed("a", 10_000) && blamed("a", 5_000) && blamed("a", 15_000));
+        assert!(!blamed("b", 10_000) && !blamed("b", 5_000) && blamed("b", 15_000), "b took it from a");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! P7, identity: the revived message is the popped one, whether it was read locally or remotely.
 //!
 //! Rule: body, flag, system flag (but for the two address bits), born time and stamp of every copy are those of the
-//! message its chain is about; so are its properties, but for [`MAY_DIFFER`]; its reconsume count is one more. What a
+//! message its chain is about; so are its properties, but for [`MAY_DIFFER`]; its reconsume count is one more. It tells when
+//! the message was popped for the first time, lies in the retry topic of its group and topic, or, when the group's limit was
+//! reached and not before, in the group's dead-letter topic and says where it is from; that limit is the group's own when
+//! it was popped. What a
 //! client was handed is the durable message likewise, and so is what a slave's answer to a read brings. The message that
 //! was stored has the body that was sent.
 
@@ -9,21 +12,46 @@ use super::{Findings, Reads};
 use crate::{
     evidence::{ChainState, Outcome, StoredMessage, frame::Handle},
     history::{EventKind, Noted, Seen},
-    ledger::{Ledger, Place, obligations::is_any_copy_topic},
+    ledger::{ChainLife, Ledger, Place, obligations::is_any_copy_topic},
+    plan::SimMs,
 };
 use rustc_hash::FxHashMap;
 
 /// The properties in which a copy or a delivery may differ from its original.
 pub const MAY_DIFFER: [&str; 4] = ["1ST_POP_TIME", "POP_CK", "DLQ_ORIGIN_TOPIC", "DLQ_ORIGIN_MESSAGE_ID"];
 
+/// How long before a pop was written its group may have been looked up, ms.
+const LOOKED_UP_MS: SimMs = 90_000;
+
 /// System flag bits that tell how addresses are stored.
 const ADDRESS_BITS: i32 = 0x30;
 
 pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>) {
+    limits(ledger, found);
     copies(ledger, found);
     deliveries(ledger, found);
     replicated(ledger, found);
     roots(ledger, found);
+}
+
+/// Chains that allow their message another number of redeliveries than its group did when it was popped.
+fn limits(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    for life in &ledger.chains {
+        let (first, id) = (&life.steps[0], life.id);
+        let Some(configured) = ledger.limits.get(&(id.broker.as_str(), id.group.as_str())) else { continue };
+        let popped_ms = ledger.chain_at(&id.broker, id).map_or(first.at_ms, |popped| popped.steps[0].at_ms);
+        // A pop may wait for long after it has looked its group up, and a renewed chain keeps what the first was given.
+        let since = if first.chain.generation > 0 { 0 } else { popped_ms.saturating_sub(LOOKED_UP_MS) };
+        let until = |at: usize| configured.get(at + 1).map_or(SimMs::MAX, |(changed_ms, _)| *changed_ms);
+        let in_effect =
+            configured.iter().enumerate().filter(|(at, (from_ms, _))| *from_ms <= popped_ms && until(*at) >= since);
+        let is_right = in_effect.clone().next().is_none()
+            || in_effect.map(|(_, (_, limit))| *limit).any(|limit| limit == first.chain.reconsume_limit);
+        if !is_right {
+            let detail = format!("at {} it allows {} redeliveries", life.node, first.chain.reconsume_limit);
+            found.broken(first.at_ms, format!("chain {id}"), detail);
+        }
+    }
 }
 
 fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
@@ -39,11 +67,42 @@ fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         if new != old + 1 {
             wrongs.push(format!("reconsume count {new} after {old}"));
         }
+        wrongs.extend(wrong_place(life, parent.message, copy.place.topic));
+        wrongs.extend(wrong_notes(life, parent.message, copy.message));
         if !wrongs.is_empty() {
             let detail = format!("copy of {}: {}", parent.place, wrongs.join(", "));
             found.stamped(copy.at_ms, parent.message.ledger.as_ref(), place, detail);
         }
     }
+}
+
+/// A copy in another topic than it belongs to.
+fn wrong_place(life: &ChainLife<'_>, parent: &StoredMessage, topic: &str) -> Option<String> {
+    let group = &life.id.group;
+    let expected = if parent.reconsume >= life.last().reconsume_limit {
+        format!("%DLQ%{group}")
+    } else if is_any_copy_topic(&life.id.topic) {
+        life.id.topic.clone()
+    } else {
+        format!("%RETRY%{group}_{}", life.id.topic)
+    };
+    (topic != expected).then(|| format!("in {topic}, belongs to {expected}"))
+}
+
+/// What a copy says of its past.
+fn wrong_notes(life: &ChainLife<'_>, parent: &StoredMessage, copy: &StoredMessage) -> Vec<String> {
+    let own = life.id.pop_time.to_string();
+    let before = property(parent, "1ST_POP_TIME").filter(|_| parent.reconsume > 0);
+    let mut expected = vec![("1ST_POP_TIME", before.unwrap_or(&own))];
+    if matches!(life.last().state, ChainState::Ended { outcome: Outcome::DeadLettered(_), .. }) {
+        expected.push(("DLQ_ORIGIN_TOPIC", &life.id.topic));
+    }
+    let wrong = expected.into_iter().filter(|(name, value)| property(copy, name) != Some(value));
+    wrong.map(|(name, value)| format!("{name} {:?}, expected {value}", property(copy, name))).collect()
+}
+
+fn property<'m>(message: &'m StoredMessage, name: &str) -> Option<&'m str> {
+    message.properties.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
 fn differences(original: &StoredMessage, other: &StoredMessage) -> Vec<String> {
@@ -143,6 +202,7 @@ mod tests {
 
     use crate::{
         evidence::{Fact, StoredMessage, frame::code},
+        history::{EventKind, Noted},
         oracles::fixture::{Story, encode, message},
     };
 
@@ -161,7 +221,7 @@ mod tests {
     #[test]
     fn the_allowed_properties_may_differ() {
         let mut story = story(|copy| {
-            copy.properties.insert(0, ("1ST_POP_TIME".into(), "1".into()));
+            copy.properties.insert(0, ("POP_CK".into(), "1".into()));
             copy.born_host = "9.9.9.9:9".into();
             copy.sys_flag = 0x20;
         });
@@ -181,6 +241,41 @@ mod tests {
         ];
         for (change, words) in changes {
             story(change).breaks("P7", words);
+        }
+    }
+
+    #[test]
+    fn a_copy_lies_where_it_belongs_and_tells_where_it_is_from() {
+        story(|copy| copy.properties.push(("1ST_POP_TIME".into(), "1".into())))
+            .breaks("P7", "1ST_POP_TIME Some(\"1\")");
+        let mut elsewhere = story(|_| ());
+        for event in &mut elsewhere.history.events {
+            let EventKind::Noted(Noted::Durable { entry, .. }) = &mut event.kind else { continue };
+            for fact in &mut std::sync::Arc::make_mut(entry).facts {
+                if let Fact::Chain(chain) = fact {
+                    chain.reconsume_limit = 0;
+                }
+            }
+        }
+        elsewhere.breaks("P7", "in %RETRY%g_t, belongs to %DLQ%g");
+
+        let mut early = Story::new();
+        early.send(1, 0).wait(10);
+        let copy = crate::evidence::CopyPlace { topic: "%DLQ%g".into(), queue: 0, offset: 0 };
+        let ended = early.pop("t", 0, 1, 0).ended(crate::evidence::Outcome::DeadLettered(copy)).fact();
+        early.wait(10_000).durable("a", vec![Fact::Message(message("%DLQ%g", 0, 1, 1)), ended]);
+        early.breaks("P7", "in %DLQ%g, belongs to %RETRY%g_t");
+    }
+
+    #[test]
+    fn a_chain_allows_as_many_redeliveries_as_its_group() {
+        for (limit, is_right) in [(2, true), (16, false)] {
+            let mut story = Story::new();
+            story.durable("a", vec![Fact::Group { name: "g".into(), retry_max_times: limit }]);
+            story.send(1, 0).wait(10);
+            story.pop("t", 0, 1, 0);
+            let blamed = story.judge().violations.iter().any(|it| it.detail.contains("it allows 2 redeliveries"));
+            assert_eq!(blamed, !is_right);
         }
     }
 

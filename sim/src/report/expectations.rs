@@ -1,7 +1,7 @@
 //! Whether a sweep got where its scenario wants it to get.
 
 use super::Tally;
-use crate::scenario::{Expect, reached::REACHED};
+use crate::scenario::{Expect, reached::reachable};
 
 /// A sweep of fewer seeds may miss an expectation without failing.
 pub const FEWEST_SEEDS: u64 = 10;
@@ -12,7 +12,7 @@ pub fn unmet(expect: &Expect, tally: &Tally) -> Vec<String> {
     let mut unmet = Vec::new();
     for name in &expect.reached {
         if !tally.reached.contains(name.as_str()) {
-            let meaning = REACHED.iter().find(|(known, _)| known == name).map_or("", |(_, meaning)| *meaning);
+            let meaning = reachable().find(|(known, _)| known == name).map_or("", |(_, meaning)| meaning);
             unmet.push(format!("never reached {name}: {meaning}"));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pop_revive::sabotage;
+use pop_revive::{sabotage, sometimes};
 
 use super::{Remoting, cluster, observer::Observer, progress::Progress, turn::Turn};
 use crate::{
@@ -112,7 +112,11 @@ impl framework::Scenario for Staged {
     fn judge(&self, history: &History) -> Verdict {
         match self.run.until_ms {
             Some(_) => Verdict::default(),
-            None => oracles::judge(history, &self.run.scenario.obligations()),
+            None => {
+                let mut verdict = oracles::judge(history, &self.run.scenario.obligations());
+                verdict.reached.extend(sometimes::take());
+                verdict
+            }
         }
     }
 

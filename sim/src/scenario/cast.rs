@@ -182,12 +182,14 @@ pub struct Consumer {
     pub ack: f64,
     /// Probability that a later delivery is acked in time.
     pub ack_retries: f64,
-    /// Probability that a message is renewed before its ack.
+    /// Probability that a message is renewed, before its ack or instead of one.
     pub renew: f64,
     /// Probability that a first delivery is acked only after its invisible time; `ack + late_ack <= 1`.
     pub late_ack: f64,
     /// Probability that an ack is sent twice.
     pub repeat_ack: f64,
+    /// About how long after an ack it is sent again, ms: half as long to one and a half times.
+    pub repeat_after_ms: SimMs,
     /// Acks travel in batches.
     pub batch_ack: bool,
 }
@@ -206,6 +208,7 @@ impl Default for Consumer {
             renew: 0.0,
             late_ack: 0.0,
             repeat_ack: 0.0,
+            repeat_after_ms: 1000,
             batch_ack: false,
         }
     }
@@ -269,6 +272,11 @@ pub struct OperatorStep {
 pub enum OperatorAction {
     /// Resumes all parked chains: each begins another round.
     ResumeParked {
+        /// Whose; `None` is every broker's.
+        broker: Option<NodeName>,
+    },
+    /// Resumes all parked chains one by one, as they are listed, and each twice: who is not sure asks again.
+    ResumeEach {
         /// Whose; `None` is every broker's.
         broker: Option<NodeName>,
     },

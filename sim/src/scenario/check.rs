@@ -12,7 +12,7 @@ use super::file::{
     PolicyEntry, ProducerEntry, RetentionEntry, ScenarioFile, TopicEntry,
 };
 use super::findings::{Findings, Zero, spell};
-use super::reached::REACHED;
+use super::reached::reachable;
 use super::shapes::{Located, Time};
 use super::{Scenario, error::ScenarioError};
 use pop_revive::{broker::BrokerConfig, revive::RewritePolicy};
@@ -334,6 +334,12 @@ fn consumer(f: &mut Findings, entry: &ConsumerEntry, names: &Names) -> Consumer 
         renew: f.share("consumer.renew", entry.renew.as_ref(), plain.renew),
         late_ack,
         repeat_ack: f.share("consumer.repeat_ack", entry.repeat_ack.as_ref(), plain.repeat_ack),
+        repeat_after_ms: f.time_or(
+            "consumer.repeat_after",
+            entry.repeat_after.as_ref(),
+            plain.repeat_after_ms,
+            Zero::Accepted,
+        ),
         batch_ack: entry.batch_ack.unwrap_or(plain.batch_ack),
     }
 }
@@ -384,6 +390,7 @@ fn operator(f: &mut Findings, entry: &OperatorEntry, names: &Names) -> OperatorS
     };
     let action = match entry.action {
         ActionEntry::ResumeParked => OperatorAction::ResumeParked { broker },
+        ActionEntry::ResumeEach => OperatorAction::ResumeEach { broker },
         ActionEntry::DeleteTopic => OperatorAction::DeleteTopic { topic: needed("topic", topic), broker },
         ActionEntry::CreateTopic => OperatorAction::CreateTopic { topic: needed("topic", topic), broker },
         ActionEntry::ResetOffset => OperatorAction::ResetOffset { group: needed("group", group), broker, to_ms },
@@ -393,7 +400,7 @@ fn operator(f: &mut Findings, entry: &OperatorEntry, names: &Names) -> OperatorS
 
 fn expect(f: &mut Findings, entry: Option<&ExpectEntry>) -> Expect {
     let Some(entry) = entry else { return Expect::default() };
-    let known: Vec<String> = REACHED.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let known: Vec<String> = reachable().map(|(name, _)| name.to_owned()).collect();
     f.distinct("situation", &[], entry.reached.iter().map(|raw| ("expect.reached", raw)));
     let reached = entry.reached.iter().map(|raw| f.known("expect.reached", "situation", raw, &known)).collect();
     let settle = entry.settle.as_ref().map_or(Settle::default(), |settle| {

@@ -174,12 +174,14 @@ pub(super) struct ConsumerEntry {
     pub(super) ack: Option<Located<f64>>,
     /// Probability that a later delivery is acked in time; default 1.
     pub(super) ack_retries: Option<Located<f64>>,
-    /// Probability that a message is renewed before its ack; default 0.
+    /// Probability that a message is renewed, before its ack or instead of one; default 0.
     pub(super) renew: Option<Located<f64>>,
     /// Probability that a first delivery is acked only after its invisible time; default 0.
     pub(super) late_ack: Option<Located<f64>>,
     /// Probability that an ack is sent twice; default 0.
     pub(super) repeat_ack: Option<Located<f64>>,
+    /// About how long after an ack it is sent again; default "1s".
+    pub(super) repeat_after: Option<Located<Time>>,
     /// Acks travel in batches; default false.
     pub(super) batch_ack: Option<bool>,
 }
@@ -347,6 +349,8 @@ pub(super) struct OnEntry {
 pub(super) enum ActionEntry {
     /// Resume all parked chains.
     ResumeParked,
+    /// Resume all parked chains one by one, as they are listed, each twice.
+    ResumeEach,
     /// Delete a topic.
     DeleteTopic,
     /// Create a topic again as the scenario describes it.

@@ -13,6 +13,7 @@ mod file;
 mod findings;
 mod lines;
 pub mod phase;
+pub mod points;
 pub mod reached;
 mod shapes;
 pub mod wire_names;

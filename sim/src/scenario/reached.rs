@@ -1,6 +1,13 @@
-//! The situations a sweep can prove that it reached; `[expect] reached` names them.
+//! What a sweep can prove that it reached; `[expect] reached` names it.
 
-/// Every situation that may be expected: its name, and what it means.
+use super::points::POINTS;
+
+/// Everything that may be expected, situations and points of the code: its name, and what it means.
+pub fn reachable() -> impl Iterator<Item = (&'static str, &'static str)> {
+    REACHED.iter().chain(POINTS).copied()
+}
+
+/// Every situation that oracles see: its name, and what it means.
 pub const REACHED: &[(&str, &str)] = &[
     ("remote-read", "a reviver asked another broker for a message and found it"),
     ("remote-read-timeout", "a remote read got no answer in time"),

@@ -125,6 +125,7 @@ fn consumer(lines: &mut Lines, consumer: &Consumer) {
         renew,
         late_ack,
         repeat_ack,
+        repeat_after_ms,
         batch_ack,
     } = consumer;
     let plain = Consumer::default();
@@ -140,6 +141,7 @@ fn consumer(lines: &mut Lines, consumer: &Consumer) {
     lines.unless(&plain.renew, "renew", renew, share);
     lines.unless(&plain.late_ack, "late_ack", late_ack, share);
     lines.unless(&plain.repeat_ack, "repeat_ack", repeat_ack, share);
+    lines.unless(&plain.repeat_after_ms, "repeat_after", repeat_after_ms, time);
     lines.unless(&plain.batch_ack, "batch_ack", batch_ack, bool::to_string);
 }
 
@@ -172,6 +174,10 @@ fn operator(lines: &mut Lines, step: &OperatorStep) {
     match action {
         OperatorAction::ResumeParked { broker } => {
             lines.key("do", quoted("resume-parked"));
+            lines.maybe("broker", broker.as_ref(), quoted);
+        }
+        OperatorAction::ResumeEach { broker } => {
+            lines.key("do", quoted("resume-each"));
             lines.maybe("broker", broker.as_ref(), quoted);
         }
         OperatorAction::DeleteTopic { topic, broker } => {

@@ -52,6 +52,7 @@ fn consumers(consumer: &Consumer) -> Vec<Consumer> {
     shares(consumer.repeat_ack, 0.0).for_each(|share| with(&|it| it.repeat_ack = share));
     shares(consumer.ack_retries, 1.0).for_each(|share| with(&|it| it.ack_retries = share));
     shares(consumer.ack, 1.0).for_each(|share| with(&|it| it.ack = share));
+    with(&|it| it.repeat_after_ms = plain.repeat_after_ms);
     with(&|it| it.batch_ack = plain.batch_ack);
     with(&|it| it.batch = plain.batch);
     with(&|it| it.invisible_ms = plain.invisible_ms);

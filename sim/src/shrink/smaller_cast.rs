@@ -56,6 +56,7 @@ fn without_broker(scenario: &mut Scenario, name: &str) {
     }
     scenario.operators.retain(|step| match &step.action {
         OperatorAction::ResumeParked { broker }
+        | OperatorAction::ResumeEach { broker }
         | OperatorAction::DeleteTopic { broker, .. }
         | OperatorAction::CreateTopic { broker, .. }
         | OperatorAction::ResetOffset { broker, .. } => broker.as_deref() != Some(name),
@@ -71,7 +72,9 @@ fn without_topic(scenario: &mut Scenario, name: &str) {
     }
     scenario.operators.retain(|step| match &step.action {
         OperatorAction::DeleteTopic { topic, .. } | OperatorAction::CreateTopic { topic, .. } => topic != name,
-        OperatorAction::ResumeParked { .. } | OperatorAction::ResetOffset { .. } => true,
+        OperatorAction::ResumeParked { .. }
+        | OperatorAction::ResumeEach { .. }
+        | OperatorAction::ResetOffset { .. } => true,
     });
 }
 

@@ -48,7 +48,7 @@ fn line(((topic, number), Queue { first, end, next }): (&(&str, i32), &Queue<'_>
 
 /// How many delayed messages wait at a broker.
 pub(super) fn delayed(ledger: &Ledger<'_>, broker: &str) -> usize {
-    let fired = ledger.fired.iter().filter(|(_, node, ..)| *node == broker);
-    let fired: BTreeSet<(u64, u32)> = fired.map(|(.., index, record)| (*index, *record)).collect();
+    let fired = ledger.fired.iter().filter(|it| it.node == broker);
+    let fired: BTreeSet<(u64, u32)> = fired.map(|it| it.record).collect();
     ledger.timers.iter().filter(|timer| timer.node == broker && !fired.contains(&timer.record)).count()
 }

@@ -103,7 +103,9 @@ fn patient(mut scenario: Scenario) -> Arc<Scenario> {
     for broker in &mut scenario.brokers {
         broker.retention = Retention::default();
     }
-    scenario.operators.retain(|step| matches!(step.action, OperatorAction::ResumeParked { .. }));
+    let resumes =
+        |action: &_| matches!(action, OperatorAction::ResumeParked { .. } | OperatorAction::ResumeEach { .. });
+    scenario.operators.retain(|step| resumes(&step.action));
     let at_ms = scenario.duration_ms.saturating_add(RESUMED_AFTER_MS).max(scenario.last_operator_ms());
     scenario.operators.push(OperatorStep { at_ms, action: OperatorAction::ResumeParked { broker: None } });
     Arc::new(scenario)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pop_revive::{
-    model::ReceiptHandle,
+    model::{ReceiptHandle, chain::Chain},
     remoting::{CallError, Command, Header, code::response, headers::SendMessageResponseHeader},
 };
 
@@ -94,6 +94,17 @@ pub(super) fn renewed(answer: &Command, delivery: &Delivery, broker: &str) -> Se
         response::SUCCESS => header(answer, |told| Some(renewed_handle(delivery, broker, &told))),
         response::NO_MESSAGE => Seen::Ok(None),
         _ => refused(answer),
+    }
+}
+
+/// The ids of the parked chains that are listed.
+pub(super) fn parked(answer: &Command) -> Seen<Vec<String>> {
+    if answer.code != response::SUCCESS {
+        return refused(answer);
+    }
+    match serde_json::from_slice::<Vec<Chain>>(&answer.body) {
+        Ok(chains) => Seen::Ok(chains.iter().map(|chain| chain.id.to_string()).collect()),
+        Err(_) => unknown("malformed"),
     }
 }
 

@@ -83,13 +83,13 @@ impl WireClient {
         route.readable.iter().find(|endpoint| endpoint.name == broker).cloned()
     }
 
-    /// Stores one message; gives its queue and offset. Properties that no message can carry are refused right here.
+    /// Stores one message with the sender's flag; gives its queue and offset. Properties that no message can carry are refused right here.
     pub async fn send(
         &self,
         at: &Endpoint,
         queue: i32,
         topic: &str,
-        properties: &Properties,
+        (properties, flag): (&Properties, i32),
         body: Bytes,
     ) -> Seen<(i32, i64)> {
         let properties = match properties.encode() {
@@ -104,6 +104,7 @@ impl WireClient {
             queue_id: queue,
             born_timestamp: self.clock.now_ms(),
             properties: Some(properties),
+            flag,
             unit_mode: Some(false),
             batch: Some(false),
             bname: Some(at.name.clone()),
@@ -267,6 +268,12 @@ impl WireClient {
         let body = serde_json::to_vec(&config).unwrap_or_default(); // numbers and texts always have a JSON form
         let request = Command::request(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP).with_body(body);
         self.command(at, &group.topic, request).await
+    }
+
+    /// The ids of the chains that a broker has parked, as many as it lists at once.
+    pub async fn list_parked(&self, at: &Endpoint) -> Seen<Vec<String>> {
+        let answer = self.client.call(&at.address, Command::request(request::LIST_PARKED), CALL_TIMEOUT).await;
+        answer.map_or_else(no_answer, |answer| answer::parked(&answer))
     }
 
     /// Has a broker resume one parked chain, or all of them; gives how many it resumed.

@@ -38,6 +38,7 @@ fn spec() -> Consumer {
         renew: 0.0,
         late_ack: 0.0,
         repeat_ack: 0.0,
+        repeat_after_ms: 1000,
         batch_ack: false,
     }
 }

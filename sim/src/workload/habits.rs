@@ -18,6 +18,7 @@ pub(super) struct Habits {
     late_ack: f64,
     renew: f64,
     repeat_ack: f64,
+    repeat_after: Duration,
 }
 
 /// What becomes of one delivery.
@@ -25,7 +26,7 @@ pub(super) struct Habits {
 pub(super) struct Fate {
     /// When it is acked.
     pub(super) ack: AckTime,
-    /// Whether it is renewed before that; only one acked in time is.
+    /// Whether it is renewed before that; none is that is acked late.
     pub(super) renews: bool,
     /// How long after its ack it is acked again, if it is.
     pub(super) repeats_after: Option<Duration>,
@@ -52,6 +53,7 @@ impl Habits {
             late_ack: spec.late_ack,
             renew: spec.renew,
             repeat_ack: spec.repeat_ack,
+            repeat_after: Duration::from_millis(spec.repeat_after_ms),
         }
     }
 
@@ -70,10 +72,10 @@ impl Habits {
             when if when < in_time + late => AckTime::Late,
             _ => AckTime::Never,
         };
-        let repeats_after = Duration::from_millis(rng.random_range(500..=1500));
+        let repeats_after = self.repeat_after * rng.random_range(500..=1500) / 1000;
         Fate {
             ack,
-            renews: ack == AckTime::InTime && renew < self.renew,
+            renews: ack != AckTime::Late && renew < self.renew,
             repeats_after: (ack != AckTime::Never && repeat < self.repeat_ack).then_some(repeats_after),
         }
     }

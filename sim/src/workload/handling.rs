@@ -22,7 +22,7 @@ const RETRIES: usize = 5;
 
 /// Messages that are acked together: one, or those of a pop that have their topic and ack time in common.
 pub(super) struct Parcel {
-    is_late: bool,
+    ack: AckTime,
     messages: Vec<Held>,
 }
 
@@ -34,21 +34,19 @@ struct Held {
     visible_at: Instant,
 }
 
-/// Sorts the messages of a pop into parcels; those that are never acked are in none.
+/// Sorts the messages of a pop into parcels; those that are left alone are in none.
 pub(super) fn parcels(habits: &Habits, in_batches: bool, messages: Vec<Delivery>) -> Vec<Parcel> {
-    let mut sorted: BTreeMap<(bool, String, usize), Vec<Held>> = BTreeMap::new();
+    let mut sorted: BTreeMap<(AckTime, String, usize), Vec<Held>> = BTreeMap::new();
     for (index, delivery) in messages.into_iter().enumerate() {
         let fate = habits.fate(&delivery);
-        let is_late = match fate.ack {
-            AckTime::InTime => false,
-            AckTime::Late => true,
-            AckTime::Never => continue,
-        };
+        if fate.ack == AckTime::Never && !fate.renews {
+            continue;
+        }
         let lone = if in_batches { 0 } else { index };
-        let key = (is_late, delivery.topic.clone(), lone);
+        let key = (fate.ack, delivery.topic.clone(), lone);
         sorted.entry(key).or_default().push(Held { delivery, fate, visible_at: Instant::now() });
     }
-    sorted.into_iter().map(|((is_late, _, _), messages)| Parcel { is_late, messages }).collect()
+    sorted.into_iter().map(|((ack, _, _), messages)| Parcel { ack, messages }).collect()
 }
 
 /// Handles a parcel just popped from `broker`, to its end or until `stop` fires.
@@ -58,7 +56,7 @@ pub(super) async fn settle(worker: Arc<Worker>, broker: Endpoint, mut parcel: Pa
     for held in &mut parcel.messages {
         held.visible_at = Instant::now() + invisible;
     }
-    if parcel.is_late {
+    if parcel.ack == AckTime::Late {
         if !pause(&worker.stop, invisible + LATE_BY).await {
             return;
         }
@@ -67,9 +65,9 @@ pub(super) async fn settle(worker: Arc<Worker>, broker: Endpoint, mut parcel: Pa
             return;
         }
         for held in parcel.messages.iter_mut().filter(|held| held.fate.renews) {
-            renew(&worker, &broker, held).await;
+            renew_until_told(&worker, &broker, held).await;
         }
-        if !pause(&worker.stop, think / 2).await {
+        if parcel.ack == AckTime::Never || !pause(&worker.stop, think / 2).await {
             return;
         }
     }
@@ -138,8 +136,15 @@ async fn ack(worker: &Worker, popped_from: &Endpoint, messages: &[&Held]) -> Vec
     verdicts
 }
 
-/// Renews one message, recorded; only a renewal known to have worked changes its handle.
-async fn renew(worker: &Worker, popped_from: &Endpoint, held: &mut Held) {
+/// Renews, and once more by the same handle if nobody answered.
+async fn renew_until_told(worker: &Worker, broker: &Endpoint, held: &mut Held) {
+    if renew(worker, broker, held).await.is_none() && pause(&worker.stop, RETRY_AFTER).await {
+        renew(worker, broker, held).await;
+    }
+}
+
+/// Renews one message, recorded; only a renewal known to have worked changes its handle. `None` if nobody answered.
+async fn renew(worker: &Worker, popped_from: &Endpoint, held: &mut Held) -> Option<()> {
     let began_ms = worker.recorder.now_ms();
     let at = home(worker, popped_from, &held.delivery);
     let seen = worker.client.renew(&at, &worker.group, &held.delivery, worker.spec.invisible_ms).await;
@@ -148,13 +153,15 @@ async fn renew(worker: &Worker, popped_from: &Endpoint, held: &mut Held) {
         group: worker.group.name.clone(),
         ledger: held.delivery.ledger.clone(),
         handle: held.delivery.handle.clone(),
+        invisible_ms: worker.spec.invisible_ms,
         began_ms,
         seen: seen.clone(),
     }));
-    if let Seen::Ok(Some(handle)) = seen {
-        held.delivery.handle = handle;
+    if let Seen::Ok(Some(handle)) = &seen {
+        held.delivery.handle.clone_from(handle);
         held.visible_at = Instant::now() + Duration::from_millis(worker.spec.invisible_ms);
     }
+    (!matches!(seen, Seen::Unknown { .. })).then_some(())
 }
 
 /// The broker that a message's handle names; the one it was popped from when the handle or the route does not tell.

@@ -98,9 +98,15 @@ pub async fn run(host: Host, steps: Vec<OperatorStep>, cluster: &Cluster, record
         }
         match step.action {
             OperatorAction::ResumeParked { broker } => {
-                for at in cluster.brokers.iter().filter(|at| broker.as_ref().is_none_or(|name| at.name == *name)) {
+                for at in cluster.brokers_named(broker.as_ref()) {
                     let result = told(client.resume_parked(at, None).await);
                     recorder.record(Noted::Operated { command: format!("resume-parked {}", at.name), result });
+                }
+            }
+            OperatorAction::ResumeEach { broker } => {
+                for at in cluster.brokers_named(broker.as_ref()) {
+                    let result = told(resume_each(&client, at).await);
+                    recorder.record(Noted::Operated { command: format!("resume-each {}", at.name), result });
                 }
             }
             action => {
@@ -112,6 +118,23 @@ pub async fn run(host: Host, steps: Vec<OperatorStep>, cluster: &Cluster, record
     }
 }
 
+/// Resumes what a broker lists, one by one, each twice; gives how many were resumed. Ends at the first that fails.
+async fn resume_each(client: &WireClient, at: &Endpoint) -> Seen<u64> {
+    let chains = match client.list_parked(at).await {
+        Seen::Ok(chains) => chains,
+        Seen::Refused { code, remark } => return Seen::Refused { code, remark },
+        Seen::Unknown { cause } => return Seen::Unknown { cause },
+    };
+    let mut resumed = 0;
+    for chain in chains.iter().flat_map(|chain| [chain, chain]) {
+        match client.resume_parked(at, Some(chain)).await {
+            Seen::Ok(count) => resumed += count,
+            failed => return failed,
+        }
+    }
+    Seen::Ok(resumed)
+}
+
 /// A command that is to take effect: repeated until each broker has obeyed.
 async fn change(
     client: &WireClient,
@@ -121,7 +144,7 @@ async fn change(
     (host, recorder): (&Host, &Recorder),
 ) -> Result<(), SetupError> {
     match action {
-        OperatorAction::ResumeParked { .. } => {}
+        OperatorAction::ResumeParked { .. } | OperatorAction::ResumeEach { .. } => {}
         OperatorAction::DeleteTopic { topic, broker } => {
             for at in cluster.holders(topic, broker.as_ref()) {
                 let command = format!("delete-topic {topic} {}", at.name);
@@ -160,6 +183,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The one broker, or all.
+    fn brokers_named(&self, one: Option<&NodeName>) -> impl Iterator<Item = &Endpoint> {
+        self.brokers.iter().filter(move |at| one.is_none_or(|name| at.name == *name))
+    }
+
     /// The one broker, or all that hold the topic.
     fn holders(&self, topic: &str, one: Option<&NodeName>) -> impl Iterator<Item = &Endpoint> {
         let holders = self.topics.iter().find(|known| known.name == topic).map_or(&[][..], |known| &known.brokers);

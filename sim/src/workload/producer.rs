@@ -35,6 +35,11 @@ const ROUTE_RETRY: Duration = Duration::from_secs(1);
 
 /// How often one message is sent at the most, as RocketMQ's clients do (`retryTimesWhenSendFailed` + 1).
 const SENDS: u32 = 3;
+/// RocketMQ's delay levels (`messageDelayLevel`), ms: 1s 5s 10s 30s, 1m to 10m, 20m 30m 1h 2h.
+const DELAY_LEVELS_MS: [u64; 18] = [
+    1_000, 5_000, 10_000, 30_000, 60_000, 120_000, 180_000, 240_000, 300_000, 360_000, 420_000, 480_000, 540_000,
+    600_000, 1_200_000, 1_800_000, 3_600_000, 7_200_000,
+];
 /// Pause before a message is sent again.
 const SEND_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -108,10 +113,21 @@ impl Outgoing {
             properties.set(names::TAGS, tag.clone());
         }
         if let Some(delay_ms) = spec.delay_ms {
-            properties.set(names::TIMER_DELAY_MS, delay_ms.to_string());
+            let (name, value) = delay(delay_ms, number);
+            properties.set(name, value.to_string());
         }
         let body = body(&ledger, spec.body_bytes as usize, rng);
         Self { number, ledger, tag, properties, body }
+    }
+}
+
+/// How a delay is asked for: by turns in every way that can say it.
+fn delay(ms: SimMs, number: u32) -> (&'static str, u64) {
+    let level = DELAY_LEVELS_MS.iter().position(|level| *level == ms);
+    match (number % 3, level) {
+        (0, Some(level)) => (names::DELAY, level as u64 + 1),
+        (1, _) if ms.is_multiple_of(1000) => (names::TIMER_DELAY_SEC, ms / 1000),
+        _ => (names::TIMER_DELAY_MS, ms),
     }
 }
 
@@ -138,7 +154,8 @@ impl Sender {
     /// Sends once; tells whether anybody answered.
     async fn send_to(&self, broker: &Endpoint, queue: i32, message: &Outgoing) -> bool {
         let (began_ms, body) = (self.recorder.now_ms(), message.body.clone());
-        let seen = self.client.send(broker, queue, &self.spec.topic, &message.properties, body).await;
+        let flag = i32::try_from(message.number % 5).unwrap_or(0); // the sender's own affair
+        let seen = self.client.send(broker, queue, &self.spec.topic, (&message.properties, flag), body).await;
         let is_answered = !matches!(seen, Seen::Unknown { .. });
         self.recorder.record(Noted::Sent(Sent {
             producer: self.spec.name.clone(),

@@ -8,6 +8,7 @@ use crate::{
     model::chain::{Chain, ChainState},
     remote::hand_over::NotTaken,
     revive::checkpoints,
+    sometimes,
     store::{StoreError, Tables},
 };
 
@@ -60,9 +61,11 @@ async fn move_due(shared: &Shared, term: &Arc<Term>) -> Result<Option<i64>, Fail
         };
         for chains in checkpoints(due) {
             match shared.hand_over_acting(term, &chains).await {
-                Ok(()) => {}
-                Err(NotTaken::Sealed { .. }) => return Ok(next_ms),
-                Err(NotTaken::Failed(failure)) => return Err(Failed::Target(failure)),
+                Ok(()) => sometimes!("acting-moves-due"),
+                Err(NotTaken::Sealed { .. }) => return sometimes!("acting-due-sealed", Ok(next_ms)),
+                Err(NotTaken::Failed(failure)) => {
+                    return sometimes!("acting-due-not-handed", Err(Failed::Target(failure)));
+                }
             }
         }
     }

@@ -25,6 +25,7 @@ use crate::{
     },
     remote::hand_over::NotTaken,
     remoting::{Command, code::request},
+    sometimes,
     store::StoreError,
 };
 
@@ -200,10 +201,7 @@ impl Shared {
     /// Hands chains of one checkpoint over to the target. `Ok` only once it has confirmed them.
     async fn hand_over_acting(&self, term: &Term, chains: &[Chain]) -> Result<(), NotTaken> {
         let moving = |chain: &Chain| {
-            let revive_ms = match chain.state {
-                ChainState::Open { due_ms } => due_ms,
-                _ => chain.id.pop_time.saturating_add(chain.invisible_ms),
-            };
+            let revive_ms = chain.due_ms().unwrap_or_else(|| chain.id.pop_time.saturating_add(chain.invisible_ms));
             let state = ChainState::Moving { to: term.target.clone(), due_ms: revive_ms, revive_ms };
             Chain { state, ..chain.clone() }
         };
@@ -211,12 +209,13 @@ impl Shared {
         let handed = self.neighbours.hand_over_acting(&term.target, &moving, &term.acting).await;
         match &handed {
             Ok(()) => {
+                sometimes!("acting-handed");
                 let mut known = term.known();
                 let own = |chain: &Chain| chain.id.term == term.acting.term;
                 chains.iter().for_each(|chain| known.takes(chain, own(chain)));
             }
-            Err(NotTaken::Sealed { .. }) => self.acting.end(term),
-            Err(NotTaken::Failed(_)) => {}
+            Err(NotTaken::Sealed { .. }) => sometimes!("acting-sealed", self.acting.end(term)),
+            Err(NotTaken::Failed(_)) => sometimes!("acting-not-handed"),
         }
         handed
     }

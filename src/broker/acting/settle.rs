@@ -10,7 +10,7 @@ use crate::{
     remote::hand_over::NotTaken,
     remoting::{Command, headers::ChangeInvisibleHeader},
     revive::steps::ack::{Acked, newest},
-    sabotage,
+    sabotage, sometimes,
 };
 
 /// Where an ack or a renewal has to go.
@@ -28,8 +28,8 @@ impl Shared {
     /// Why that is not known.
     pub(in crate::broker) async fn ack_acting(&self, term: &Term, id: ChainId) -> Result<Acked, Refusal> {
         Ok(match self.home_of(term, &id).await? {
-            Home::At(to) => Acked::Elsewhere { to, id },
-            Home::Over(acked) => acked,
+            Home::At(to) => sometimes!("acting-ack-passed-on", Acked::Elsewhere { to, id }),
+            Home::Over(acked) => sometimes!("acting-ack-over", acked),
         })
     }
 
@@ -38,8 +38,10 @@ impl Shared {
         let header: ChangeInvisibleHeader = request.header()?;
         let id = id_of(&header.extra_info, &header.topic, &header.consumer_group, header.queue_id, header.offset)?;
         match self.home_of(term, &id).await? {
-            Home::At(to) => self.renew_there(&to, &header).await,
-            Home::Over(_) => Err(Refusal::NoMessage(format!("too late: {id} is over"))),
+            Home::At(to) => sometimes!("acting-renewal-passed-on", self.renew_there(&to, &header).await),
+            Home::Over(_) => {
+                sometimes!("acting-renewal-too-late", Err(Refusal::NoMessage(format!("too late: {id} is over"))))
+            }
         }
     }
 
@@ -47,23 +49,28 @@ impl Shared {
     async fn home_of(&self, term: &Term, id: &ChainId) -> Result<Home, Refusal> {
         let at_target = || Home::At(term.target.clone());
         if term.is_moved(id) {
-            return Ok(at_target());
+            return sometimes!("acting-home-known", Ok(at_target()));
         }
         let Some(chain) = newest(&self.store.view()?, id)? else {
-            return Ok(at_target()); // popped under an earlier term of acting, or never
+            return sometimes!("acting-home-unknown", Ok(at_target())); // popped under an earlier term of acting, or never
         };
         Ok(match &chain.state {
-            _ if term.is_moved(&chain.id) => at_target(),
+            _ if term.is_moved(&chain.id) => sometimes!("acting-home-of-successor", at_target()),
             ChainState::Open { .. } if sabotage!("slave-decides-on-acks") => Home::Over(Acked::Absorbed),
             ChainState::Open { .. } => {
+                sometimes!("acting-moves-acked");
                 self.hand_over_acting(term, std::slice::from_ref(&chain)).await.map_err(refused)?;
                 at_target()
             }
-            ChainState::Moved { to } => Home::At(to.clone()),
-            ChainState::Ended { outcome: Outcome::Acked, .. } => Home::Over(Acked::Absorbed),
-            ChainState::Ended { .. } => Home::Over(Acked::TooLate),
+            ChainState::Moved { to } => sometimes!("acting-home-elsewhere", Home::At(to.clone())),
+            ChainState::Ended { outcome: Outcome::Acked, .. } => {
+                sometimes!("acting-acked-before", Home::Over(Acked::Absorbed))
+            }
+            ChainState::Ended { .. } => sometimes!("acting-too-late", Home::Over(Acked::TooLate)),
             // An operator resumes it, at the master; until then nothing is decided.
-            ChainState::Moving { .. } | ChainState::Parked { .. } => return Err(waits(&chain)),
+            ChainState::Moving { .. } | ChainState::Parked { .. } => {
+                return sometimes!("acting-waits-for-master", Err(waits(&chain)));
+            }
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         apply::Home,
         engine::{Answer, Event},
     },
+    sometimes,
     store::{Step, StoreError, Tables, Txn},
 };
 
@@ -57,20 +58,20 @@ impl Ack {
     fn ack(&self, txn: &mut Txn<'_, '_>, id: &ChainId) -> Result<Acked, StoreError> {
         let Some(chain) = newest(txn, id)? else { return self.keep(txn, id) };
         Ok(match self.home.apply(txn, &chain, Event::Acked)?.answer {
-            Answer::Done => Acked::Absorbed,
-            Answer::Elsewhere(to) => Acked::Elsewhere { to, id: chain.id },
-            Answer::TooLate => Acked::TooLate,
-            Answer::Superseded(_) | Answer::Stale => Acked::Unknown,
+            Answer::Done => sometimes!("ack-absorbed", Acked::Absorbed),
+            Answer::Elsewhere(to) => sometimes!("ack-elsewhere", Acked::Elsewhere { to, id: chain.id }),
+            Answer::TooLate => sometimes!("ack-too-late", Acked::TooLate),
+            Answer::Superseded(_) | Answer::Stale => sometimes!("ack-unknown-successor", Acked::Unknown),
         })
     }
 
     fn keep(&self, txn: &mut Txn<'_, '_>, id: &ChainId) -> Result<Acked, StoreError> {
-        let Some(until_ms) = self.keep_until_ms else { return Ok(Acked::Unknown) };
+        let Some(until_ms) = self.keep_until_ms else { return sometimes!("ack-of-nothing", Ok(Acked::Unknown)) };
         if txn.early_ack(id)?.is_none() {
             give_up_expired(txn)?;
             txn.record(Record::EarlyAck { id: id.clone(), until_ms })?;
         }
-        Ok(Acked::Early)
+        sometimes!("ack-early", Ok(Acked::Early))
     }
 }
 
@@ -80,6 +81,7 @@ fn give_up_expired(txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
         if until_ms > txn.now_ms() {
             break;
         }
+        sometimes!("ack-given-up");
         let id = key.parse().map_err(|_| StoreError::Dangling { table: "early-acks-until", key, index: 0 })?;
         txn.record(Record::EarlyAckDropped { id })?;
     }
@@ -96,9 +98,10 @@ pub fn newest(tables: &impl Tables, id: &ChainId) -> Result<Option<Chain>, Store
     for _ in 0..RENEWAL_LIMIT {
         match &at {
             Some(Chain { state: ChainState::Ended { outcome: Outcome::Superseded(by), .. }, .. }) => {
+                sometimes!("handle-followed");
                 at = tables.chain(by)?;
             }
-            _ => return Ok(at),
+            _ => return sometimes!("handle-newest", Ok(at)),
         }
     }
     Ok(at)

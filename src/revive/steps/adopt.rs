@@ -7,7 +7,7 @@ use crate::{
         record::Record,
     },
     revive::{engine::end, poppable::make_poppable},
-    sabotage,
+    sabotage, sometimes,
     store::{Step, StoreError, Tables, Txn},
 };
 
@@ -39,7 +39,7 @@ impl Step for Adopt {
         if let Some(acting) = &self.acting {
             let sealed = txn.sealed_term(&acting.group)?;
             if sealed != acting.term && !sabotage!("seal-ignored") {
-                return Ok(Adopted { sealed: Some(sealed), ..adopted });
+                return sometimes!("adopt-sealed", Ok(Adopted { sealed: Some(sealed), ..adopted }));
             }
         }
         for chain in self.chains {
@@ -47,19 +47,23 @@ impl Step for Adopt {
                 txn.chain(&chain.id)?.is_some() || (sabotage!("dedupe-without-group") && same_but_group(txn, &chain)?);
             let is_too_old = txn.forgotten_until_ms(&chain.id.broker)?.is_some_and(|until| chain.id.pop_time <= until);
             if !known && is_too_old && !sabotage!("forgotten-is-new") {
+                sometimes!("adopt-forgotten");
                 adopted.too_old += 1;
                 continue;
             }
             make_poppable(txn, &chain)?;
             if known {
+                sometimes!("adopt-known");
                 continue;
             }
             adopted.new += 1;
             if txn.early_ack(&chain.id)?.is_some() {
+                sometimes!("adopt-acked-early");
                 txn.record(Record::EarlyAckDropped { id: chain.id.clone() })?;
                 let now_ms = txn.now_ms();
                 txn.record_chain(end(chain, now_ms, Outcome::Acked))?;
             } else {
+                sometimes!("adopt-new");
                 txn.record_chain(chain)?;
             }
         }

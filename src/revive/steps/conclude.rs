@@ -6,6 +6,7 @@ use crate::{
         apply::Home,
         engine::{Answer, Event},
     },
+    sometimes,
     store::{Step, StoreError, Tables, Txn},
 };
 
@@ -24,8 +25,8 @@ impl Step for Conclude {
         let mut answers = Vec::with_capacity(self.results.len());
         for (id, event) in self.results {
             answers.push(match txn.chain(&id)? {
-                Some(chain) => self.home.apply(txn, &chain, event)?.answer,
-                None => Answer::Stale,
+                Some(chain) => sometimes!("result-of-chain", self.home.apply(txn, &chain, event)?.answer),
+                None => sometimes!("result-of-nothing", Answer::Stale),
             });
         }
         Ok(answers)

@@ -7,7 +7,7 @@ use crate::{
         chain::{Chain, ChainState},
         record::Record,
     },
-    sabotage,
+    sabotage, sometimes,
     store::{Step, StoreError, Tables, Txn},
 };
 
@@ -33,13 +33,19 @@ impl Step for Merge {
             let (group, topic, queue) = queue;
             if txn.offset(group, topic, queue)?.is_none_or(|known| known < next) && !sabotage!("merge-without-offsets")
             {
+                sometimes!("merge-offset");
                 let (group, topic) = (group.to_owned(), topic.to_owned());
                 txn.record(Record::Offset { group, topic, queue, offset: next })?;
             }
         }
         for theirs in &self.chains {
             let own = txn.chain(&theirs.id)?;
-            if own.as_ref().is_none_or(Chain::is_live) && !sabotage!("merge-without-moves") {
+            let is_to_move = match &own {
+                None => sometimes!("merge-new-chain", true),
+                Some(own) if own.is_live() => sometimes!("merge-own-chain", true),
+                Some(_) => sometimes!("merge-ended-chain", false),
+            };
+            if is_to_move && !sabotage!("merge-without-moves") {
                 let (state, hop) = (ChainState::Moved { to: self.target.clone() }, theirs.hop);
                 let moved = own.unwrap_or_else(|| Chain { acted_for: None, ..theirs.clone() });
                 txn.record_chain(Chain { state, hop, ..moved })?;
@@ -76,8 +82,8 @@ impl Step for Acknowledge {
 
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
         match txn.merged_term(&self.group)? < self.term {
-            true => txn.record(Record::Merged { group: self.group, term: self.term }),
-            false => Ok(()),
+            true => sometimes!("merge-told", txn.record(Record::Merged { group: self.group, term: self.term })),
+            false => sometimes!("merge-told-again", Ok(())),
         }
     }
 }

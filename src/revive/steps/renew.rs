@@ -7,6 +7,7 @@ use crate::{
         apply::Home,
         engine::{Answer, Event},
     },
+    sabotage, sometimes,
     store::{Step, StoreError, Tables, Txn},
 };
 
@@ -42,8 +43,9 @@ impl Step for Renew {
     type Reply = Renewed;
 
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Renewed, StoreError> {
-        let Some(chain) = txn.chain(&self.id)? else { return Ok(Renewed::Unknown) };
+        let Some(chain) = txn.chain(&self.id)? else { return sometimes!("renewal-of-nothing", Ok(Renewed::Unknown)) };
         if let ChainState::Ended { outcome: Outcome::Superseded(_), .. } = &chain.state {
+            sometimes!("renewal-repeated");
             // The answer to the first renewal may have been lost: the new handle is told again while it lives.
             let alive = newest(txn, &self.id)?.filter(|now| matches!(now.state, ChainState::Open { .. }));
             return Ok(alive.map_or(Renewed::TooLate, |now| Renewed::As(Box::new(now))));
@@ -51,11 +53,14 @@ impl Step for Renew {
         let Some(by) = self.successor(txn, &chain)? else { return Ok(Renewed::TooLate) };
         match self.home.apply(txn, &chain, Event::Renewed { by: by.id.clone() })?.answer {
             Answer::Done if matches!(chain.state, ChainState::Open { .. } | ChainState::Parked { .. }) => {
+                sometimes!("renewal-done");
                 txn.record_chain(by.clone())?;
                 Ok(Renewed::As(Box::new(by)))
             }
-            Answer::Elsewhere(to) => Ok(Renewed::Elsewhere { to, id: chain.id }),
-            Answer::Done | Answer::TooLate | Answer::Superseded(_) | Answer::Stale => Ok(Renewed::TooLate),
+            Answer::Elsewhere(to) => sometimes!("renewal-elsewhere", Ok(Renewed::Elsewhere { to, id: chain.id })),
+            Answer::Done | Answer::TooLate | Answer::Superseded(_) | Answer::Stale => {
+                sometimes!("renewal-too-late", Ok(Renewed::TooLate))
+            }
         }
     }
 }
@@ -77,7 +82,8 @@ impl Renew {
         by.generation = by.generation.saturating_add(1);
         by.attempt = 0;
         by.round_began_ms = None;
-        by.state = ChainState::Open { due_ms: txn.now_ms().saturating_add(self.invisible_ms) };
+        let invisible_ms = if sabotage!("renewed-for-less") { self.invisible_ms / 2 } else { self.invisible_ms };
+        by.state = ChainState::Open { due_ms: txn.now_ms().saturating_add(invisible_ms) };
         Ok(Some(by))
     }
 }

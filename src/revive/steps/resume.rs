@@ -6,6 +6,7 @@ use crate::{
         apply::Home,
         engine::{Answer, Event},
     },
+    sometimes,
     store::{Step, StoreError, Tables, Txn},
 };
 
@@ -46,11 +47,12 @@ impl Step for Resume {
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Resumed, StoreError> {
         let (chains, full) = match &self.which {
             Which::After { key, limit } => {
+                sometimes!("resume-all");
                 let chains = txn.parked(key, *limit)?;
                 let full = chains.len() == *limit;
                 (chains, full)
             }
-            Which::One(id) => (txn.chain(id)?.into_iter().collect(), false),
+            Which::One(id) => sometimes!("resume-one", (txn.chain(id)?.into_iter().collect(), false)),
         };
         let mut resumed = Resumed::default();
         for chain in &chains {

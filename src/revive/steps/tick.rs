@@ -8,6 +8,7 @@ use crate::{
         apply::{Home, Job},
         engine::Event,
     },
+    sometimes,
     store::{Step, StoreError, Tables, Txn},
 };
 
@@ -39,8 +40,8 @@ impl Step for Tick {
         let now_ms = txn.now_ms();
         let mut ticked = Ticked::default();
         let taken_up = |key: String| match self.hurried.contains(&key) {
-            true => (key, Event::PeerBack),
-            false => (key, Event::Due),
+            true => sometimes!("tick-hurried", (key, Event::PeerBack)),
+            false => sometimes!("tick-due", (key, Event::Due)),
         };
         let due = self.keys.into_iter().map(taken_up);
         let waited = self.waited.into_iter().map(|(key, failure)| (key, Event::Waited { failure }));
@@ -50,6 +51,7 @@ impl Step for Tick {
             };
             let is_early = |due_ms: &i64| *due_ms > now_ms && !matches!(event, Event::PeerBack);
             if let Some(due_ms) = chain.due_ms().filter(is_early) {
+                sometimes!("tick-early");
                 ticked.not_yet_ms = Some(ticked.not_yet_ms.map_or(due_ms, |first| first.min(due_ms)));
                 continue;
             }

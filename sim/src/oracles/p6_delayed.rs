@@ -1,0 +1,103 @@
+//! Part of P6: a delayed message is not there before its time, nor long after it.
+//!
+//! Rule: a timer is due, by the broker's own clock, as long after its request came as its sender asked for, and that lies
+//! between the request and the entry that accepts it. It fires no earlier; and, if nothing was broken since it was
+//! accepted, soon after.
+
+use rustc_hash::FxHashMap;
+
+use super::Findings;
+use crate::{history::LedgerId, ledger::Ledger, plan::SimMs};
+
+/// Clocks are slewed, and count whole milliseconds.
+const SLACK_MS: i64 = 1_000;
+/// How much later than due a timer may fire.
+const LATE_MS: i64 = 5_000;
+
+pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    let mut delays: FxHashMap<&LedgerId, (SimMs, SimMs)> = FxHashMap::default();
+    for (_, sent) in &ledger.sends {
+        let Some(delay_ms) = sent.delay_ms else { continue };
+        let (first_ms, _) = delays.entry(&sent.ledger).or_insert((sent.began_ms, delay_ms));
+        *first_ms = sent.began_ms.min(*first_ms);
+    }
+    let mut timers = FxHashMap::default();
+    for timer in &ledger.timers {
+        timers.entry((timer.node, timer.record)).or_insert(timer);
+        let Some((began_ms, delay_ms)) = timer.message.ledger.as_ref().and_then(|stamp| delays.get(stamp)) else {
+            continue;
+        };
+        let asked_ms = signed(*delay_ms);
+        let accepting_ms = signed(ledger.at_ms(timer.event).saturating_sub(*began_ms));
+        let told_ms = timer.due_ms.saturating_sub(timer.entry.at_ms);
+        if told_ms > asked_ms + SLACK_MS || told_ms + accepting_ms + SLACK_MS < asked_ms {
+            let detail = format!("to be there after {asked_ms} ms, accepted for {told_ms} ms later");
+            found.stamped(ledger.at_ms(timer.event), timer.message.ledger.as_ref(), timer.node, detail);
+        }
+    }
+    for fired in &ledger.fired {
+        let Some(timer) = timers.get(&(fired.node, fired.record)) else { continue };
+        let late_ms = fired.entry.at_ms.saturating_sub(timer.due_ms);
+        let is_late = late_ms > LATE_MS && !ledger.was_disturbed(timer.event, fired.event);
+        if late_ms < 0 || is_late {
+            let detail = format!("a delayed message fired {late_ms} ms after it was due");
+            found.stamped(ledger.at_ms(fired.event), timer.message.ledger.as_ref(), fired.node, detail);
+        }
+    }
+}
+
+fn signed(ms: SimMs) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use crate::{
+        evidence::Fact,
+        history::{EventKind, Noted, Seen, Sent},
+        oracles::fixture::{Story, at, message, stamp},
+    };
+
+    /// A message is to be there after 10 s; it is accepted for so long, and fires so long after it was accepted.
+    fn is_blamed(accepted_for_ms: u64, fires_after_ms: u64, broken: bool) -> bool {
+        let mut story = Story::new();
+        story.event(EventKind::Noted(Noted::Sent(Sent {
+            producer: "p".into(),
+            topic: "t".into(),
+            tag: None,
+            ledger: stamp(1),
+            broker: "a".into(),
+            began_ms: story.now_ms,
+            delay_ms: Some(10_000),
+            seen: Seen::Unknown { cause: "x".into() },
+        })));
+        let due_ms = at(story.now_ms + accepted_for_ms);
+        story.durable("a", vec![Fact::Timer { due_ms, message: message("t", 0, 1, 0) }]);
+        let index = story.last_entry_of("a").index;
+        if broken {
+            story.event(EventKind::Fault { index: None, text: "a is slow".into() });
+        }
+        story.wait(fires_after_ms);
+        let fired = Fact::TimerFired { due_ms, index, record: 0 };
+        story.durable("a", vec![fired, Fact::Message(message("t", 0, 1, 0))]);
+        let about = |detail: &str| detail.contains("it was due") || detail.contains("to be there after");
+        story.judge().violations.iter().any(|it| it.promise == "P6" && about(&it.detail))
+    }
+
+    #[test]
+    fn a_delayed_message_comes_when_it_was_asked_for() {
+        assert!(!is_blamed(10_000, 10_000, false) && !is_blamed(10_000, 14_000, false));
+    }
+
+    #[test]
+    fn neither_early_nor_late() {
+        assert!(is_blamed(10_000, 9_999, false));
+        assert!(is_blamed(10_000, 20_000, false) && !is_blamed(10_000, 20_000, true));
+    }
+
+    #[test]
+    fn nor_accepted_for_another_time() {
+        assert!(is_blamed(5_000, 5_000, false) && is_blamed(20_000, 20_000, false));
+    }
+}
