@@ -11,10 +11,9 @@ use clap::Args;
 use super::{
     Unusable, Verdict,
     options::{Engine, futures, jobs, length, sabotage},
-    run::processors,
     selection::one,
 };
-use crate::bisect;
+use crate::{bisect, framework::all_cores};
 
 /// Which seed, and how hard to look.
 #[derive(Debug, Args)]
@@ -50,7 +49,7 @@ pub fn bisect(options: &BisectOptions) -> Result<Verdict, Unusable> {
     let selected = one(&options.scenario)?;
     let began = Instant::now();
     let run = selected.seed(options.seed, options.sabotage);
-    let jobs = options.jobs.unwrap_or_else(processors);
+    let jobs = options.jobs.unwrap_or_else(all_cores);
     let found = bisect::bisect(&run, options.futures, jobs, &|| began.elapsed() >= options.lasts)?;
     let (text, verdict) = match found {
         None => (format!("nothing to look for: every promise holds under seed {}\n", options.seed), Verdict::Held),

@@ -17,11 +17,12 @@ use super::{
     options::{jobs, sabotage},
     output::{make_folder, write_file},
     replay::plan,
-    run::{bar, processors},
+    run::bar,
     selection::{Selected, one},
 };
 use crate::{
     crash_points::{Base, Judged, Numbers, Points, STEP_MS, Tally, Trial, table},
+    framework::all_cores,
     ledger::biography::SimTime,
     plan::SimMs,
     report::{
@@ -156,7 +157,7 @@ impl Sweep<'_> {
     fn trials(&mut self, trials: &[Trial], mut then: impl FnMut(&mut Self, &Trial, &Outcome)) -> Result<(), Unusable> {
         self.bar.inc_length(trials.len() as u64);
         let work = trials.iter().map(|trial| trial.run(&self.base)).collect();
-        let jobs = self.options.jobs.unwrap_or_else(processors);
+        let jobs = self.options.jobs.unwrap_or_else(all_cores);
         let (mut next, mut written) = (trials.iter(), Ok(()));
         // Results come in the order of the work, whatever the number of jobs.
         sweep(work, jobs, |run, result, _: Duration| {

@@ -12,11 +12,12 @@ use clap::Args;
 use super::{
     Unusable, Verdict,
     options::{Engine, jobs, length, sabotage},
-    run::{bar, processors},
+    run::bar,
     selection::folder,
 };
 use crate::{
     explore::{Failures, Kept, Search, coverage::never_reached},
+    framework::all_cores,
     report::{FailureReport, failure::Origin, revision::revision},
     run::{SeedRun, sweep::sweep},
     scenario::{Remarks, Scenario},
@@ -66,7 +67,7 @@ pub fn run(options: &ExploreOptions) -> Result<Verdict, Unusable> {
         }
         bar.inc_length(work.len() as u64);
         let mut told = Ok(());
-        sweep(work, options.jobs.unwrap_or_else(processors), |run, result, _| {
+        sweep(work, options.jobs.unwrap_or_else(all_cores), |run, result, _| {
             let is_new = search.take(run, &result).is_some();
             bar.inc(1);
             if is_new && let Some(report) = FailureReport::of(run, &origin(options, run), &result) {

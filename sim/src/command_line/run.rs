@@ -18,6 +18,7 @@ use super::{
     selection::{Selected, select},
 };
 use crate::{
+    framework::all_cores,
     report::{
         FailureReport, SeedRecord, Tally,
         expectations::unmet,
@@ -148,7 +149,7 @@ impl<'o> Sweeping<'o> {
         });
         let work: Vec<SeedRun> = open.collect();
         self.bar.inc_length(work.len() as u64);
-        let jobs = self.options.jobs.unwrap_or_else(processors);
+        let jobs = self.options.jobs.unwrap_or_else(all_cores);
         let mut result = Ok(true);
         sweep(work, jobs, |run, outcome, took| {
             result = self.known(&mut steps).and_then(|()| self.seed(run, outcome, took));
@@ -247,9 +248,4 @@ pub(super) fn bar(what: &str) -> ProgressBar {
         "{{wide_bar}} {{pos}}/{{len}} {what}, {{elapsed}}, {{eta}} left {{msg}}"
     ));
     ProgressBar::with_draw_target(Some(0), target).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-#[allow(clippy::disallowed_methods, reason = "the sweep lives outside the simulation")]
-pub(super) fn processors() -> NonZero<usize> {
-    std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
 }

@@ -13,10 +13,12 @@ use super::{
     Unusable, Verdict,
     options::{Engine, jobs, length, sabotage},
     output::write_file,
-    run::processors,
     selection::one,
 };
-use crate::{report::failure::Origin, shrink::Shrunk};
+use crate::{
+    framework::all_cores,
+    {report::failure::Origin, shrink::Shrunk},
+};
 
 /// Which seed, how long to try, and where to write what is left of it.
 #[derive(Debug, Args)]
@@ -52,7 +54,7 @@ pub fn shrink(options: &ShrinkOptions) -> Result<Verdict, Unusable> {
     let selected = one(&options.scenario)?;
     let began = Instant::now();
     let run = selected.seed(options.seed, options.sabotage);
-    let jobs = options.jobs.unwrap_or_else(processors);
+    let jobs = options.jobs.unwrap_or_else(all_cores);
     let shrunk = Shrunk::of(&run, jobs, &|| began.elapsed() >= options.lasts)?;
     let (text, verdict) = match shrunk {
         None => (format!("nothing to shrink: every promise holds under seed {}\n", options.seed), Verdict::Held),

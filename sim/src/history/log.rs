@@ -36,24 +36,31 @@ struct Inner<N> {
     turn_after: Option<usize>,
     /// The second of simulated time that is running, and how many events it has had.
     second: (SimMs, usize),
+    most: Most,
 }
 
-/// More events than this in one second of simulated time, and something goes round in circles: a run that would never end
-/// ends here.
-const EVENTS_PER_SECOND_MAX: usize = 1_000_000;
-/// More events than this in a whole run say the same.
-const EVENTS_MAX: usize = 4_000_000;
+/// With more events than this something goes round in circles: a run that would never end ends here.
+#[derive(Clone, Copy)]
+struct Most {
+    /// In one second of simulated time.
+    per_second: usize,
+    /// In a whole run.
+    in_all: usize,
+}
+
+const MOST: Most = Most { per_second: 1_000_000, in_all: 4_000_000 };
 
 impl<N> Inner<N> {
     /// # Panics
     /// Something goes round in circles; the panic ends the run and is reported with its seed.
     fn count(&mut self, at_ms: SimMs) {
-        let is_within = self.history.events.len() <= EVENTS_MAX;
-        assert!(is_within, "{EVENTS_MAX} events up to {at_ms} ms: something goes round in circles");
+        let Most { per_second, in_all } = self.most;
+        let known = self.history.events.len();
+        assert!(known <= in_all, "more than {in_all} events up to {at_ms} ms: something goes round in circles");
         let (second, known) = self.second;
         self.second = if second == at_ms / 1000 { (second, known + 1) } else { (at_ms / 1000, 1) };
-        let is_within = self.second.1 <= EVENTS_PER_SECOND_MAX;
-        assert!(is_within, "{EVENTS_PER_SECOND_MAX} events within the second at {at_ms} ms: something spins");
+        let is_within = self.second.1 <= per_second;
+        assert!(is_within, "more than {per_second} events within the second at {at_ms} ms: something spins");
     }
 }
 
@@ -67,7 +74,12 @@ impl<N> Log<N> {
     /// An empty history, up to a time if there is one.
     #[must_use]
     pub fn until(until_ms: Option<SimMs>) -> Self {
-        let inner = Inner { history: History::default(), until_ms, is_past: false, turn_after: None, second: (0, 0) };
+        Self::bounded(until_ms, MOST)
+    }
+
+    fn bounded(until_ms: Option<SimMs>, most: Most) -> Self {
+        let (history, second) = (History::default(), (0, 0));
+        let inner = Inner { history, until_ms, is_past: false, turn_after: None, second, most };
         Self { inner: Mutex::new(inner), past: Notify::new(), turn: OnceLock::new() }
     }
 
@@ -169,16 +181,27 @@ impl<N: Send> Tap for Log<N> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn events_may_go_on_for_long() {
-        let log = Log::<()>::default();
-        (0..EVENTS_PER_SECOND_MAX as u64 + 10).for_each(|at_ms| log.push(at_ms, EventKind::Over));
+    /// So many events, so far apart.
+    fn events(count: u64, apart_ms: u64) {
+        let log = Log::<()>::bounded(None, Most { per_second: 10, in_all: 100 });
+        (0..count).for_each(|number| log.push(number * apart_ms, EventKind::Over));
     }
 
     #[test]
-    #[should_panic(expected = "something spins")]
-    fn but_not_in_one_second() {
-        let log = Log::<()>::default();
-        (0..=EVENTS_PER_SECOND_MAX).for_each(|_| log.push(0, EventKind::Over));
+    fn events_go_on_for_as_long_as_they_must() {
+        events(10, 0);
+        events(100, 100);
+    }
+
+    #[test]
+    #[should_panic(expected = "more than 10 events within the second at 0 ms: something spins")]
+    fn but_not_without_end_in_one_second() {
+        events(11, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "more than 100 events up to 100000 ms: something goes round in circles")]
+    fn nor_in_one_run() {
+        events(101, 1_000);
     }
 }

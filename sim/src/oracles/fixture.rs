@@ -7,18 +7,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+pub(crate) use super::fixture_facts::{at, chain, encode, message, stamp};
 use super::{Verdict, judge};
 use crate::{
-    evidence::{
-        Cause, ChainFact, ChainId, ChainState, CopyPlace, DurableEntry, Fact, FailedAttempt, Failure, Outcome,
-        Position, StoredMessage, frame::code, message as stored,
-    },
+    evidence::{ChainFact, ChainState, CopyPlace, DurableEntry, Fact, Outcome, Position, StoredMessage, frame::code},
     history::{AckVerdict, Acked, Delivery, Event, EventKind, Frame, History, LedgerId, Noted, Popped, Seen, Sent},
     ledger::{GroupSpec, Obligations, PolicySpec},
 };
-
-/// Unix time at which every simulated clock begins, ms.
-pub(super) const EPOCH_MS: i64 = 1_700_000_000_000;
 
 /// A history under construction; one broker `a` with topic `t`, a second one `b`, group `g`.
 pub(crate) struct Story {
@@ -33,92 +28,6 @@ pub(crate) struct Story {
 
 /// The slave of `a`, in a story that has one.
 const SLAVE: &str = "a-s1";
-
-pub(crate) fn stamp(number: u32) -> LedgerId {
-    LedgerId(format!("p#{number}").into())
-}
-
-pub(super) fn at(ms: u64) -> i64 {
-    EPOCH_MS + i64::try_from(ms).unwrap()
-}
-
-/// The message `number` as it is stored in a queue.
-pub(crate) fn message(topic: &str, offset: i64, number: u32, reconsume: i32) -> StoredMessage {
-    StoredMessage {
-        topic: topic.into(),
-        queue: 0,
-        offset,
-        reconsume,
-        body: Bytes::from(format!("<<p#{number}>>body")),
-        properties: vec![("KEYS".into(), format!("k{number}")), ("TAGS".into(), "A".into())],
-        born_timestamp: EPOCH_MS,
-        born_host: "1.2.3.4:5".into(),
-        flag: 3,
-        sys_flag: 0,
-        store_timestamp: EPOCH_MS,
-        ledger: Some(stamp(number)),
-    }
-}
-
-/// The chain of broker `a`'s message in `t` at an offset, popped by `g` at `pop_ms`.
-pub(crate) fn chain(topic: &str, offset: i64, pop_ms: u64) -> ChainFact {
-    ChainFact {
-        id: ChainId {
-            broker: "a".into(),
-            topic: topic.into(),
-            queue: 0,
-            offset,
-            group: "g".into(),
-            pop_time: at(pop_ms),
-            term: 1,
-        },
-        epoch: Position { term: 1, index: 1 },
-        invisible_ms: 10_000,
-        reconsume_limit: 2,
-        round: 0,
-        hop: 0,
-        generation: 0,
-        attempt: 0,
-        state: ChainState::Open { due_ms: at(pop_ms + 10_000) },
-        failures: 0,
-        first_failed_ms: None,
-        latest: Vec::new(),
-    }
-}
-
-impl ChainFact {
-    pub(crate) fn open(mut self, due_ms: u64) -> Self {
-        self.state = ChainState::Open { due_ms: at(due_ms) };
-        self
-    }
-
-    pub(crate) fn ended(mut self, outcome: Outcome) -> Self {
-        self.state = ChainState::Ended { outcome, at_ms: EPOCH_MS };
-        self
-    }
-
-    pub(crate) fn revived(self, topic: &str, offset: i64) -> Self {
-        self.ended(Outcome::Revived(CopyPlace { topic: topic.into(), queue: 0, offset }))
-    }
-
-    pub(crate) fn attempt(mut self, attempt: u32) -> Self {
-        self.attempt = attempt;
-        self
-    }
-
-    pub(crate) fn failed(mut self, cause: &str) -> Self {
-        self.failures += 1;
-        self.first_failed_ms.get_or_insert(EPOCH_MS);
-        let cause = Cause { name: cause.into(), number: None };
-        let failure = Failure { cause, peer: "a".into(), took_ms: 1 };
-        self.latest.push(FailedAttempt { round: self.round, attempt: self.attempt, at_ms: EPOCH_MS, failure });
-        self
-    }
-
-    pub(crate) fn fact(self) -> Fact {
-        Fact::Chain(Box::new(self))
-    }
-}
 
 impl Story {
     /// Both brokers know and have registered topic `t`; group `g` takes everything.
@@ -147,6 +56,36 @@ impl Story {
             story.request(node, "namesrv", code::REGISTER_BROKER, &[], body);
         }
         story
+    }
+
+    /// A message of `a` that a consumer has, and its chain.
+    pub(crate) fn popped() -> (Self, ChainFact) {
+        let mut story = Self::new();
+        story.send(1, 0).wait(10);
+        let chain = story.pop("t", 0, 1, 0);
+        story.wait(10);
+        (story, chain)
+    }
+
+    /// `b` is home of a chain about `a`'s message; the time is when it is due.
+    pub(crate) fn due() -> (Self, ChainFact) {
+        let mut story = Self::new();
+        story.obligations.escapes.insert("a".into(), "b".into());
+        story.send(1, 0).wait(10);
+        let chain = chain("t", 0, story.now_ms);
+        story.durable("b", vec![chain.clone().fact()]).wait(10_000);
+        (story, chain)
+    }
+
+    /// An attempt at `b` is made durable, leaves, fails 10 ms later, and the next is due after `wait_ms`.
+    pub(crate) fn attempt(&mut self, chain: ChainFact, wait_ms: u64) -> ChainFact {
+        let number = chain.attempt + 1;
+        let begun = chain.attempt(number).open(self.now_ms + 17_000);
+        self.durable("b", vec![begun.clone().fact()]);
+        self.read(0);
+        let failed = begun.failed("timeout").open(self.wait(10).now_ms + wait_ms);
+        self.durable("b", vec![failed.clone().fact()]);
+        failed
     }
 
     /// The same, and `a` has a slave `a-s1`, which has nothing yet.
@@ -416,6 +355,11 @@ impl Story {
         message("t", offset, u32::try_from(offset).unwrap(), 0)
     }
 
+    /// Whether a promise is found broken, in these words.
+    pub(crate) fn is_blamed(&mut self, promise: &str, words: &str) -> bool {
+        self.judge().violations.iter().any(|it| it.promise == promise && it.detail.contains(words))
+    }
+
     pub(crate) fn judge(&mut self) -> Verdict {
         self.event(EventKind::Over);
         judge(&self.history, &self.obligations)
@@ -453,39 +397,4 @@ fn frame_bytes(code: i32, opaque: i32, ext: &[(&str, &str)], body: &[u8]) -> Byt
     let length = u32::try_from(4 + header.len() + body.len()).unwrap();
     let header_length = u32::try_from(header.len()).unwrap();
     [&length.to_be_bytes(), &header_length.to_be_bytes(), header.as_bytes(), body].concat().into()
-}
-
-/// A message as RocketMQ stores it, version 1.
-pub(super) fn encode(message: &StoredMessage) -> Vec<u8> {
-    let pairs = message.properties.iter().map(|(name, value)| format!("{name}\u{1}{value}\u{2}"));
-    let properties: String = pairs.collect();
-    let mut record = (-626_843_481_i32).to_be_bytes().to_vec();
-    record.extend((crc32fast::hash(&message.body) & 0x7fff_ffff).to_be_bytes());
-    record.extend(message.queue.to_be_bytes());
-    record.extend(message.flag.to_be_bytes());
-    record.extend(message.offset.to_be_bytes());
-    record.extend([0; 8]);
-    record.extend(message.sys_flag.to_be_bytes());
-    record.extend(message.born_timestamp.to_be_bytes());
-    record.extend([1, 2, 3, 4, 0, 0, 0, 5]);
-    record.extend(message.store_timestamp.to_be_bytes());
-    record.extend([1, 2, 3, 4, 0, 0, 0, 6]);
-    record.extend(message.reconsume.to_be_bytes());
-    record.extend([0; 8]);
-    record.extend(u32::try_from(message.body.len()).unwrap().to_be_bytes());
-    record.extend(&message.body);
-    record.push(u8::try_from(message.topic.len()).unwrap());
-    record.extend(message.topic.as_bytes());
-    record.extend(u16::try_from(properties.len()).unwrap().to_be_bytes());
-    record.extend(properties.as_bytes());
-    let total = u32::try_from(record.len() + 4).unwrap();
-    [&total.to_be_bytes()[..], &record].concat()
-}
-
-#[test]
-fn encoded_messages_are_read_back() {
-    let original = message("t", 7, 1, 2);
-    let (read, _) = StoredMessage::read(&encode(&original)).unwrap();
-    assert_eq!(read, original);
-    assert_eq!(stored::stamp(&read.body), read.ledger);
 }

@@ -7,6 +7,8 @@
 mod counts;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod fixture_facts;
 mod open;
 pub mod p1_nothing_lost;
 mod p1_park;
@@ -15,6 +17,7 @@ mod p2_forgetting;
 pub mod p2_nothing_revived_twice;
 pub mod p3_ack_is_final;
 pub mod p4_every_chain_ends;
+mod p4_reads;
 pub mod p5_progress_is_safe;
 mod p5_replicas;
 mod p6_delayed;

@@ -270,17 +270,9 @@ mod tests {
     };
 
     /// One message, popped once.
-    fn popped() -> (Story, crate::evidence::ChainFact) {
-        let mut story = Story::new();
-        story.send(1, 0).wait(10);
-        let chain = story.pop("t", 0, 1, 0);
-        story.wait(10);
-        (story, chain)
-    }
-
     #[test]
     fn an_acked_message_is_settled() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         story.absorb(&chain, 1, 0);
         let verdict = story.holds();
         assert_eq!((verdict.counts.sent, verdict.counts.acked, verdict.counts.lost), (1, 1, 0));
@@ -288,11 +280,11 @@ mod tests {
 
     #[test]
     fn a_revived_message_is_settled_by_its_copy_alone() {
-        let (mut story, first) = popped();
+        let (mut story, first) = Story::popped();
         story.wait(10_000).revive(&first, 0, 1, 1);
         story.breaks("P1", "a/%RETRY%g_t/0/0 was never popped");
 
-        let (mut story, first) = popped();
+        let (mut story, first) = Story::popped();
         story.wait(10_000).revive(&first, 0, 1, 1).wait(10);
         let second = story.pop("%RETRY%g_t", 0, 1, 1);
         story.absorb(&second, 1, 1);
@@ -301,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_is_on_no_disk_is_a_loss() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         story.durable("a", vec![chain.revived("%RETRY%g_t", -1).fact()]);
         story.breaks("P1", "is on no disk");
     }
@@ -323,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_copy_without_a_route_is_lost() {
-        let (mut story, first) = popped();
+        let (mut story, first) = Story::popped();
         story.history.events.retain(|event| !matches!(&event.kind, EventKind::Request(it) if &*it.from == "a"));
         story.wait(10_000).revive(&first, 0, 1, 1);
         story.breaks("P1", "a never registered topic t");
@@ -331,11 +323,11 @@ mod tests {
 
     #[test]
     fn an_end_as_acked_needs_an_ack() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         story.durable("a", vec![chain.ended(Outcome::Acked).fact()]);
         story.breaks("P1", "nobody acked it");
 
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         story.durable("a", vec![chain.clone().ended(Outcome::Acked).fact()]);
         story.ack(&chain, 1, 0, Seen::Unknown { cause: "timeout".into() });
         assert!(story.holds().reached.contains("ack-unknown"));
@@ -343,12 +335,12 @@ mod tests {
 
     #[test]
     fn gone_needs_a_proof_that_the_disk_bears_out() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         let proof = GoneProof::BelowMinimum { minimum: 9 };
         story.durable("a", vec![chain.ended(Outcome::Gone(proof)).fact()]);
         story.breaks("P1", "does not bear out");
 
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         let epoch = Position { term: 1, index: 3 };
         let again = Fact::Topic { name: "t".into(), perm: 6, read_queues: 1, write_queues: 1, epoch };
         let gone = chain.ended(Outcome::Gone(GoneProof::TopicRecreated { epoch }));
@@ -359,20 +351,20 @@ mod tests {
     #[test]
     fn what_a_reset_hands_out_anew_has_to_be_popped_again() {
         let reset = || {
-            let (mut story, chain) = popped();
+            let (mut story, chain) = Story::popped();
             story.absorb(&chain, 1, 0).wait(10).reset(0, &[]).wait(10);
             story
         };
         reset().breaks("P1", "it was never popped again");
         reset().reset(1, &[]).holds();
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         story.durable("a", vec![chain.ended(Outcome::Reset).fact()]);
         story.breaks("P1", "ended by a reset that never was");
     }
 
     #[test]
     fn a_deletion_ends_what_is_owed_and_nothing_of_the_successor() {
-        let (mut story, _) = popped();
+        let (mut story, _) = Story::popped();
         story.delete_topic();
         let open = story.judge().violations;
         assert!(open.iter().all(|it| it.promise == "P4"), "a chain has to end: {open:?}");
@@ -382,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_dead_letter_counts_once_the_limit_is_reached() {
-        let (mut story, mut chain) = popped();
+        let (mut story, mut chain) = Story::popped();
         chain.reconsume_limit = 0;
         let copy = crate::evidence::CopyPlace { topic: "%DLQ%g".into(), queue: 0, offset: 0 };
         let dead = Fact::Message(message("%DLQ%g", 0, 1, 1));
@@ -404,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_chain_handed_to_nobody_is_a_loss() {
-        let (mut story, mut chain) = popped();
+        let (mut story, mut chain) = Story::popped();
         chain.state = crate::evidence::ChainState::Moved { to: "b".into() };
         story.durable("a", vec![chain.fact()]);
         story.breaks("P1", "whose disk does not know it");
@@ -412,7 +404,7 @@ mod tests {
 
     #[test]
     fn a_late_ack_does_not_settle_what_was_revived() {
-        let (mut story, first) = popped();
+        let (mut story, first) = Story::popped();
         story.wait(10_000).revive(&first, 0, 1, 1);
         story.ack(&first, 1, 0, Seen::Ok(AckVerdict::TooLate));
         let verdict = story.judge();

@@ -124,18 +124,10 @@ fn is_on_its_way(ledger: &Ledger<'_>, ack: &Acked, stamp: &LedgerId, event: usiz
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
-        evidence::{ChainFact, Outcome},
+        evidence::Outcome,
         history::{AckVerdict, Seen},
         oracles::fixture::{Story, message},
     };
-
-    fn popped() -> (Story, ChainFact) {
-        let mut story = Story::new();
-        story.send(1, 0).wait(10);
-        let chain = story.pop("t", 0, 1, 0);
-        story.wait(10);
-        (story, chain)
-    }
 
     #[test]
     fn an_ack_of_an_open_chain_is_not_refused() {
@@ -154,14 +146,14 @@ mod tests {
 
     #[test]
     fn repeated_acks_that_hear_the_same_are_right() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         story.absorb(&chain, 1, 0).ack(&chain, 1, 0, Seen::Ok(AckVerdict::Absorbed));
         assert!(story.holds().reached.contains("repeated-ack"));
     }
 
     #[test]
     fn an_ack_is_final_for_the_life_it_is_of() {
-        let (mut story, first) = popped();
+        let (mut story, first) = Story::popped();
         story.wait(10_000).revive(&first, 0, 1, 1).wait(10).reset(0, &[]).wait(10);
         let again = story.pop("t", 0, 1, 0);
         story.absorb(&again, 1, 0).wait(10);
@@ -173,32 +165,32 @@ mod tests {
 
     #[test]
     fn answers_must_not_differ() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         story.absorb(&chain, 1, 0).ack(&chain, 1, 0, Seen::Ok(AckVerdict::TooLate));
         story.breaks("P3", "heard Absorbed, then TooLate");
     }
 
     #[test]
     fn nothing_is_copied_after_an_ack() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         story.absorb(&chain, 1, 0).wait(10_000).revive(&chain, 0, 1, 1);
         story.breaks("P3", "copy 1 exists as");
     }
 
     #[test]
     fn nothing_is_delivered_after_an_ack() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         story.absorb(&chain, 1, 0).wait(10).hand_out(&message("t", 0, 1, 0));
         story.breaks("P3", "delivered again afterwards");
     }
 
     #[test]
     fn too_late_needs_a_copy() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         story.ack(&chain, 1, 0, Seen::Ok(AckVerdict::TooLate));
         story.breaks("P3", "neither on its way again nor gone");
 
-        let (mut story, first) = popped();
+        let (mut story, first) = Story::popped();
         story.wait(10_000).revive(&first, 0, 1, 1).ack(&first, 1, 0, Seen::Ok(AckVerdict::TooLate));
         let second = story.wait(10).pop("%RETRY%g_t", 0, 1, 1);
         story.absorb(&second, 1, 1).holds();

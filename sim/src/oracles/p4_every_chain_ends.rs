@@ -6,31 +6,26 @@
 //! rewrite; the first failure that a history tells of stays what it was. A due time that is set after a failure is the
 //! policy's wait after the entry's own time (both are the broker's clock); the plan made when an attempt begins lies later
 //! by the time that it may take. An attempt comes to something before the next begins, unless something broke meanwhile, and
-//! takes no longer than it may. A failure that no retry can change is the last of its round. An attempt begins when it is due, or earlier if its
-//! peer was away for at least as long and is back (see `waiting`). At the wire, two reads of one chain in one round are
-//! as far apart as the wait between them, and the k-th read of a message comes after k durable attempts. A chain whose
-//! message lies elsewhere comes to nothing that a read brings without a durable attempt. A read of several messages is
-//! one of each (see `reads`). What is due and not tried is parked in time (see `waiting`).
+//! takes no longer than it may. A failure that no retry can change is the last of its round. An attempt begins when it is
+//! due, or earlier if its peer was away for at least as long and is back (see `waiting`). A chain whose message lies
+//! elsewhere comes to nothing that a read brings without a durable attempt. What is due and not tried is parked in time
+//! (see `waiting`). What holds of reads at the wire is in `p4_reads`.
 
-use super::{Findings, Reads, p1_park::FOR_GOOD, waiting};
+use super::{Findings, Reads, p1_park::FOR_GOOD, p4_reads, waiting};
 use crate::{
     evidence::{ChainFact, ChainState, Outcome},
-    history::EventKind,
-    ledger::{
-        ChainLife, ChainStep, Ledger, Place,
-        wire::{Call, Pull},
-    },
+    ledger::{ChainLife, ChainStep, Ledger},
     plan::SimMs,
 };
 
-/// How much a wait at the wire may fall short: clocks count whole milliseconds, and the frame leaves after the decision.
+/// How much longer than it may be a wait is at the most: clocks count whole milliseconds.
 const SLACK_MS: i64 = 50;
 
 /// How long after a failed sync the next one may come.
 const FOUND_LATER_MS: SimMs = 5_000;
 
 /// An attempt ends within this time: a route look-up, then the read.
-const ATTEMPT_LIMIT_MS: SimMs = 16_000;
+pub(super) const ATTEMPT_LIMIT_MS: SimMs = 16_000;
 
 pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings<'_>) {
     for life in &ledger.chains {
@@ -52,16 +47,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
             }
         }
     }
-    let mut wire = Vec::new();
-    for (home, place, pulls) in reads.all() {
-        let lives: Vec<_> = lives_at(ledger, home, place);
-        wire.extend(unannounced(ledger, &lives, pulls, home).map(|(at_ms, detail)| (at_ms, place, detail)));
-        wire.extend(hurried(ledger, &lives, pulls, home).into_iter().map(|(at_ms, detail)| (at_ms, place, detail)));
-    }
-    for (at_ms, place, detail) in wire {
-        let stamp = ledger.stored(&place).and_then(|stored| stored.message.ledger.as_ref());
-        found.stamped(at_ms, stamp, place, detail);
-    }
+    p4_reads::check(ledger, reads, found);
 }
 
 /// An attempt that begins before its time.
@@ -135,7 +121,7 @@ fn wrong_wait(ledger: &Ledger<'_>, old: &ChainFact, step: &ChainStep<'_>) -> Opt
             "after attempt {attempt} it is due {early} ms before the policy's wait of {wait} ms is over"
         ));
     }
-    let may_take = if new.failures > old.failures { 0 } else { signed(ATTEMPT_LIMIT_MS) };
+    let may_take = if new.failures > old.failures { 0 } else { ATTEMPT_LIMIT_MS.cast_signed() };
     let wait = policy.longest_wait_ms(new.attempt);
     let latest = step.entry.at_ms.saturating_add(wait).saturating_add(may_take).saturating_add(SLACK_MS);
     (is > latest).then(|| {
@@ -179,94 +165,6 @@ fn came_to_nothing(ledger: &Ledger<'_>, before: &ChainStep<'_>, step: &ChainStep
     is_abandoned.then(|| format!("attempt {} came to nothing before attempt {} began", old.attempt, new.attempt))
 }
 
-fn lives_at<'l, 'h>(ledger: &'l Ledger<'h>, home: &str, place: Place<'_>) -> Vec<&'l ChainLife<'h>> {
-    let groups = ledger.obligations.groups.iter();
-    groups.flat_map(|group| ledger.chains_at(place, &group.name)).filter(|life| life.node == home).collect()
-}
-
-/// Reads that no durable attempt stands for.
-fn unannounced<'a, 'h>(
-    ledger: &'a Ledger<'h>,
-    lives: &'a [&ChainLife<'h>],
-    pulls: &'a [&Pull<'_>],
-    home: &'a str,
-) -> impl Iterator<Item = (u64, String)> + 'a {
-    (1_u32..).zip(pulls).filter_map(move |(count, pull)| {
-        let durable: u32 = lives.iter().map(|life| attempts_before(ledger, life, pull.call.event)).sum();
-        (count > durable)
-            .then(|| (pull.call.at_ms, format!("read {count} by {home} leaves, {durable} attempts are durable")))
-    })
-}
-
-/// Attempts that were durable, on as many disks as the degree says, before `event`, over all rounds.
-fn attempts_before<'h>(ledger: &Ledger<'h>, life: &ChainLife<'h>, event: usize) -> u32 {
-    let mut attempts = 0;
-    let known = ledger.confirmed_steps(life, event);
-    for (at, step) in known.iter().enumerate() {
-        let ends_round = known.get(at + 1).is_none_or(|next| next.chain.round != step.chain.round);
-        if ends_round {
-            attempts += step.chain.attempt;
-        }
-    }
-    attempts
-}
-
-/// Reads that come too soon after the one before.
-fn hurried(ledger: &Ledger<'_>, lives: &[&ChainLife<'_>], pulls: &[&Pull<'_>], home: &str) -> Vec<(u64, String)> {
-    let mut found = Vec::new();
-    for pair in pulls.windows(2) {
-        let (first, second) = (pair[0].call, pair[1].call);
-        let (Some(old), Some(new)) = (sole_reader(ledger, lives, first), sole_reader(ledger, lives, second)) else {
-            continue;
-        };
-        if old.id != new.id || old.round != new.round {
-            continue;
-        }
-        let wait = ledger.obligations.policy.shortest_wait_ms(old.attempt);
-        let gap = i64::try_from(second.at_ms.saturating_sub(first.at_ms)).unwrap_or(i64::MAX);
-        let is_cut_short = || waiting::is_back(ledger, (home, first.to), first.event..second.event, wait);
-        if gap + SLACK_MS < wait && !is_cut_short() {
-            let detail =
-                format!("{home} reads again after {gap} ms, the wait after attempt {} is {wait} ms", old.attempt);
-            found.push((second.at_ms, detail));
-        }
-    }
-    found
-}
-
-/// The one chain that a read at `event` can be for; reads for several groups at once say nothing about waits.
-fn sole_reader<'h>(ledger: &Ledger<'h>, lives: &[&ChainLife<'h>], call: Call<'_>) -> Option<&'h ChainFact> {
-    let mut readers = lives.iter().filter_map(|life| reader(ledger, life, call));
-    let reader = readers.next()?;
-    readers.next().is_none().then_some(reader)
-}
-
-/// The chain, if the read can be for it: it is open, or was acked or renewed while an attempt was under way, whose read
-/// may leave after that.
-fn reader<'h>(ledger: &Ledger<'h>, life: &ChainLife<'h>, call: Call<'_>) -> Option<&'h ChainFact> {
-    let known = &life.steps[..life.steps.partition_point(|step| step.event < call.event)];
-    let (last, earlier) = known.split_last()?;
-    match &last.chain.state {
-        ChainState::Open { .. } => (last.chain.attempt > 0).then_some(last.chain),
-        ChainState::Ended { outcome: Outcome::Acked | Outcome::Superseded(_) | Outcome::Reset, .. } => {
-            let [.., idle, begun] = earlier else { return None };
-            let has_begun = matches!(begun.chain.state, ChainState::Open { .. })
-                && (begun.chain.round, begun.chain.attempt) == (idle.chain.round, idle.chain.attempt + 1)
-                && call.at_ms <= begun.at_ms + ATTEMPT_LIMIT_MS;
-            let lives_on = ledger.history.events[begun.event..call.event].iter().all(|event| match &event.kind {
-                EventKind::Node { node, event } => node != life.node || (event != "killed" && event != "crashed"),
-                _ => true,
-            });
-            (has_begun && lives_on).then_some(last.chain)
-        }
-        _ => None,
-    }
-}
-
-fn signed(ms: SimMs) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -275,27 +173,6 @@ mod tests {
         oracles::fixture::{Story, chain},
     };
 
-    /// `b` is home of a chain about `a`'s message; the time is when it is due.
-    fn due() -> (Story, ChainFact) {
-        let mut story = Story::new();
-        story.obligations.escapes.insert("a".into(), "b".into());
-        story.send(1, 0).wait(10);
-        let chain = chain("t", 0, story.now_ms);
-        story.durable("b", vec![chain.clone().fact()]).wait(10_000);
-        (story, chain)
-    }
-
-    /// An attempt is made durable, leaves, fails 10 ms later, and the next is due after `wait_ms`.
-    fn attempt(story: &mut Story, chain: ChainFact, wait_ms: u64) -> ChainFact {
-        let number = chain.attempt + 1;
-        let begun = chain.attempt(number).open(story.now_ms + 17_000);
-        story.durable("b", vec![begun.clone().fact()]);
-        story.read(0);
-        let failed = begun.failed("timeout").open(story.wait(10).now_ms + wait_ms);
-        story.durable("b", vec![failed.clone().fact()]);
-        failed
-    }
-
     fn end(story: &mut Story, chain: &ChainFact) {
         let ended = chain.clone().ended(Outcome::Acked);
         story.durable("b", vec![ended.fact()]).ack(chain, 1, 0, crate::history::Seen::Unknown { cause: "x".into() });
@@ -303,132 +180,26 @@ mod tests {
 
     #[test]
     fn a_chain_that_follows_the_policy_is_right() {
-        let (mut story, chain) = due();
-        let chain = attempt(&mut story, chain, 1000);
+        let (mut story, chain) = Story::due();
+        let chain = story.attempt(chain, 1000);
         story.wait(1000);
-        let chain = attempt(&mut story, chain, 2000);
+        let chain = story.attempt(chain, 2000);
         end(&mut story, &chain);
         assert!(story.holds().reached.contains("remote-read"));
     }
 
     #[test]
     fn a_chain_must_end() {
-        let (mut story, _) = due();
+        let (mut story, _) = Story::due();
         story.breaks("P4", "it never ends");
     }
 
     #[test]
     fn waits_follow_the_policy() {
-        let (mut story, chain) = due();
-        let chain = attempt(&mut story, chain, 999);
+        let (mut story, chain) = Story::due();
+        let chain = story.attempt(chain, 999);
         end(&mut story, &chain);
         story.breaks("P4", "before the policy's wait of 1000 ms is over");
-    }
-
-    #[test]
-    fn reads_are_spaced() {
-        let (mut story, chain) = due();
-        let chain = attempt(&mut story, chain, 1000);
-        story.wait(500);
-        let chain = attempt(&mut story, chain, 2000);
-        end(&mut story, &chain);
-        story.breaks("P4", "b reads again after 510 ms");
-    }
-
-    /// Two groups' chains on one message; the other group's is acked before the reads leave, in the middle of its own
-    /// attempt or before it has begun one.
-    fn acked_before_the_reads(other_has_begun: bool) -> Vec<String> {
-        let (mut story, chain) = due();
-        let mut second = story.obligations.groups[0].clone();
-        second.name = "h".into();
-        story.obligations.groups.push(second);
-        let mut other = chain.clone();
-        other.id.group = "h".into();
-        story.durable("b", vec![other.clone().fact()]);
-        let begun = chain.attempt(1).open(story.now_ms + 20_000);
-        other = if other_has_begun { other.attempt(1).open(story.now_ms + 20_000) } else { other };
-        story.durable("b", vec![begun.fact(), other.clone().fact()]);
-        story.durable("b", vec![other.ended(Outcome::Acked).fact()]);
-        story.read(0);
-        story.read(0);
-        story.judge().violations.into_iter().map(|violation| violation.detail).collect()
-    }
-
-    #[test]
-    fn a_read_may_be_for_a_chain_that_was_acked_in_the_middle_of_its_attempt() {
-        let hurried = |details: &[String]| details.iter().any(|detail| detail.contains("b reads again after 0 ms"));
-        assert!(!hurried(&acked_before_the_reads(true)));
-        assert!(hurried(&acked_before_the_reads(false)));
-    }
-
-    #[test]
-    fn a_read_comes_after_its_durable_attempt() {
-        let (mut story, chain) = due();
-        story.read(0);
-        end(&mut story, &chain);
-        story.breaks("P4", "0 attempts are durable");
-    }
-
-    /// `b` is home of chains about `a`'s messages 0 to 2, all due.
-    fn three_due() -> (Story, Vec<ChainFact>) {
-        let mut story = Story::new();
-        story.obligations.escapes.insert("a".into(), "b".into());
-        for number in 0..3_u32 {
-            story.send(number, number.into());
-        }
-        let chains: Vec<_> = (0..3).map(|offset| chain("t", offset, story.now_ms)).collect();
-        story.durable("b", chains.iter().map(|chain| chain.clone().fact()).collect()).wait(10_000);
-        (story, chains)
-    }
-
-    /// Makes an attempt of some of the chains durable.
-    fn begin(story: &mut Story, chains: &[ChainFact], which: &[usize]) {
-        let due_ms = story.now_ms + 20_000;
-        let begun = |at: &usize| chains[*at].clone().attempt(chains[*at].attempt + 1).open(due_ms).fact();
-        story.durable("b", which.iter().map(begun).collect());
-    }
-
-    fn is_blamed(story: &mut Story, words: &str) -> bool {
-        story.judge().violations.iter().any(|it| it.promise == "P4" && it.detail.contains(words))
-    }
-
-    #[test]
-    fn one_read_serves_several_chains_and_stands_for_its_ends() {
-        for (begun, blamed) in [(vec![0, 1, 2], false), (vec![0, 2], false), (vec![0, 1], true), (vec![1, 2], true)] {
-            let (mut story, chains) = three_due();
-            begin(&mut story, &chains, &begun);
-            story.read_span(0, 3);
-            assert_eq!(is_blamed(&mut story, "0 attempts are durable"), blamed, "{begun:?}");
-        }
-    }
-
-    #[test]
-    fn each_of_several_messages_is_read_again_only_after_its_wait() {
-        let (mut story, chains) = three_due();
-        begin(&mut story, &chains, &[0, 1, 2]);
-        story.read_span(0, 3);
-        let failed: Vec<_> = chains.into_iter().map(|it| it.attempt(1).failed("timeout")).collect();
-        let due_ms = story.wait(10).now_ms + 1000;
-        story.durable("b", failed.iter().map(|it| it.clone().open(due_ms).fact()).collect()).wait(500);
-        begin(&mut story, &failed, &[1]);
-        story.read_span(1, 1);
-        assert!(is_blamed(&mut story, "b reads again after 510 ms"));
-    }
-
-    #[test]
-    fn what_a_cut_answer_did_not_reach_is_asked_for_again_at_once() {
-        for (brought, blamed) in [(vec![0], false), (vec![0, 1, 2], true)] {
-            let (mut story, chains) = three_due();
-            begin(&mut story, &chains, &[0, 1, 2]);
-            let opaque = story.read_span(0, 3);
-            let bodies: Vec<u8> = brought
-                .iter()
-                .flat_map(|offset| crate::oracles::fixture::encode(&story.stored_message(*offset)))
-                .collect();
-            story.response(("a", "b", opaque), (crate::evidence::frame::code::PULL, 0), &[], &bodies);
-            story.read_span(1, 2);
-            assert_eq!(is_blamed(&mut story, "1 attempts are durable"), blamed, "{brought:?}");
-        }
     }
 
     /// `a` answers `b`.
@@ -440,11 +211,11 @@ mod tests {
     /// `a` is silent for a time, an attempt fails that is to be repeated after 1 s, and `a` is heard of again; the next
     /// attempt begins 200 ms after the failed one.
     fn tried_again_after_an_absence_of(silent_ms: u64) -> Story {
-        let (mut story, chain) = due();
+        let (mut story, chain) = Story::due();
         let other = crate::oracles::fixture::chain("t", 9, story.now_ms);
         story.durable("b", vec![other.clone().fact(), other.attempt(1).failed("not-found").fact()]);
         story.wait(silent_ms);
-        let failed = attempt(&mut story, chain, 1_000);
+        let failed = story.attempt(chain, 1_000);
         story.wait(100);
         heard(&mut story);
         let due_ms = story.wait(100).now_ms + 20_000;
@@ -456,7 +227,10 @@ mod tests {
     #[test]
     fn a_wait_is_cut_short_only_by_a_peer_that_was_away_for_as_long() {
         let blamed = |story: &mut Story| {
-            (is_blamed(story, "begins 800 ms before it is due"), is_blamed(story, "b reads again after 210 ms"))
+            (
+                story.is_blamed("P4", "begins 800 ms before it is due"),
+                story.is_blamed("P4", "b reads again after 210 ms"),
+            )
         };
         assert_eq!(blamed(&mut tried_again_after_an_absence_of(2_000)), (false, false));
         assert_eq!(blamed(&mut tried_again_after_an_absence_of(100)), (true, true));
@@ -464,30 +238,30 @@ mod tests {
 
     #[test]
     fn a_peer_is_back_too_for_whom_something_answers_in_its_place() {
-        let (mut story, chain) = due();
+        let (mut story, chain) = Story::due();
         let other = crate::oracles::fixture::chain("t", 9, story.now_ms).attempt(1);
         story.durable("b", vec![other.clone().fact()]);
-        let failed = attempt(&mut story, chain, 1_000);
+        let failed = story.attempt(chain, 1_000);
         story.wait(100).durable("b", vec![other.failed("empty-answer").fact()]);
         let due_ms = story.wait(100).now_ms + 20_000;
         story.durable("b", vec![failed.attempt(2).open(due_ms).fact()]);
-        assert!(!is_blamed(&mut story, "before it is due"));
+        assert!(!story.is_blamed("P4", "before it is due"));
     }
 
     #[test]
     fn the_invisible_time_is_cut_short_by_nothing() {
-        let (mut story, chain) = due();
+        let (mut story, chain) = Story::due();
         let chain = chain.open(story.now_ms + 1_000);
         story.durable("b", vec![chain.clone().fact()]).wait(500);
         heard(&mut story);
         let due_ms = story.now_ms + 20_000;
         story.durable("b", vec![chain.attempt(1).open(due_ms).fact()]);
-        assert!(is_blamed(&mut story, "attempt 1 begins 500 ms before it is due"));
+        assert!(story.is_blamed("P4", "attempt 1 begins 500 ms before it is due"));
     }
 
     #[test]
     fn nothing_that_a_read_brings_comes_without_an_attempt() {
-        let (mut story, chain) = due();
+        let (mut story, chain) = Story::due();
         let copy = crate::oracles::fixture::message("%RETRY%g_t", 0, 1, 1);
         story.durable("b", vec![crate::evidence::Fact::Message(copy), chain.revived("%RETRY%g_t", 0).fact()]);
         story.breaks("P4", "without any attempt");
@@ -496,15 +270,15 @@ mod tests {
     #[test]
     fn attempts_neither_fall_nor_jump_nor_exceed_the_policy() {
         for (next, words) in [(0, "attempt 1 was followed by attempt 0"), (3, "attempt 1 was followed by attempt 3")] {
-            let (mut story, chain) = due();
-            let chain = attempt(&mut story, chain, 1000).attempt(next);
+            let (mut story, chain) = Story::due();
+            let chain = story.attempt(chain, 1000).attempt(next);
             story.durable("b", vec![chain.clone().fact()]);
             end(&mut story, &chain);
             story.breaks("P4", words);
         }
-        let (mut story, mut chain) = due();
+        let (mut story, mut chain) = Story::due();
         for _ in 0..4 {
-            chain = attempt(&mut story, chain, 2000);
+            chain = story.attempt(chain, 2000);
             story.wait(2000);
         }
         end(&mut story, &chain);
@@ -513,14 +287,14 @@ mod tests {
 
     #[test]
     fn the_history_survives() {
-        let (mut story, chain) = due();
-        let mut chain = attempt(&mut story, chain, 1000);
+        let (mut story, chain) = Story::due();
+        let mut chain = story.attempt(chain, 1000);
         chain.failures = 0;
         end(&mut story, &chain);
         story.breaks("P4", "its history fell from 1 failures to 0");
 
-        let (mut story, chain) = due();
-        let chain = attempt(&mut story, chain, 1000).open(story.now_ms + 5000);
+        let (mut story, chain) = Story::due();
+        let chain = story.attempt(chain, 1000).open(story.now_ms + 5000);
         story.durable("b", vec![chain.clone().fact()]);
         end(&mut story, &chain);
         story.breaks("P4", "no failure was recorded");
@@ -528,8 +302,8 @@ mod tests {
 
     #[test]
     fn the_first_failure_stays_the_first() {
-        let (mut story, chain) = due();
-        let mut chain = attempt(&mut story, chain, 1000);
+        let (mut story, chain) = Story::due();
+        let mut chain = story.attempt(chain, 1000);
         chain.first_failed_ms = chain.first_failed_ms.map(|ms| ms + 1);
         end(&mut story, &chain);
         story.breaks("P4", "its first failure moved");
@@ -537,8 +311,8 @@ mod tests {
 
     #[test]
     fn waits_are_no_longer_than_the_policy_says() {
-        let (mut story, chain) = due();
-        let chain = attempt(&mut story, chain, 1100);
+        let (mut story, chain) = Story::due();
+        let chain = story.attempt(chain, 1100);
         end(&mut story, &chain);
         story.breaks("P4", "after the policy's wait of 1000 ms is over");
     }
@@ -546,7 +320,7 @@ mod tests {
     #[test]
     fn an_attempt_comes_to_something_unless_something_broke() {
         for broken in [false, true] {
-            let (mut story, chain) = due();
+            let (mut story, chain) = Story::due();
             let begun = chain.attempt(1).open(story.now_ms + 17_000);
             story.durable("b", vec![begun.clone().fact()]).wait(17_000);
             if broken {
@@ -554,33 +328,33 @@ mod tests {
             }
             let begun = begun.attempt(2).open(story.now_ms + 18_000);
             story.durable("b", vec![begun.fact()]);
-            assert_eq!(is_blamed(&mut story, "attempt 1 came to nothing before attempt 2 began"), !broken);
+            assert_eq!(story.is_blamed("P4", "attempt 1 came to nothing before attempt 2 began"), !broken);
         }
     }
 
     #[test]
     fn an_attempt_takes_no_longer_than_it_may() {
-        let (mut story, chain) = due();
+        let (mut story, chain) = Story::due();
         let begun = chain.attempt(1).open(story.now_ms + 17_000);
         story.durable("b", vec![begun.clone().fact()]).wait(60_000);
         let mut failed = begun.failed("timeout").open(story.now_ms + 1_000);
         failed.latest[0].failure.took_ms = 60_000;
         story.durable("b", vec![failed.fact()]);
-        assert!(is_blamed(&mut story, "attempt 1 took 60000 ms to fail by timeout"));
+        assert!(story.is_blamed("P4", "attempt 1 took 60000 ms to fail by timeout"));
     }
 
     #[test]
     fn what_no_retry_changes_is_not_tried_again() {
-        let (mut story, chain) = due();
+        let (mut story, chain) = Story::due();
         let begun = chain.attempt(1).open(story.now_ms + 17_000);
         story.durable("b", vec![begun.clone().fact()]).wait(10);
         story.durable("b", vec![begun.failed("no-permission").open(story.now_ms + 1_000).fact()]);
-        assert!(is_blamed(&mut story, "failed by no-permission, which no retry changes, and it waits"));
+        assert!(story.is_blamed("P4", "failed by no-permission, which no retry changes, and it waits"));
     }
 
     #[test]
     fn what_has_ended_stays_so() {
-        let (mut story, chain) = due();
+        let (mut story, chain) = Story::due();
         end(&mut story, &chain);
         story.durable("b", vec![chain.open(60_000).ended(Outcome::Superseded(chain_id())).fact()]);
         story.breaks("P4", "it had ended as Acked and became");
@@ -592,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_resumed_chain_begins_a_round() {
-        let (mut story, mut chain) = due();
+        let (mut story, mut chain) = Story::due();
         chain.round = 2;
         story.durable("b", vec![chain.clone().fact()]);
         end(&mut story, &chain);

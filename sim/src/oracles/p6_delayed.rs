@@ -27,8 +27,8 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let Some((began_ms, delay_ms)) = timer.message.ledger.as_ref().and_then(|stamp| delays.get(stamp)) else {
             continue;
         };
-        let asked_ms = signed(*delay_ms);
-        let accepting_ms = signed(ledger.at_ms(timer.event).saturating_sub(*began_ms));
+        let asked_ms = (*delay_ms).cast_signed();
+        let accepting_ms = ledger.at_ms(timer.event).saturating_sub(*began_ms).cast_signed();
         let told_ms = timer.due_ms.saturating_sub(timer.entry.at_ms);
         if told_ms > asked_ms + SLACK_MS || told_ms + accepting_ms + SLACK_MS < asked_ms {
             let detail = format!("to be there after {asked_ms} ms, accepted for {told_ms} ms later");
@@ -44,10 +44,6 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
             found.stamped(ledger.at_ms(fired.event), timer.message.ledger.as_ref(), fired.node, detail);
         }
     }
-}
-
-fn signed(ms: SimMs) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

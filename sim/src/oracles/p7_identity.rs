@@ -20,8 +20,8 @@ use rustc_hash::FxHashMap;
 /// The properties in which a copy or a delivery may differ from its original.
 pub const MAY_DIFFER: [&str; 4] = ["1ST_POP_TIME", "POP_CK", "DLQ_ORIGIN_TOPIC", "DLQ_ORIGIN_MESSAGE_ID"];
 
-/// How long before a pop was written its group may have been looked up, ms.
-const LOOKED_UP_MS: SimMs = 90_000;
+/// How long before a pop was written its group may have been looked up, ms: a broker lets a poll wait for five minutes.
+const LOOKED_UP_MS: SimMs = 310_000;
 
 /// System flag bits that tell how addresses are stored.
 const ADDRESS_BITS: i32 = 0x30;
@@ -43,11 +43,13 @@ fn limits(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         // A pop may wait for long after it has looked its group up, and a renewed chain keeps what the first was given.
         let since = if first.chain.generation > 0 { 0 } else { popped_ms.saturating_sub(LOOKED_UP_MS) };
         let until = |at: usize| configured.get(at + 1).map_or(SimMs::MAX, |(changed_ms, _)| *changed_ms);
-        let in_effect =
-            configured.iter().enumerate().filter(|(at, (from_ms, _))| *from_ms <= popped_ms && until(*at) >= since);
-        let is_right = in_effect.clone().next().is_none()
-            || in_effect.map(|(_, (_, limit))| *limit).any(|limit| limit == first.chain.reconsume_limit);
-        if !is_right {
+        let mut in_effect = configured
+            .iter()
+            .enumerate()
+            .filter(|(at, (from_ms, _))| *from_ms <= popped_ms && until(*at) >= since)
+            .map(|(_, (_, limit))| *limit)
+            .peekable();
+        if in_effect.peek().is_some() && in_effect.all(|limit| limit != first.chain.reconsume_limit) {
             let detail = format!("at {} it allows {} redeliveries", life.node, first.chain.reconsume_limit);
             found.broken(first.at_ms, format!("chain {id}"), detail);
         }

@@ -216,14 +216,6 @@ mod tests {
         assert!(!story.judge().violations.iter().any(|it| it.promise == "P9"));
     }
 
-    fn popped() -> (Story, ChainFact) {
-        let mut story = Story::new();
-        story.send(1, 0).wait(10);
-        let chain = story.pop("t", 0, 1, 0);
-        story.wait(10);
-        (story, chain)
-    }
-
     /// A request about the chain's handle leaves the client; its number.
     fn ask(story: &mut Story, chain: &ChainFact, code: i32) -> i32 {
         let handle = format!("0 {} 10000 1001 0 a 0 0", chain.id.pop_time);
@@ -234,13 +226,13 @@ mod tests {
 
     #[test]
     fn an_ack_is_answered_after_it_is_durable() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         let call = ask(&mut story, &chain, code::ACK);
         story.durable("a", vec![chain.clone().ended(Outcome::Acked).fact()]);
         story.response(("a", "c", call), (code::ACK, 0), &[], b"");
         story.ack(&chain, 1, 0, Seen::Ok(AckVerdict::Absorbed)).holds();
 
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         let call = ask(&mut story, &chain, code::ACK);
         story.response(("a", "c", call), (code::ACK, 0), &[], b"");
         story.durable("a", vec![chain.clone().ended(Outcome::Acked).fact()]);
@@ -249,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_a_client_saw_absorbed_was_durable() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         story.ack(&chain, 1, 0, Seen::Ok(AckVerdict::Absorbed));
         story.durable("a", vec![chain.ended(Outcome::Acked).fact()]);
         story.breaks("P9", "saw its ack absorbed");
@@ -285,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_renewal_is_answered_after_its_chain_is_durable() {
-        let (mut story, old) = popped();
+        let (mut story, old) = Story::popped();
         let call = ask(&mut story, &old, code::CHANGE_INVISIBLE);
         let new = chain("t", 0, story.now_ms);
         let time = at(story.now_ms).to_string();
@@ -295,7 +287,7 @@ mod tests {
         story.absorb(&new, 1, 0);
         assert!(story.holds().reached.contains("renewed"));
 
-        let (mut story, old) = popped();
+        let (mut story, old) = Story::popped();
         let call = ask(&mut story, &old, code::CHANGE_INVISIBLE);
         story.response(("a", "c", call), (code::CHANGE_INVISIBLE, 0), &[("popTime", "7")], b"");
         story.breaks("P9", "its new chain was not durable");

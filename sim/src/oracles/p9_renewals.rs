@@ -61,14 +61,6 @@ mod tests {
         })));
     }
 
-    fn popped() -> (Story, ChainFact) {
-        let mut story = Story::new();
-        story.send(1, 0).wait(10);
-        let chain = story.pop("t", 0, 1, 0);
-        story.wait(10);
-        (story, chain)
-    }
-
     /// The chain is renewed, durably.
     fn renewed(story: &mut Story, chain: &ChainFact) -> ChainFact {
         let mut by = chain.clone();
@@ -79,38 +71,34 @@ mod tests {
         by
     }
 
-    fn is_blamed(story: &mut Story, words: &str) -> bool {
-        story.judge().violations.iter().any(|it| it.promise == "P9" && it.detail.contains(words))
-    }
-
     #[test]
     fn a_new_handle_lasts_as_long_as_was_asked_for() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         let by = renewed(&mut story, &chain);
         told(&mut story, &chain, Seen::Ok(Some(handle(&by, 30_000))));
-        assert!(!is_blamed(&mut story, "renewed for"));
+        assert!(!story.is_blamed("P9", "renewed for"));
         told(&mut story, &chain, Seen::Ok(Some(handle(&by, 29_000))));
-        assert!(is_blamed(&mut story, "renewed for 30000 ms as"));
+        assert!(story.is_blamed("P9", "renewed for 30000 ms as"));
     }
 
     #[test]
     fn too_late_is_told_of_what_is_over() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         story.durable("a", vec![chain.clone().ended(Outcome::Acked).fact()]);
         told(&mut story, &chain, Seen::Ok(None));
-        assert!(!is_blamed(&mut story, "told too late"));
+        assert!(!story.is_blamed("P9", "told too late"));
     }
 
     #[test]
     fn too_late_is_not_told_of_what_is_open_or_goes_on_under_another_handle() {
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         told(&mut story, &chain, Seen::Ok(None));
-        assert!(is_blamed(&mut story, "told too late"));
+        assert!(story.is_blamed("P9", "told too late"));
 
-        let (mut story, chain) = popped();
+        let (mut story, chain) = Story::popped();
         renewed(&mut story, &chain);
         story.wait(10);
         told(&mut story, &chain, Seen::Ok(None));
-        assert!(is_blamed(&mut story, "told too late"));
+        assert!(story.is_blamed("P9", "told too late"));
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn check(ledger: &Ledger<'_>, life: &ChainLife<'_>, found: &mut Findi
     let longest = ledger.obligations.policy.longest_ms();
     for pair in life.steps.windows(2) {
         let Some(since_ms) = due_since(ledger, life, &pair[0], &pair[1]) else { continue };
-        let lain = signed(pair[1].at_ms) - since_ms;
+        let lain = pair[1].at_ms.cast_signed() - since_ms;
         if lain > longest.saturating_add(SLACK_MS) {
             let detail = format!("at {} it lay due for {lain} ms, the policy lasts {longest} ms", life.node);
             found.broken(pair[1].at_ms, format!("chain {}", life.id), detail);
@@ -40,11 +40,11 @@ pub(super) fn was_in_vain(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> Result<(
     if lain < longest {
         return Err(format!("it lay due for {lain} ms, the policy lasts {longest} ms"));
     }
-    let (peer, since_ms) = (peer(life, before), signed(parked.at_ms) - longest);
+    let (peer, since_ms) = (peer(life, before), parked.at_ms.cast_signed() - longest);
     let heard = answers(ledger, life.node, peer, needed(before))
         .filter(|answer| !answer.may_be_lost && answer.event < parked.event && answer.at_ms > since_ms);
     match heard.map(|answer| answer.at_ms).max() {
-        Some(at_ms) => Err(format!("{peer} answered {} ms before", signed(parked.at_ms) - at_ms)),
+        Some(at_ms) => Err(format!("{peer} answered {} ms before", parked.at_ms.cast_signed() - at_ms)),
         None => Ok(()),
     }
 }
@@ -126,7 +126,7 @@ fn heard<'a>(
                 new.failures > old.failures && cause.is_some_and(|it| !ABSENT.contains(&it) && !UNASKED.contains(&it))
             }
         };
-        is_heard.then(|| (pair[1].event, signed(pair[1].at_ms)))
+        is_heard.then(|| (pair[1].event, pair[1].at_ms.cast_signed()))
     })
 }
 
@@ -172,7 +172,7 @@ fn answers<'a>(
             let same_ms = ledger.history.events[event..].iter().take_while(|later| later.at_ms == left_ms).count();
             let is_late = left_ms - ledger.at_ms(call.event) > heard_ms;
             let may_be_lost = is_late || ledger.was_disturbed(call.event, event + same_ms - 1);
-            Some(Answered { event, at_ms: signed(left_ms), may_be_lost })
+            Some(Answered { event, at_ms: left_ms.cast_signed(), may_be_lost })
         },
     )
 }
@@ -189,24 +189,22 @@ fn peer<'a>(life: &'a ChainLife<'_>, step: &'a ChainStep<'_>) -> &'a str {
 /// wrote, for no attempt may begin that is not confirmed.
 fn due_since(ledger: &Ledger<'_>, life: &ChainLife<'_>, step: &ChainStep<'_>, next: &ChainStep<'_>) -> Option<i64> {
     let (ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. }) = step.chain.state else { return None };
-    let due_ms = signed(step.at_ms) + (due_ms - step.entry.at_ms);
-    if signed(next.at_ms) - due_ms <= ledger.obligations.policy.longest_ms() {
+    let due_ms = step.at_ms.cast_signed() + (due_ms - step.entry.at_ms);
+    if next.at_ms.cast_signed() - due_ms <= ledger.obligations.policy.longest_ms() {
         return None;
     }
     let between = &ledger.history.events[step.event..next.event];
     let up_ms = between.iter().rev().find_map(|event| match &event.kind {
-        EventKind::Node { node, .. } if node == life.node => Some(signed(event.at_ms)),
+        EventKind::Node { node, .. } if node == life.node => Some(event.at_ms.cast_signed()),
         _ => None,
     });
-    let confirmed_ms = ledger.late_confirmations(life.node).filter(|at_ms| *at_ms < next.at_ms).max().map(signed);
+    let confirmed_ms =
+        ledger.late_confirmations(life.node).filter(|at_ms| *at_ms < next.at_ms).max().map(SimMs::cast_signed);
     // What its slave does meanwhile it takes over first.
     let merges = ledger.merges.iter().filter(|it| it.node == life.node && it.group == life.node);
-    let merged_ms = merges.map(|it| signed(ledger.at_ms(it.event))).filter(|at_ms| *at_ms <= signed(next.at_ms)).max();
+    let merged_ms =
+        merges.map(|it| ledger.at_ms(it.event).cast_signed()).filter(|at_ms| *at_ms <= next.at_ms.cast_signed()).max();
     Some([up_ms, confirmed_ms, merged_ms].into_iter().flatten().fold(due_ms, i64::max))
-}
-
-fn signed(ms: SimMs) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -172,6 +172,40 @@ async fn a_renewed_message_is_acked_with_its_new_handle_and_again_on_habit() {
 }
 
 #[tokio::test]
+async fn what_is_never_acked_may_be_renewed_and_a_renewal_without_an_answer_is_repeated_by_the_same_handle() {
+    let world = TestWorld::new();
+    let script = |request: &Command, nth| match (request.code, nth) {
+        (request::POP_MESSAGE, 0) => Some(pop_answer(&[message("t", 0, 4, "<<p#1>>")], "0 0 3", "0 0 4")),
+        (request::CHANGE_MESSAGE_INVISIBLETIME, 1) => {
+            Some(success(&ChangeInvisibleResponseHeader { pop_time: 2000, invisible_time: 60_000, revive_qid: 7 }))
+        }
+        _ => None,
+    };
+    let (_broker, _server) = FakeBroker::start(&world, "b", Box::new(script)).await;
+    consume(&world, Consumer { ack: 0.0, renew: 1.0, ..spec() }, 60).await;
+    let renewed = renewals(&world);
+    let seen: Vec<_> = renewed.iter().map(|renewed| renewed.seen.clone()).collect();
+    assert_eq!(seen, [Seen::Unknown { cause: "timeout".into() }, Seen::Ok(Some("4 2000 60000 7 0 b 0 4".into()))]);
+    assert_eq!(renewed[0].handle, renewed[1].handle);
+    assert_eq!(renewed[0].invisible_ms, 60_000);
+    assert!(acks(&world).is_empty());
+}
+
+#[tokio::test]
+async fn an_ack_may_be_repeated_much_later() {
+    let world = TestWorld::new();
+    let script = |request: &Command, nth| match (request.code, nth) {
+        (request::POP_MESSAGE, 0) => Some(pop_answer(&[message("t", 0, 4, "<<p#1>>")], "0 0 3", "0 0 4")),
+        (request::ACK_MESSAGE, _) => Some(Command::response(response::SUCCESS)),
+        _ => None,
+    };
+    let (_broker, _server) = FakeBroker::start(&world, "b", Box::new(script)).await;
+    consume(&world, Consumer { repeat_ack: 1.0, repeat_after_ms: 100_000, ..spec() }, 200).await;
+    let acked = acks(&world);
+    assert!((50_000..150_100).contains(&(acked[1].began_ms - acked[0].began_ms)), "{acked:?}");
+}
+
+#[tokio::test]
 async fn a_late_ack_comes_after_the_invisible_time_and_a_forgotten_one_never() {
     for (late_ack, times) in [(1.0, 1), (0.0, 0)] {
         let world = TestWorld::new();

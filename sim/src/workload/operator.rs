@@ -211,7 +211,10 @@ fn told<T>(seen: Seen<T>) -> Result<T, String> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use pop_revive::remoting::{Command, code::request};
+    use pop_revive::{
+        model::chain::{Chain, ChainState, History, LogPosition, ParkReason},
+        remoting::{Command, code::request},
+    };
 
     use super::*;
     use crate::history::EventKind;
@@ -260,6 +263,46 @@ mod tests {
         let error = setup(&world.host(), &cluster, &world.recorder()).await.unwrap_err();
         assert_eq!(error.to_string(), "`create-topic t b` did not work in 60 tries: INVALID_PARAMETER: no");
         assert_eq!(operated(&world), [("create-topic t b".into(), Err("INVALID_PARAMETER: no".into()))]);
+    }
+
+    #[tokio::test]
+    async fn each_parked_chain_is_resumed_by_its_id_and_asked_for_twice() {
+        let world = TestWorld::new();
+        let ids = ["a/t/0/4/g/1700000000000/1", "a/t/0/5/g/1700000000000/1"];
+        let listed = move |request: &Command, nth: usize| match request.code {
+            request::LIST_PARKED => {
+                let chain = |id: &str| Chain {
+                    id: id.parse().unwrap(),
+                    topic_epoch: LogPosition::default(),
+                    start_offset: 4,
+                    invisible_ms: 1000,
+                    reconsume_limit: 16,
+                    round: 0,
+                    hop: 0,
+                    generation: 0,
+                    attempt: 1,
+                    round_began_ms: None,
+                    acted_for: None,
+                    state: ChainState::Parked { reason: ParkReason::Permanent, at_ms: 0 },
+                    history: History::default(),
+                };
+                let body = serde_json::to_vec(&ids.map(chain)).unwrap();
+                Some(Command::response(response::SUCCESS).with_body(body))
+            }
+            _ => {
+                let mut answer = Command::response(response::SUCCESS);
+                answer.ext.insert("count".into(), (1 - nth % 2).to_string()); // the second time it is not parked
+                Some(answer)
+            }
+        };
+        let (a, _server) = FakeBroker::start(&world, "a", Box::new(listed)).await;
+        let steps = vec![OperatorStep { at_ms: 5_000, action: OperatorAction::ResumeEach { broker: None } }];
+        let cluster = Cluster { topics: Vec::new(), groups: Vec::new(), brokers: vec![a.endpoint()] };
+        run(world.host(), steps, &cluster, world.recorder(), CancellationToken::new()).await;
+        let asked = a.requests(request::RESUME_PARKED);
+        let asked: Vec<&str> = asked.iter().map(|(_, request)| request.ext["chain"].as_str()).collect();
+        assert_eq!(asked, [ids[0], ids[0], ids[1], ids[1]]);
+        assert_eq!(operated(&world), [("resume-each a".to_owned(), Ok(2))]);
     }
 
     #[tokio::test]

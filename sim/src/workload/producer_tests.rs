@@ -75,13 +75,16 @@ async fn messages_are_spread_over_the_span_and_the_queues() {
         assert!((begin..=begin + 2_100).contains(&sent.began_ms), "{slot}: {}", sent.began_ms);
         assert_eq!((sent.ledger.to_string(), sent.broker.as_str()), (format!("producer-1#{slot:06}"), "b"));
     }
-    let (_, third) = &broker.requests(request::SEND_MESSAGE_V2)[2];
-    let header = SendMessageHeader::read_v2(&third.ext).unwrap();
-    let name = "producer-1#000002";
-    assert_eq!(
-        header.properties.unwrap(),
-        format!("KEYS\u{1}{name}\u{2}TAGS\u{1}A\u{2}TIMER_DELAY_MS\u{1}5000\u{2}UNIQ_KEY\u{1}{name}\u{2}")
-    );
+    let requests = broker.requests(request::SEND_MESSAGE_V2);
+    let delays = ["DELAY\u{1}2\u{2}KEYS", "TIMER_DELAY_SEC\u{1}5", "TIMER_DELAY_MS\u{1}5000"];
+    for ((number, (_, request)), delay) in (0..).zip(&requests).zip(delays) {
+        let header = SendMessageHeader::read_v2(&request.ext).unwrap();
+        let properties = header.properties.unwrap();
+        assert!(properties.contains(delay), "{properties:?}");
+        assert!(properties.ends_with(&format!("UNIQ_KEY\u{1}producer-1#{number:06}\u{2}")), "{properties:?}");
+        assert_eq!(header.flag, number);
+    }
+    let (_, third) = &requests[2];
     assert_eq!((third.body.len(), ledger_of(&third.body)), (40, Some(sent[2].ledger.clone())));
     assert_eq!(broker.requests(request::GET_ROUTEINFO_BY_TOPIC).len(), 1, "a route lives for 30 s");
 }
