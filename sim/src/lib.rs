@@ -23,6 +23,7 @@ pub mod framework;
 pub mod history;
 pub mod ledger;
 pub mod oracles;
+pub(crate) mod phases;
 pub mod plan;
 pub mod random;
 pub mod report;

@@ -173,6 +173,13 @@ pub enum Fault {
         /// Which requests.
         rpcs: Rpcs,
     },
+    /// A matching request is served; its answer arrives as something else.
+    DamagedAnswer {
+        /// What is wrong with it.
+        damage: Damage,
+        /// Which requests.
+        rpcs: Rpcs,
+    },
 }
 
 impl Fault {
@@ -198,7 +205,90 @@ impl Fault {
             Self::LostRequest { .. } => "lost-request",
             Self::LostAnswer { .. } => "lost-answer",
             Self::Answer { .. } => "answer",
+            Self::DamagedAnswer { .. } => "damaged-answer",
         }
+    }
+
+    /// The requests that it hits, if it hits requests.
+    #[must_use]
+    pub const fn rpcs(&self) -> Option<&Rpcs> {
+        match self {
+            Self::Reset { rpcs }
+            | Self::DuplicateRequest { rpcs }
+            | Self::DelayedRequest { rpcs, .. }
+            | Self::LostRequest { rpcs }
+            | Self::LostAnswer { rpcs }
+            | Self::Answer { rpcs, .. }
+            | Self::DamagedAnswer { rpcs, .. } => Some(rpcs),
+            _ => None,
+        }
+    }
+
+    /// As [`Fault::rpcs`], to be changed.
+    pub const fn rpcs_mut(&mut self) -> Option<&mut Rpcs> {
+        match self {
+            Self::Reset { rpcs }
+            | Self::DuplicateRequest { rpcs }
+            | Self::DelayedRequest { rpcs, .. }
+            | Self::LostRequest { rpcs }
+            | Self::LostAnswer { rpcs }
+            | Self::Answer { rpcs, .. }
+            | Self::DamagedAnswer { rpcs, .. } => Some(rpcs),
+            _ => None,
+        }
+    }
+}
+
+/// What is wrong with an answer that arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Damage {
+    /// On its way a bit of its body was flipped, and the network's own checksums did not see it.
+    FlippedBit,
+    /// On its way the second half of its body was lost.
+    Cut,
+    /// It is no frame.
+    Garbage,
+    /// The peer sends no message, and says that it found some.
+    Empty,
+    /// The peer sends a message that its disk has damaged.
+    DamagedMessage,
+    /// The peer leaves out the message that was asked for first.
+    LaterMessage,
+    /// The peer sends messages of another queue.
+    OtherQueue,
+}
+
+impl Damage {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::FlippedBit,
+        Self::Cut,
+        Self::Garbage,
+        Self::Empty,
+        Self::DamagedMessage,
+        Self::LaterMessage,
+        Self::OtherQueue,
+    ];
+
+    /// As it is written in a scenario.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FlippedBit => "flipped-bit",
+            Self::Cut => "cut",
+            Self::Garbage => "garbage",
+            Self::Empty => "empty",
+            Self::DamagedMessage => "damaged-message",
+            Self::LaterMessage => "later-message",
+            Self::OtherQueue => "other-queue",
+        }
+    }
+
+    /// Whether the peer itself is wrong about messages, not the way from it: what it sends is what it meant to send.
+    #[must_use]
+    pub const fn is_of_messages(self) -> bool {
+        matches!(self, Self::Empty | Self::DamagedMessage | Self::LaterMessage | Self::OtherQueue)
     }
 }
 

@@ -291,6 +291,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P2",
         scenario: "master-cut-off",
     },
+    Sabotage {
+        name: "frame-unchecked",
+        breaks: "a frame is taken whose body is not the one that was sent",
+        promise: "P7",
+        scenario: "wrong-answers",
+    },
 ];
 
 /// The sabotage of that name.

@@ -69,6 +69,7 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
         FaultKind::LostRequest { rpcs: spec } => Fault::LostRequest { rpcs: rpcs(spec, rng) },
         FaultKind::LostAnswer { rpcs: spec } => Fault::LostAnswer { rpcs: rpcs(spec, rng) },
         FaultKind::Answer { code, rpcs: spec } => Fault::Answer { code, rpcs: rpcs(spec, rng) },
+        FaultKind::DamagedAnswer { damage, rpcs: spec } => Fault::DamagedAnswer { damage, rpcs: rpcs(spec, rng) },
     }
 }
 

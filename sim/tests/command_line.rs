@@ -11,6 +11,7 @@ use pop_sim::{
         FailureReport, SeedRecord, Tally, failure::Origin, faults::Fate, json, kept::Fired, record::ViolationRecord,
         table::table,
     },
+    scenario::Phase,
 };
 
 fn sim(arguments: &[&str]) -> Output {
@@ -63,11 +64,15 @@ fn fate(kind: &str, fired: bool) -> Fate {
     Fate { planned: format!("{kind}, drawn"), kind: kind.into(), fired, times: times.into() }
 }
 
-fn tally(scenario: &str, records: impl IntoIterator<Item = SeedRecord>, fates: &[Fate]) -> Tally {
+fn fired(fault: &str, kind: &str, phases: &[Phase]) -> Fired {
+    let (fault, kind, fired) = (fault.into(), kind.into(), !phases.is_empty());
+    Fired { fault, kind, fired, phases: phases.iter().copied().collect() }
+}
+
+fn tally(scenario: &str, records: impl IntoIterator<Item = SeedRecord>, faults: &[Fired]) -> Tally {
     let mut tally = Tally::new(scenario);
     for record in records {
-        let faults: Vec<Fired> = fates.iter().map(Fired::from).collect();
-        tally.add(&record, &faults, || format!("cargo sim replay {scenario} --seed {}", record.seed));
+        tally.add(&record, faults, || format!("cargo sim replay {scenario} --seed {}", record.seed));
     }
     tally
 }
@@ -77,12 +82,15 @@ fn sweep() -> Vec<Tally> {
     let held = (1..=20).map(|seed| record("calm", seed));
     let violated =
         (1..=20).map(|seed| if seed % 4 == 3 { broken("broker-outage", seed) } else { record("broker-outage", seed) });
-    let fates = [fate("kill broker-a at a time", true), fate("lose PULL_MESSAGE broker-b→any", false)];
+    let faults = [
+        fired("kill", "kill broker-a at a time", &[Phase::Send, Phase::RemoteRead]),
+        fired("lost-request", "lose PULL_MESSAGE broker-b→any", &[]),
+    ];
     let mut nowhere = tally("lost-answers", (1..=20).map(|seed| record("lost-answers", seed)), &[]);
     nowhere.unmet = vec!["never reached parked: a chain was parked".into()];
     let mut few = tally("flaky-link", [record("flaky-link", 1)], &[]);
     few.unmet = vec!["revived: 17, expected at least 20".into()];
-    vec![tally("calm", held, &[]), tally("broker-outage", violated, &fates), nowhere, few]
+    vec![tally("calm", held, &[]), tally("broker-outage", violated, &faults), nowhere, few]
 }
 
 #[test]

@@ -6,7 +6,7 @@ use bytes::{Buf, BufMut, Bytes};
 
 use super::{
     command::{Command, Language},
-    frame::FrameError,
+    frame::{BODY_CHECKSUM, FrameError},
 };
 
 /// Whether every number of `command` fits its field. POP codes do not: the code has 16 bits only.
@@ -17,8 +17,8 @@ pub(super) fn fits(command: &Command) -> bool {
         && command.ext.iter().all(|(k, v)| i16::try_from(k.len()).is_ok() && i32::try_from(v.len()).is_ok())
 }
 
-/// The header of `command`, for which [`fits`] holds.
-pub(super) fn write(command: &Command) -> Vec<u8> {
+/// The header of `command`, for which [`fits`] holds; `checksum` is that of its body, if it has one.
+pub(super) fn write(command: &Command, checksum: Option<&str>) -> Vec<u8> {
     let mut header = Vec::with_capacity(64);
     header.put_i16(command.code as i16);
     header.put_u8(command.language.code());
@@ -28,9 +28,13 @@ pub(super) fn write(command: &Command) -> Vec<u8> {
     let remark = command.remark.as_deref().unwrap_or_default();
     header.put_i32(remark.len() as i32);
     header.put_slice(remark.as_bytes());
-    let map_bytes: usize = command.ext.iter().map(|(key, value)| 2 + key.len() + 4 + value.len()).sum();
+    let fields = || {
+        let fields = command.ext.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        fields.chain(checksum.map(|checksum| (BODY_CHECKSUM, checksum)))
+    };
+    let map_bytes: usize = fields().map(|(key, value)| 2 + key.len() + 4 + value.len()).sum();
     header.put_u32(map_bytes as u32);
-    for (key, value) in &command.ext {
+    for (key, value) in fields() {
         header.put_i16(key.len() as i16);
         header.put_slice(key.as_bytes());
         header.put_i32(value.len() as i32);

@@ -52,9 +52,27 @@ fn the_json_header_has_the_java_key_order() {
         .with_remark("r")
         .with_body(Bytes::from_static(b"B"));
     command.ext.insert("k".into(), "v".into());
-    let header = r#"{"code":10,"extFields":{"k":"v"},"flag":0,"language":"JAVA","opaque":7,"remark":"r","serializeTypeCurrentRPC":"JSON","version":479}"#;
+    let header = r#"{"code":10,"extFields":{"k":"v","bodyChecksum":"4ad0cf31"},"flag":0,"language":"JAVA","opaque":7,"remark":"r","serializeTypeCurrentRPC":"JSON","version":479}"#;
     assert_eq!(encode(FrameCodec::default(), &command), json_frame(header, b"B"));
     assert_eq!(encode(FrameCodec::default(), &command)[8..13], *b"{\"cod");
+}
+
+#[test]
+fn a_body_that_is_not_the_one_written_is_refused_and_one_without_a_checksum_is_taken() {
+    for codec in [FrameCodec::default(), binary()] {
+        let frame = encode(codec, &Command::request(10).with_body(Bytes::from_static(b"body")));
+        let last = frame.len() - 1;
+        let mut flipped = frame.clone();
+        flipped[last] ^= 1;
+        assert!(matches!(decode(flipped), Err(FrameError::BadChecksum { .. })));
+        let mut cut = BytesMut::from(&frame[..last]);
+        cut[3] -= 1;
+        assert!(matches!(decode(cut), Err(FrameError::BadChecksum { .. })));
+    }
+    let promised = json_frame(r#"{"code":10,"extFields":{"bodyChecksum":"00000000"}}"#, b"");
+    assert_eq!(decode(promised).unwrap_err().to_string(), r#"the body's checksum is "", the header says "00000000""#);
+    let unchecked = decode(json_frame(r#"{"code":10}"#, b"body")).unwrap().unwrap();
+    assert_eq!(unchecked.body, "body");
 }
 
 #[test]

@@ -4,19 +4,22 @@ use std::{collections::BTreeMap, fmt};
 
 use bytes::Bytes;
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{self, MapAccess, Visitor},
 };
 
-use super::command::{Command, Language};
+use super::{
+    command::{Command, Language},
+    frame::BODY_CHECKSUM,
+};
 
 /// Written in RocketMQ's order, which is alphabetical.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Written<'a> {
     code: i32,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    ext_fields: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "WrittenExt::is_empty")]
+    ext_fields: WrittenExt<'a>,
     flag: i32,
     language: &'static str,
     opaque: i32,
@@ -25,6 +28,25 @@ struct Written<'a> {
     #[serde(rename = "serializeTypeCurrentRPC")]
     serialize_type: &'static str,
     version: i32,
+}
+
+/// The header fields, and with them the body's checksum.
+struct WrittenExt<'a> {
+    fields: &'a BTreeMap<String, String>,
+    checksum: Option<&'a str>,
+}
+
+impl WrittenExt<'_> {
+    fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.checksum.is_none()
+    }
+}
+
+impl Serialize for WrittenExt<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = self.fields.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        serializer.collect_map(fields.chain(self.checksum.map(|checksum| (BODY_CHECKSUM, checksum))))
+    }
 }
 
 /// Read leniently: all but `code` may be absent (RocketMQ then keeps its defaults); unknown keys are skipped.
@@ -46,11 +68,11 @@ struct Read {
     version: i32,
 }
 
-/// The header of `command` as JSON text.
-pub(super) fn write(command: &Command) -> Result<Vec<u8>, serde_json::Error> {
+/// The header of `command` as JSON text; `checksum` is that of its body, if it has one.
+pub(super) fn write(command: &Command, checksum: Option<&str>) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&Written {
         code: command.code,
-        ext_fields: &command.ext,
+        ext_fields: WrittenExt { fields: &command.ext, checksum },
         flag: command.flag,
         language: command.language.name(),
         opaque: command.opaque,

@@ -25,6 +25,6 @@ pub(crate) mod memory_transport;
 pub use call_error::CallError;
 pub use client::{Client, ClientConfig};
 pub use command::{Command, Language};
-pub use frame::{FrameCodec, FrameError, HeaderForm};
+pub use frame::{BODY_CHECKSUM, FrameCodec, FrameError, HeaderForm};
 pub use headers::{Header, HeaderError};
 pub use server::{Handler, Peer, Server, ServerConfig};

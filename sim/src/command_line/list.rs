@@ -1,15 +1,33 @@
-//! `cargo sim list`: the scenarios there are.
+//! `cargo sim list`: the scenarios there are, or the situations that one may demand of its runs.
 
 use std::{collections::BTreeMap, fmt::Write as _, io::Write as _};
 
 use super::{Unusable, Verdict, selection::every};
-use crate::{report::faults::kind, schedule::expand};
+use crate::{report::faults::kind, scenario::reached::reachable, schedule::expand};
 
-/// Prints name, summary and faults of every scenario.
+/// What is listed.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct ListOptions {
+    /// Instead of scenarios, the situations and points of the code that `[expect] reached` may name
+    #[arg(long)]
+    situations: bool,
+}
+
+/// Prints name, summary and faults of every scenario, or name and meaning of every situation.
 ///
 /// # Errors
-/// A scenario file is wrong.
-pub fn list() -> Result<Verdict, Unusable> {
+/// A scenario file is wrong, or there is no output.
+pub fn list(options: ListOptions) -> Result<Verdict, Unusable> {
+    let text = if options.situations { situations() } else { scenarios()? };
+    std::io::stdout().write_all(text.as_bytes()).map_err(Unusable::io("stdout"))?;
+    Ok(Verdict::Held)
+}
+
+fn situations() -> String {
+    reachable().map(|(name, meaning)| format!("{name}\n  {meaning}\n")).collect()
+}
+
+fn scenarios() -> Result<String, Unusable> {
     let mut text = String::new();
     for selected in every()? {
         let scenario = &selected.scenario;
@@ -27,6 +45,5 @@ pub fn list() -> Result<Verdict, Unusable> {
             };
         }
     }
-    std::io::stdout().write_all(text.as_bytes()).map_err(Unusable::io("stdout"))?;
-    Ok(Verdict::Held)
+    Ok(text)
 }

@@ -57,8 +57,8 @@ enum Command {
     Bisect(bisect::BisectOptions),
     /// Join the results of shards, and of sweeps that were interrupted
     Merge(merge::MergeOptions),
-    /// Show the scenarios there are
-    List,
+    /// Show the scenarios there are, or the situations that one may demand of its runs
+    List(list::ListOptions),
     /// Check scenario files
     Check(check::CheckOptions),
     /// Print the JSON Schema of scenario files, for editors
@@ -151,7 +151,7 @@ pub fn main() -> ExitCode {
         Some(Command::Diff(options)) => diff::diff(&options),
         Some(Command::Bisect(options)) => bisect::bisect(&options),
         Some(Command::Merge(options)) => merge::merge(&options),
-        Some(Command::List) => list::list(),
+        Some(Command::List(options)) => list::list(options),
         Some(Command::Check(options)) => check::check(&options),
         Some(Command::Schema) => schema::schema(),
         Some(Command::EventLog(options)) => event_log::event_log(&options),

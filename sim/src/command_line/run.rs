@@ -23,7 +23,6 @@ use crate::{
         FailureReport, SeedRecord, Tally,
         expectations::unmet,
         failure::Origin,
-        faults::fates,
         kept::{Fired, KeptSeed, Sweep},
     },
     run::{Outcome, RunError, SeedRun, sweep::sweep},
@@ -216,7 +215,8 @@ impl<'o> Sweeping<'o> {
         }
         let record = SeedRecord::of(run, self.options.engine.name(), &result, took);
         let report = FailureReport::of(run, &self.origins[at], &result);
-        let faults = result.as_ref().map(fates).unwrap_or_default().iter().map(Fired::from).collect();
+        let fired = |outcome: &Outcome| Fired::of(outcome, &run.scenario);
+        let faults = result.as_ref().map(fired).unwrap_or_default();
         let kept = KeptSeed { record, faults };
         let command = || self.origins[at].replay_command(run.seed, &kept.record.fingerprint);
         self.tallies[at].add(&kept.record, &kept.faults, command);

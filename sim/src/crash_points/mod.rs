@@ -7,7 +7,6 @@
 //! fault; this is compared byte by byte for every run, and a crash that did not strike fails the sweep.
 
 mod number;
-mod phase;
 mod point;
 mod prefix;
 mod tally;

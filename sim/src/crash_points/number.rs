@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    phase::{Phases, heavier},
-    point::{Kind, Point},
-};
+use super::point::{Kind, Point};
 use crate::{
     history::{Event, EventKind, History, Noted},
     ledger::Obligations,
+    phases::{Phases, heavier},
     plan::{Fault, Moment, NodeName, Plan, SimMs},
     scenario::{NAMESRV, Phase, Scenario},
 };

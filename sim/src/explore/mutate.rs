@@ -65,7 +65,8 @@ fn times(what: &mut FaultKind) -> (Option<&mut Draw>, Option<&mut Draw>) {
         | FaultKind::LostAnswer { rpcs }
         | FaultKind::DuplicateRequest { rpcs }
         | FaultKind::DelayedRequest { rpcs, .. }
-        | FaultKind::Answer { rpcs, .. } => window(&mut rpcs.hits),
+        | FaultKind::Answer { rpcs, .. }
+        | FaultKind::DamagedAnswer { rpcs, .. } => window(&mut rpcs.hits),
     }
 }
 

@@ -8,7 +8,7 @@ use rand::Rng;
 
 use crate::{
     dice::Dice,
-    plan::{DiskOperation, NodeName, SimMs},
+    plan::{Damage, DiskOperation, NodeName, SimMs},
     random::Streams,
     scenario::{
         Broker, Consumer, Draw, Expect, FaultKind, FaultSpec, Group, HitsSpec, MomentSpec, NAMESRV, Network,
@@ -175,6 +175,7 @@ enum Kind {
     LostRequest,
     LostAnswer,
     Answer,
+    DamagedAnswer,
     ClockDrift,
     DiskError,
     DiskFull,
@@ -184,7 +185,7 @@ enum Kind {
     DelayedRequest,
 }
 
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 21] = [
     Kind::Kill,
     Kind::Crash,
     Kind::CrashAtSync,
@@ -198,6 +199,7 @@ const KINDS: [Kind; 20] = [
     Kind::LostRequest,
     Kind::LostAnswer,
     Kind::Answer,
+    Kind::DamagedAnswer,
     Kind::ClockDrift,
     Kind::DiskError,
     Kind::DiskFull,
@@ -294,6 +296,7 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
             let bytes_per_second = Draw::exactly(u64::from(dice.count(1..=64)) * 1_000);
             FaultKind::Bandwidth { from, to, window: window(dice, scenario), bytes_per_second }
         }
+        Kind::DamagedAnswer => damaged_answer(dice, scenario),
         Kind::DuplicateRequest => FaultKind::DuplicateRequest { rpcs: rpcs(dice, scenario) },
         Kind::DelayedRequest => {
             let by = Draw::exactly(u64::from(dice.count(100..=20_000)));
@@ -307,6 +310,15 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
             FaultKind::Answer { code, rpcs: RpcsSpec { to, code: code_of_pull, ..rpcs(dice, scenario) } }
         }
     }
+}
+
+/// An answer that is damaged on its way, or by a peer that is wrong about messages.
+fn damaged_answer<R: Rng>(dice: &mut Dice<R>, scenario: &Scenario) -> FaultKind {
+    let (damage, mut rpcs) = (*dice.one(&Damage::ALL), rpcs(dice, scenario));
+    if damage.is_of_messages() {
+        rpcs.code = code_of("PULL_MESSAGE");
+    }
+    FaultKind::DamagedAnswer { damage, rpcs }
 }
 
 /// Something that is wrong with a clock or a disk.

@@ -143,6 +143,7 @@ impl Armed {
             Fault::DelayedRequest { by_ms, rpcs } => self.arm_rpcs(fault, rpcs, Act::Delay(*by_ms), index),
             Fault::LostRequest { rpcs } => self.arm_rpcs(fault, rpcs, Act::LoseRequest, index),
             Fault::LostAnswer { rpcs } => self.arm_rpcs(fault, rpcs, Act::LoseAnswer, index),
+            Fault::DamagedAnswer { damage, rpcs } => self.arm_rpcs(fault, rpcs, Act::DamageAnswer(*damage), index),
             Fault::Answer { code, rpcs } => self.arm_rpcs(fault, rpcs, Act::Answer(*code), index),
         }
     }
@@ -241,8 +242,8 @@ impl Armed {
         self.strikes[fault] += 1;
     }
 
-    /// Whether the fault still loses answers; counts the one it loses.
-    pub(crate) fn lose_answer(&mut self, fault: usize) -> bool {
+    /// Whether the fault still spoils answers; counts the one it spoils.
+    pub(crate) fn spoil_answer(&mut self, fault: usize) -> bool {
         if !self.healed {
             self.strikes[fault] += 1;
         }

@@ -7,10 +7,10 @@
 //!
 //! Cannot: hit one-way requests, which have no answer.
 
-use crate::world::{Fate, tap::FrameFacts};
+use crate::world::{Fate, Spoiling, Spoils, tap::FrameFacts};
 
 pub(super) fn strike(fault: usize) -> Fate {
-    Fate::DeliverMute(fault)
+    Fate::DeliverThen(Spoiling { fault, spoils: Spoils::Loses })
 }
 
 /// Tells which answer was lost.

@@ -6,6 +6,7 @@ mod bandwidth;
 pub(crate) mod clock_drift;
 mod clock_step;
 mod crash;
+pub(crate) mod damaged_answer;
 mod delayed_request;
 pub(crate) mod disk_error;
 pub(crate) mod disk_full;
@@ -23,7 +24,7 @@ mod stop;
 
 pub(crate) use self::armed::Armed;
 use crate::{
-    plan::{SimMs, Window},
+    plan::{Damage, SimMs, Window},
     world::{Connection, Fate, NodeIndex, World, tap::FrameFacts},
 };
 
@@ -97,6 +98,7 @@ enum Act {
     Delay(SimMs),
     LoseRequest,
     LoseAnswer,
+    DamageAnswer(Damage),
     Answer(i32),
     Reset,
 }
@@ -113,6 +115,7 @@ impl Verdict {
     pub(crate) fn strike(self, world: &World, connection: &Connection, side: usize, request: &FrameFacts) -> Fate {
         let word = match self.act {
             Act::LoseAnswer => return lost_answer::strike(self.fault),
+            Act::DamageAnswer(damage) => return damaged_answer::strike(self.fault, damage),
             Act::Duplicate => "duplicate-request",
             Act::Delay(_) => "delayed-request",
             Act::LoseRequest => "lost-request",
@@ -125,7 +128,7 @@ impl Verdict {
         match self.act {
             Act::Duplicate => duplicate_request::strike(),
             Act::Delay(by_ms) => delayed_request::strike(by_ms),
-            Act::LoseAnswer | Act::LoseRequest => lost_request::strike(),
+            Act::LoseAnswer | Act::DamageAnswer(_) | Act::LoseRequest => lost_request::strike(),
             Act::Answer(code) => answer::strike(world, connection, side, request, code),
             Act::Reset => reset::strike(world, connection),
         }

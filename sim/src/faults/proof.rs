@@ -27,5 +27,6 @@ pub const fn proof(fault: &Fault) -> &'static str {
         Fault::LostRequest { .. } => "request-lost",
         Fault::LostAnswer { .. } => "answer-lost",
         Fault::Answer { .. } => "answered-unserved",
+        Fault::DamagedAnswer { .. } => "answer-damaged",
     }
 }

@@ -79,7 +79,8 @@ pub fn describe(fault: &Fault) -> String {
         | Fault::DuplicateRequest { rpcs }
         | Fault::LostRequest { rpcs }
         | Fault::LostAnswer { rpcs }
-        | Fault::Answer { rpcs, .. } => format!("{head} {}", which(&rpcs.hits)),
+        | Fault::Answer { rpcs, .. }
+        | Fault::DamagedAnswer { rpcs, .. } => format!("{head} {}", which(&rpcs.hits)),
     }
 }
 
@@ -142,6 +143,7 @@ fn head(fault: &Fault) -> String {
         Fault::LostRequest { rpcs } => format!("lose {}", matching(rpcs)),
         Fault::LostAnswer { rpcs } => format!("lose the answer to {}", matching(rpcs)),
         Fault::Answer { code, rpcs } => format!("answer {} to {}", response::name(*code), matching(rpcs)),
+        Fault::DamagedAnswer { damage, rpcs } => format!("damage ({}) the answer to {}", damage.name(), matching(rpcs)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{SeedRecord, Tally};
+use super::{Grid, SeedRecord, Tally};
 
 /// One seed as one line, without its end of line.
 ///
@@ -21,6 +21,8 @@ struct Summary<'t> {
     lost: u64,
     duplicated: u64,
     charges: u64,
+    /// By kind of fault and phase, how many struck.
+    grid: Grid,
     passed: bool,
 }
 
@@ -52,6 +54,7 @@ pub fn summary_line(tallies: &[Tally]) -> serde_json::Result<String> {
         lost: sum(|tally| tally.lost),
         duplicated: sum(|tally| tally.duplicated),
         charges: sum(|tally| tally.charges),
+        grid: Grid::of(tallies),
         passed: tallies.iter().all(Tally::passed),
     };
     #[derive(Serialize)]

@@ -2,9 +2,19 @@
 //!
 //! A line is written whole or not at all: what an interrupted sweep left of one is no line.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::{SeedRecord, faults::Fate};
+use super::{
+    SeedRecord,
+    faults::{Fate, fates},
+    hits::hits,
+};
+use crate::{
+    run::Outcome,
+    scenario::{Phase, Scenario},
+};
 
 /// Which seeds of which scenario a file is about, and all that their results depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,15 +82,27 @@ pub struct KeptSeed {
 /// A planned fault, without what a seed draws.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fired {
-    /// What kind of fault.
+    /// The word for its kind, as in a scenario file.
+    pub fault: String,
+    /// What was planned.
     pub kind: String,
     /// Whether it struck.
     pub fired: bool,
+    /// In which phases it did.
+    pub phases: BTreeSet<Phase>,
 }
 
-impl From<&Fate> for Fired {
-    fn from(fate: &Fate) -> Self {
-        Self { kind: fate.kind.clone(), fired: fate.fired }
+impl Fired {
+    /// What became of each fault of a run's plan.
+    #[must_use]
+    pub fn of(outcome: &Outcome, scenario: &Scenario) -> Vec<Self> {
+        let fates = outcome.plan.faults.iter().zip(fates(outcome)).zip(hits(outcome, scenario));
+        fates
+            .map(|((fault, fate), phases)| {
+                let Fate { kind, fired, .. } = fate;
+                Self { fault: fault.kind().to_owned(), kind, fired, phases }
+            })
+            .collect()
     }
 }
 
@@ -165,7 +187,9 @@ mod tests {
             sim_seconds: 1230.1,
             ..SeedRecord::default()
         };
-        KeptSeed { record, faults: vec![Fired { kind: "kill a at a time".into(), fired: true }] }
+        let (fault, kind) = ("kill".into(), "kill a at a time".into());
+        let fired = Fired { fault, kind, fired: true, phases: BTreeSet::from([Phase::RemoteRead]) };
+        KeptSeed { record, faults: vec![fired] }
     }
 
     #[test]

@@ -4,6 +4,8 @@ pub mod chain;
 pub mod expectations;
 pub mod failure;
 pub mod faults;
+pub mod grid;
+pub mod hits;
 pub mod json;
 pub mod junit;
 pub mod kept;
@@ -16,5 +18,6 @@ pub mod timeline;
 pub(crate) mod facts;
 
 pub use failure::FailureReport;
+pub use grid::Grid;
 pub use record::SeedRecord;
 pub use tally::Tally;

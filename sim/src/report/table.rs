@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::Tally;
+use super::{Grid, Tally, grid::number};
 
 /// The sweep as a table, with below it what failed, what was not reached and what never struck.
 ///
@@ -38,8 +38,17 @@ pub fn table(tallies: &[Tally], for_terminal: bool) -> String {
     for tally in tallies {
         below(&mut text, tally);
     }
+    text.push_str(&phases(tallies));
     text.push_str(&last_line(tallies));
     text
+}
+
+/// In which phases faults struck.
+fn phases(tallies: &[Tally]) -> String {
+    match Grid::of(tallies).text(number) {
+        grid if grid.is_empty() => grid,
+        grid => format!("\nin which phase how many faults struck:\n{grid}"),
+    }
 }
 
 fn row(tally: &Tally) -> [String; 12] {

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{expectations::FEWEST_SEEDS, kept::Fired, record::SeedRecord};
+use super::{Grid, expectations::FEWEST_SEEDS, kept::Fired, record::SeedRecord};
 
 /// Failing seeds of which a tally keeps the verdict; of more it keeps the number.
 const FAILURES_KEPT: usize = 3;
@@ -47,6 +47,8 @@ pub struct Tally {
     pub unmet: Vec<String>,
     /// Whether a fault of this kind ever struck.
     fired: BTreeMap<String, bool>,
+    /// In which phases faults struck.
+    pub grid: Grid,
 }
 
 /// A failing seed.
@@ -81,6 +83,7 @@ impl Tally {
         for fate in faults {
             self.faults_fired += u64::from(fate.fired);
             *self.fired.entry(fate.kind.clone()).or_default() |= fate.fired;
+            self.grid.add(fate);
         }
         if let Some(first) = record.violations.first() {
             self.failed_seeds += 1;

@@ -1,6 +1,7 @@
 //! One run of a cluster: a scenario and a seed become a history and a verdict.
 
 mod cluster;
+mod damage;
 mod observer;
 mod progress;
 mod remoting;

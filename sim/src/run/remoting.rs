@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 
+use crate::plan::Damage;
 use crate::world::{End, FrameKind, Header, Protocol};
 
 /// Bytes of the length prefix and the header word.
@@ -34,6 +35,10 @@ impl Protocol for Remoting {
 
     fn answer(&self, code: i32, opaque: i32) -> Option<Bytes> {
         Some(response(code, opaque))
+    }
+
+    fn damage(&self, answer: &Bytes, damage: Damage, roll: u64) -> Option<Bytes> {
+        super::damage::damage(answer, damage, roll)
     }
 }
 

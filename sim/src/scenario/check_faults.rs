@@ -5,11 +5,12 @@ use std::ops::{Range, RangeInclusive};
 use super::check::Names;
 use super::error::Problem;
 use super::faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
-use super::file::{FaultEntry, KindEntry, OnEntry, OperationEntry};
+use super::file::{DamageEntry, FaultEntry, KindEntry, OnEntry, OperationEntry};
 use super::findings::{Findings, Zero, spell};
 use super::shapes::{Located, Nodes, Ordinals};
 use super::wire_names::{ANSWERS, REQUESTS};
-use crate::plan::{DiskOperation, NodeName, SimMs};
+use crate::evidence::frame::code;
+use crate::plan::{Damage, DiskOperation, NodeName, SimMs};
 
 /// Ordinals beyond this are never reached.
 const ORDINALS: RangeInclusive<u64> = 1..=1_000_000;
@@ -67,6 +68,7 @@ impl KindEntry {
             Self::LostRequest => "lost-request",
             Self::LostAnswer => "lost-answer",
             Self::Answer => "answer",
+            Self::DamagedAnswer => "damaged-answer",
         }
     }
 
@@ -90,6 +92,21 @@ impl KindEntry {
             Self::Bandwidth => &["from", "to", "bytes_per_second", "at", "for"],
             Self::Latency => &["from", "to", "min", "max", "at", "for"],
             Self::Answer => &["code", "from", "to", "rpc", "nth", "at", "for"],
+            Self::DamagedAnswer => &["damage", "from", "to", "rpc", "nth", "at", "for"],
+        }
+    }
+}
+
+impl From<DamageEntry> for Damage {
+    fn from(entry: DamageEntry) -> Self {
+        match entry {
+            DamageEntry::FlippedBit => Self::FlippedBit,
+            DamageEntry::Cut => Self::Cut,
+            DamageEntry::Garbage => Self::Garbage,
+            DamageEntry::Empty => Self::Empty,
+            DamageEntry::DamagedMessage => Self::DamagedMessage,
+            DamageEntry::LaterMessage => Self::LaterMessage,
+            DamageEntry::OtherQueue => Self::OtherQueue,
         }
     }
 }
@@ -123,6 +140,7 @@ impl FaultEntry {
             ("max", at(&self.max)),
             ("bytes_per_second", at(&self.bytes_per_second)),
             ("code", at(&self.code)),
+            ("damage", at(&self.damage)),
         ]
         .into_iter()
         .filter_map(|(key, span)| Some((key, span?)))
@@ -203,6 +221,7 @@ impl Entry<'_, '_, '_> {
                 let rpcs = self.rpcs();
                 FaultKind::Answer { code: code?, rpcs: rpcs? }
             }
+            KindEntry::DamagedAnswer => self.damaged_answer()?,
         })
     }
 
@@ -331,6 +350,21 @@ impl Entry<'_, '_, '_> {
             None => self.missing("`operation`"),
         };
         Some(FaultKind::DiskError { node: node?, operation: operation?, hits: hits? })
+    }
+
+    fn damaged_answer(&mut self) -> Option<FaultKind> {
+        let raw = self.raw;
+        let damage = match &raw.damage {
+            Some(damage) => Some((Damage::from(*damage.get()), damage.span())),
+            None => self.missing("`damage`"),
+        };
+        let rpcs = self.rpcs();
+        let ((damage, span), rpcs) = (damage?, rpcs?);
+        if damage.is_of_messages() && rpcs.code != Some(code::PULL) {
+            let accepted = "with `rpc = \"PULL_MESSAGE\"`; what arrives is messages there only".to_owned();
+            self.f.report("fault.damage", span, Problem::OutOfRange { value: damage.name().to_owned(), accepted });
+        }
+        Some(FaultKind::DamagedAnswer { damage, rpcs })
     }
 
     fn slow_disk(&mut self) -> Option<FaultKind> {

@@ -104,7 +104,7 @@ pub enum Problem {
     #[error("{0}")]
     Shape(String),
     /// A name that is not among those the file may use here.
-    #[error("unknown {what} \"{name}\"; known {what}s: {}", known.join(", "))]
+    #[error("unknown {what} \"{name}\"; {}", choices(what, name, known))]
     Unknown {
         /// What it should name.
         what: &'static str,
@@ -246,11 +246,28 @@ impl Problem {
     /// The accepted name that was probably meant.
     fn probably_meant(&self) -> Option<&str> {
         let Problem::Unknown { name, known, .. } = self else { return None };
-        let name = name.to_lowercase();
-        let distance = |candidate: &str| strsim::damerau_levenshtein(&name, &candidate.to_lowercase());
-        let closest = known.iter().min_by_key(|candidate| distance(candidate))?;
-        (distance(closest) <= (name.chars().count() / 3).max(1)).then_some(closest.as_str())
+        let closest = known.iter().min_by_key(|candidate| distance(name, candidate))?;
+        (distance(name, closest) <= (name.chars().count() / 3).max(1)).then_some(closest.as_str())
     }
+}
+
+fn distance(name: &str, candidate: &str) -> usize {
+    strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase())
+}
+
+/// More names than this are not read through by anybody.
+const LISTED: usize = 60;
+
+/// What may be written; of a long list what comes nearest, and where the rest is.
+fn choices(what: &str, name: &str, known: &[String]) -> String {
+    if known.len() <= LISTED {
+        return format!("known {what}s: {}", known.join(", "));
+    }
+    let mut nearest: Vec<&str> = known.iter().map(String::as_str).collect();
+    nearest.sort_by_key(|candidate| distance(name, candidate));
+    nearest.truncate(5);
+    let count = known.len();
+    format!("nearest of {count} known {what}s: {}; all of them: cargo sim list --{what}s", nearest.join(", "))
 }
 
 /// Says what the reader says without the words of Rust and serde.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::plan::{DiskOperation, NodeName, SimMs};
+use crate::plan::{Damage, DiskOperation, NodeName, SimMs};
 
 /// A whole number that the seed chooses from `from..=to`; `from == to` is no choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -186,6 +186,13 @@ pub enum FaultKind {
     Answer {
         /// Response code on the wire.
         code: i32,
+        /// Which requests.
+        rpcs: RpcsSpec,
+    },
+    /// Matching requests are served, their answers arrive as something else.
+    DamagedAnswer {
+        /// What is wrong with them.
+        damage: Damage,
         /// Which requests.
         rpcs: RpcsSpec,
     },

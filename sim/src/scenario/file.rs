@@ -258,6 +258,8 @@ pub(super) enum KindEntry {
     LostAnswer,
     /// Matching requests get an answer code unserved.
     Answer,
+    /// Matching requests are served, their answers arrive damaged or wrong.
+    DamagedAnswer,
 }
 
 /// Something that breaks. Which keys belong to which kind is told by `cargo sim check`.
@@ -315,6 +317,28 @@ pub(super) struct FaultEntry {
     pub(super) bytes_per_second: Option<Located<OneOrRange<i64>>>,
     /// Answer code.
     pub(super) code: Option<Located<NameOrNumber>>,
+    /// What is wrong with an answer.
+    pub(super) damage: Option<Located<DamageEntry>>,
+}
+
+/// What is wrong with an answer that arrives.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum DamageEntry {
+    /// A bit of its body was flipped on the way.
+    FlippedBit,
+    /// The second half of its body was lost on the way.
+    Cut,
+    /// It is no frame.
+    Garbage,
+    /// The peer sends no message, and says that it found some; PULL_MESSAGE only.
+    Empty,
+    /// The peer sends a message that its disk has damaged; PULL_MESSAGE only.
+    DamagedMessage,
+    /// The peer leaves out the message that was asked for first; PULL_MESSAGE only.
+    LaterMessage,
+    /// The peer sends messages of another queue; PULL_MESSAGE only.
+    OtherQueue,
 }
 
 /// What a disk is asked to do.

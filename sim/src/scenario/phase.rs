@@ -1,9 +1,10 @@
 //! The phases of the recovery path that a crash can hit.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// What a node was doing at a point of a run, judged by the frame or by the facts of the commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Topics, groups, an empty store.
     SetUp,
@@ -121,11 +122,5 @@ impl Phase {
     #[must_use]
     pub const fn is_busy(self) -> bool {
         !matches!(self, Self::SetUp | Self::Routes | Self::Idle)
-    }
-}
-
-impl Serialize for Phase {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
     }
 }

@@ -86,4 +86,5 @@ pub const REACHED: &[(&str, &str)] = &[
     ("request-lost", "a fault lost a request"),
     ("answer-lost", "a fault lost the answer to a request that was served"),
     ("answered-unserved", "a fault answered a request in the place of its server"),
+    ("answer-damaged", "a fault replaced an answer by one that was damaged or wrong"),
 ];

@@ -78,6 +78,10 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
             rpcs(lines, "answer", which);
             lines.key("code", named(*code, ANSWERS));
         }
+        FaultKind::DamagedAnswer { damage, rpcs: which } => {
+            rpcs(lines, "damaged-answer", which);
+            lines.key("damage", quoted(damage.name()));
+        }
     }
 }
 

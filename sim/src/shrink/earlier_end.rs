@@ -70,7 +70,8 @@ fn broken_until(fault: &Fault, end_ms: SimMs) -> Option<Fault> {
         | Fault::LostAnswer { rpcs }
         | Fault::DuplicateRequest { rpcs }
         | Fault::DelayedRequest { rpcs, .. }
-        | Fault::Answer { rpcs, .. } => match rpcs {
+        | Fault::Answer { rpcs, .. }
+        | Fault::DamagedAnswer { rpcs, .. } => match rpcs {
             Rpcs { hits: Hits::During(window), .. } => is_cut(window, end_ms),
             Rpcs { hits: Hits::Nth(_), .. } => true,
         },

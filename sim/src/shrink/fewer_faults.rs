@@ -16,36 +16,16 @@ pub fn faults(search: &mut Search<'_>) {
 pub fn ordinals(search: &mut Search<'_>) {
     for at in 0..search.best().plan.faults.len() {
         let base = search.best().clone();
-        let Some(Rpcs { hits: Hits::Nth(ordinals), .. }) = rpcs(&base.plan.faults[at]).cloned() else { continue };
+        let Some(Rpcs { hits: Hits::Nth(ordinals), .. }) = base.plan.faults[at].rpcs().cloned() else { continue };
         ddmin(ordinals, |lists| {
             let case = |ordinals: &Vec<u64>| {
                 let mut case = base.clone();
-                if let Some(rpcs) = rpcs_mut(&mut case.plan.faults[at]) {
+                if let Some(rpcs) = case.plan.faults[at].rpcs_mut() {
                     rpcs.hits = Hits::Nth(ordinals.clone());
                 }
                 case
             };
             search.first(&lists.iter().map(case).collect::<Vec<Case>>())
         });
-    }
-}
-
-fn rpcs(fault: &Fault) -> Option<&Rpcs> {
-    match fault {
-        Fault::Reset { rpcs }
-        | Fault::LostRequest { rpcs }
-        | Fault::LostAnswer { rpcs }
-        | Fault::Answer { rpcs, .. } => Some(rpcs),
-        _ => None,
-    }
-}
-
-fn rpcs_mut(fault: &mut Fault) -> Option<&mut Rpcs> {
-    match fault {
-        Fault::Reset { rpcs }
-        | Fault::LostRequest { rpcs }
-        | Fault::LostAnswer { rpcs }
-        | Fault::Answer { rpcs, .. } => Some(rpcs),
-        _ => None,
     }
 }

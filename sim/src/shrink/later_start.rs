@@ -68,7 +68,8 @@ fn broken_from(fault: &Fault, start_ms: SimMs) -> Option<Fault> {
         | Fault::LostAnswer { rpcs }
         | Fault::DuplicateRequest { rpcs }
         | Fault::DelayedRequest { rpcs, .. }
-        | Fault::Answer { rpcs, .. } => match rpcs {
+        | Fault::Answer { rpcs, .. }
+        | Fault::DamagedAnswer { rpcs, .. } => match rpcs {
             Rpcs { hits: Hits::During(window), .. } => *window = later(*window, start_ms)?,
             Rpcs { hits: Hits::Nth(_), .. } => {}
         },

@@ -78,6 +78,9 @@ fn variants(fault: &Fault) -> Vec<Fault> {
         Fault::LostRequest { rpcs } => requests(&rpcs).map(|rpcs| Fault::LostRequest { rpcs }).collect(),
         Fault::LostAnswer { rpcs } => requests(&rpcs).map(|rpcs| Fault::LostAnswer { rpcs }).collect(),
         Fault::Answer { code, rpcs } => requests(&rpcs).map(|rpcs| Fault::Answer { code, rpcs }).collect(),
+        Fault::DamagedAnswer { damage, rpcs } => {
+            requests(&rpcs).map(|rpcs| Fault::DamagedAnswer { damage, rpcs }).collect()
+        }
     }
 }
 

@@ -59,6 +59,7 @@ fn kind(fault: Fault) -> FaultKind {
         Fault::LostRequest { rpcs: which } => FaultKind::LostRequest { rpcs: rpcs(which) },
         Fault::LostAnswer { rpcs: which } => FaultKind::LostAnswer { rpcs: rpcs(which) },
         Fault::Answer { code, rpcs: which } => FaultKind::Answer { code, rpcs: rpcs(which) },
+        Fault::DamagedAnswer { damage, rpcs: which } => FaultKind::DamagedAnswer { damage, rpcs: rpcs(which) },
     }
 }
 
@@ -97,7 +98,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        plan::{DiskOperation, NodeName, Plan},
+        plan::{Damage, DiskOperation, NodeName, Plan},
         scenario::Scenario,
         schedule::expand,
         shrink::Case,
@@ -163,13 +164,18 @@ mod tests {
             _ => Fault::Pause { node, when, for_ms: lasts },
         });
         let operation = prop::sample::select(vec![DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync]);
-        let network = (0..6, any::<i32>(), 1..HOUR_MS, rpcs()).prop_map(|(kind, code, by_ms, rpcs)| match kind {
+        let network = (0..7, any::<i32>(), 1..HOUR_MS, rpcs()).prop_map(|(kind, code, by_ms, mut rpcs)| match kind {
             0 => Fault::Reset { rpcs },
             1 => Fault::LostRequest { rpcs },
             2 => Fault::LostAnswer { rpcs },
             3 => Fault::DuplicateRequest { rpcs },
             4 => Fault::DelayedRequest { by_ms, rpcs },
-            _ => Fault::Answer { code, rpcs },
+            5 => Fault::Answer { code, rpcs },
+            _ => {
+                rpcs.code = Some(11); // what is wrong with messages can be wrong with PULL_MESSAGE's answers only
+                let damage = Damage::ALL[by_ms as usize % Damage::ALL.len()];
+                Fault::DamagedAnswer { damage, rpcs }
+            }
         });
         let by_ms = (1i64..1_000_000_000, any::<bool>()).prop_map(|(by, back)| if back { -by } else { by });
         prop_oneof![

@@ -39,7 +39,8 @@ fn end_ms(fault: &Fault) -> SimMs {
         | Fault::LostAnswer { rpcs }
         | Fault::DuplicateRequest { rpcs }
         | Fault::DelayedRequest { rpcs, .. }
-        | Fault::Answer { rpcs, .. } => match rpcs {
+        | Fault::Answer { rpcs, .. }
+        | Fault::DamagedAnswer { rpcs, .. } => match rpcs {
             Rpcs { hits: Hits::During(window), .. } => window.to_ms,
             Rpcs { hits: Hits::Nth(_), .. } => 0,
         },

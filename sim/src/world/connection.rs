@@ -20,6 +20,10 @@ use super::{
     protocol::{End, FrameKind, Header},
     tap::FrameFacts,
 };
+use crate::{
+    faults::{damaged_answer, lost_answer},
+    plan::Damage,
+};
 
 /// More than this, which is RocketMQ's largest frame, is handed over without waiting for a flush.
 const LARGEST_FRAME: usize = 16 * 1024 * 1024;
@@ -38,8 +42,8 @@ pub(crate) enum Parting {
 pub(crate) enum Fate {
     /// It is delivered.
     Deliver,
-    /// It is delivered; its answer will be lost to the fault at this position.
-    DeliverMute(usize),
+    /// It is delivered; its answer will not arrive as it leaves.
+    DeliverThen(Spoiling),
     /// It is delivered twice.
     DeliverTwice,
     /// It is delivered so much later than it would have been; others may overtake it.
@@ -48,13 +52,28 @@ pub(crate) enum Fate {
     Vanish,
 }
 
+/// What becomes of an answer, and the position of the fault that does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spoiling {
+    pub(crate) fault: usize,
+    pub(crate) spoils: Spoils,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spoils {
+    /// It never arrives.
+    Loses,
+    /// It arrives as something else.
+    Damages(Damage),
+}
+
 /// A request that was delivered and not answered yet.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     code: i32,
     nth: u64,
-    /// The fault that will lose the answer.
-    mute: Option<usize>,
+    /// What will become of the answer.
+    spoiling: Option<Spoiling>,
     /// How often it was delivered, and with that how often it will be answered.
     answers: u32,
 }
@@ -176,15 +195,16 @@ impl Connection {
         let (verdict, moments) = world.armed().judge(world.now_ms(), from, to, header.code);
         if self.lives[side].is_alive() && !self.is_swallowed(world, side) {
             let fate = verdict.map_or(Fate::Deliver, |verdict| verdict.strike(world, self, side, &facts));
-            let (mute, answers, late) = match fate {
+            let (spoiling, answers, late) = match fate {
                 Fate::Deliver => (None, 1, Duration::ZERO),
-                Fate::DeliverMute(fault) => (Some(fault), 1, Duration::ZERO),
+                Fate::DeliverThen(spoiling) => (Some(spoiling), 1, Duration::ZERO),
                 Fate::DeliverTwice => (None, 2, Duration::ZERO),
                 Fate::DeliverLate(late) => (None, 1, late),
                 Fate::Vanish => (None, 0, Duration::ZERO),
             };
             if header.kind == FrameKind::Request && answers > 0 {
-                lock(&self.state).asked[side].insert(header.opaque, Asked { code: header.code, nth, mute, answers });
+                let asked = Asked { code: header.code, nth, spoiling, answers };
+                lock(&self.state).asked[side].insert(header.opaque, asked);
             }
             for _ in 0..answers {
                 self.deliver_late(world, side, bytes.clone(), Some(Box::new(facts.clone())), late);
@@ -206,11 +226,27 @@ impl Connection {
         if self.is_swallowed(world, side) {
             return;
         }
-        match asked.and_then(|asked| asked.mute) {
-            Some(fault) if world.armed().lose_answer(fault) => {
-                world.tap_fault(Some(fault), &crate::faults::lost_answer::describe(&facts));
-            }
-            _ => self.deliver(world, side, bytes, Some(Box::new(facts))),
+        match asked.and_then(|asked| asked.spoiling) {
+            Some(spoiling) => self.spoil(world, side, spoiling, facts),
+            None => self.deliver(world, side, bytes, Some(Box::new(facts))),
+        }
+    }
+
+    /// An answer that a fault waits for has left.
+    fn spoil(&self, world: &World, side: usize, Spoiling { fault, spoils }: Spoiling, facts: FrameFacts) {
+        let (damaged, what) = match spoils {
+            Spoils::Loses => (None, lost_answer::describe(&facts)),
+            Spoils::Damages(damage) => match world.inner.protocol.damage(&facts.bytes, damage, facts.nth) {
+                Some(damaged) => (Some(damaged), damaged_answer::describe(damage, &facts)),
+                None => return self.deliver(world, side, facts.bytes.clone(), Some(Box::new(facts))),
+            },
+        };
+        if !world.armed().spoil_answer(fault) {
+            return self.deliver(world, side, facts.bytes.clone(), Some(Box::new(facts)));
+        }
+        world.tap_fault(Some(fault), &what);
+        if let Some(damaged) = damaged {
+            self.deliver(world, side, damaged, None);
         }
     }
 

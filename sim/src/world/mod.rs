@@ -26,7 +26,7 @@ use madsim::{runtime::Handle, time::TimeHandle};
 use tokio::sync::mpsc;
 
 pub(crate) use self::{
-    connection::{Connection, Fate},
+    connection::{Connection, Fate, Spoiling, Spoils},
     node::NodeIndex,
 };
 use self::{

@@ -5,6 +5,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::plan::Damage;
+
 /// A protocol, as far as the network has to know it.
 pub trait Protocol: Send + Sync + 'static {
     /// Splits off the first whole frame of what was flushed; bytes that are no frame come out in one piece.
@@ -20,6 +22,13 @@ pub trait Protocol: Send + Sync + 'static {
     /// answer, and then no plan may ask for it.
     fn answer(&self, code: i32, opaque: i32) -> Option<Bytes> {
         let _ = (code, opaque);
+        None
+    }
+
+    /// The answer with this damage; `roll` says which bit is flipped where one is. `None` when there is nothing in it that
+    /// could have this damage, or the protocol knows of none.
+    fn damage(&self, answer: &Bytes, damage: Damage, roll: u64) -> Option<Bytes> {
+        let _ = (answer, damage, roll);
         None
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use pop_sim::plan::{Fault, Hits, Rpcs, Window};
+use pop_sim::plan::{Damage, Fault, Hits, Rpcs, Window};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::rig::{call, dial, echo, frame, kind, read_frame, run, sleep, within};
@@ -72,6 +72,33 @@ fn a_planned_answer_comes_without_the_server() {
         assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 14);
         assert_eq!(call(&mut stream, 11, 2).await.unwrap(), 0);
         assert_eq!((log.count("delivered a→b"), log.count("response")), (1, 1));
+    });
+}
+
+#[test]
+fn an_answer_that_has_nothing_to_damage_arrives_and_counts_for_nothing() {
+    run(4, vec![Fault::DamagedAnswer { damage: Damage::Cut, rpcs: nth(11, &[1]) }], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
+        assert_eq!((log.count("delivered b→a"), world.fired(0)), (1, 0));
+    });
+}
+
+#[test]
+fn garbage_arrives_instead_of_the_answer_and_nobody_is_told_that_it_was_delivered() {
+    run(4, vec![Fault::DamagedAnswer { damage: Damage::Garbage, rpcs: nth(11, &[1]) }], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        stream.write_all(&frame(11, 1, 0)).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut status = [0; 8];
+        stream.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1");
+        assert_eq!((log.count("response b→a"), log.count("delivered b→a"), world.fired(0)), (1, 0, 1));
+        assert_eq!(log.count("damaged-answer (garbage): b→a answers 0 to request 11 (nth 1)"), 1);
     });
 }
 

@@ -38,7 +38,7 @@ const WEIGHT: [Phase; 18] = [
 
 /// Follows a history and names the phase of each of its frames and commits.
 #[derive(Default)]
-pub(super) struct Phases<'h> {
+pub(crate) struct Phases<'h> {
     /// The latest state of every chain, by node. Only ever looked up.
     chains: FxHashMap<(&'h str, &'h ChainId), &'h ChainFact>,
     /// Requests without an answer, by connection, caller and opaque.
@@ -47,7 +47,7 @@ pub(super) struct Phases<'h> {
 
 impl<'h> Phases<'h> {
     /// The phase of what `entry` records; `None` when it records nothing.
-    pub(super) fn entry(&mut self, node: &'h str, entry: &'h DurableEntry) -> Option<Phase> {
+    pub(crate) fn entry(&mut self, node: &'h str, entry: &'h DurableEntry) -> Option<Phase> {
         entry.facts.iter().map(|fact| self.fact(node, fact)).min_by_key(|phase| weight(*phase))
     }
 
@@ -71,7 +71,7 @@ impl<'h> Phases<'h> {
     }
 
     /// The phase of a request that leaves its sender.
-    pub(super) fn request(&mut self, frame: &'h Frame) -> Phase {
+    pub(crate) fn request(&mut self, frame: &'h Frame) -> Phase {
         let phase = match frame.request_code {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 => send_phase(frame),
             request::POP_MESSAGE => Phase::Pop,
@@ -93,7 +93,7 @@ impl<'h> Phases<'h> {
     }
 
     /// The phase of an answer that leaves its server.
-    pub(super) fn answer(&mut self, frame: &'h Frame) -> Phase {
+    pub(crate) fn answer(&mut self, frame: &'h Frame) -> Phase {
         match self.asked.remove(&(frame.connection, &*frame.to, frame.opaque)) {
             Some(Phase::Pop) if frame.code != response::SUCCESS => Phase::Idle,
             Some(Phase::HandOver) => Phase::Adopt,
@@ -104,7 +104,7 @@ impl<'h> Phases<'h> {
 }
 
 /// The phase of two things that happened together.
-pub(super) fn heavier(one: Option<Phase>, other: Option<Phase>) -> Option<Phase> {
+pub(crate) fn heavier(one: Option<Phase>, other: Option<Phase>) -> Option<Phase> {
     one.into_iter().chain(other).min_by_key(|phase| weight(*phase))
 }
 
