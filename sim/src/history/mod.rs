@@ -36,9 +36,9 @@ pub struct Event<N = Noted> {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind<N = Noted> {
-    /// A request left its sender, before any verdict of the network.
+    /// A request left its sender.
     Request(Frame),
-    /// A response left its server, before any verdict of the network.
+    /// A response left its server.
     Response(Frame),
     /// A node's disk synced (bytes written since the last sync); what it made durable stands before this.
     Synced {
@@ -102,6 +102,9 @@ pub struct Frame {
     pub request_code: i32,
     /// Response code; 0 for a request.
     pub code: i32,
+    /// A partition swallowed it. What another fault did to it is told right after it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_swallowed: bool,
     /// Length in bytes.
     pub length: usize,
     /// The whole frame, where an oracle needs it; empty otherwise.
@@ -121,6 +124,7 @@ impl Frame {
             opaque: *opaque,
             request_code: facts.asked_code(),
             code: if facts.is_response { facts.code } else { 0 },
+            is_swallowed: facts.is_swallowed,
             length: facts.bytes.len(),
             bytes: if keep_bytes { facts.bytes.clone() } else { Bytes::new() },
         }

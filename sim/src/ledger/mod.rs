@@ -154,15 +154,26 @@ impl<'h> Ledger<'h> {
             match &happened.kind {
                 EventKind::Noted(Noted::Sent(sent)) => ledger.sends.push((event, sent)),
                 EventKind::Noted(Noted::Acked(acked)) => ledger.acks.push((event, acked)),
-                EventKind::Request(frame) => ledger.wire.request(event, happened.at_ms, frame, obligations),
-                EventKind::Response(frame) => ledger.wire.response(event, happened.at_ms, frame),
+                EventKind::Request(frame) => {
+                    ledger.replicas.asks(event, frame);
+                    ledger.wire.request(event, happened.at_ms, frame, obligations);
+                }
+                EventKind::Response(frame) => {
+                    ledger.replicas.is_answered(event, frame);
+                    ledger.wire.response(event, happened.at_ms, frame);
+                }
                 EventKind::Noted(Noted::Durable { node, entry, .. }) if obligations.slaves.contains_key(node) => {
                     ledger.replicas.durable(node, ReplicaStep { event, at_ms: happened.at_ms, entry });
                 }
                 EventKind::Noted(Noted::Durable { node, entry, .. }) => {
                     ledger.durable((event, happened.at_ms), node, entry)
                 }
-                EventKind::Fault { .. } => ledger.disturbances.push(event),
+                EventKind::Fault { text, .. } => {
+                    ledger.disturbances.push(event);
+                    if text.starts_with("damaged-answer") {
+                        ledger.wire.damaged(event);
+                    }
+                }
                 EventKind::Node { event: what, .. } if what != "started" => ledger.disturbances.push(event),
                 _ => {}
             }
@@ -300,11 +311,11 @@ impl<'h> Ledger<'h> {
         u32::try_from(before.count()).unwrap_or(u32::MAX)
     }
 
-    /// The first era that the answer of a broker which was asked at `asked` may be of: a deletion that is not confirmed is
-    /// not known to whoever tells only what is.
+    /// The first era that the answer of a broker which was asked at `asked` may be of: a deletion that it does not know to be
+    /// confirmed is not known to whoever tells only what is.
     #[must_use]
     pub fn first_era_told(&self, node: &str, topic: &str, asked: usize) -> u32 {
-        let is_known = |it: &&Deletion| self.is_confirmed(node, it.at.index, it.event, asked);
+        let is_known = |it: &&Deletion| self.is_known(node, it.at.index, it.event, asked);
         let before = self.deletions_of(node, topic).iter().filter(is_known);
         u32::try_from(before.count()).unwrap_or(u32::MAX)
     }
@@ -404,18 +415,32 @@ impl<'h> Ledger<'h> {
     /// When entries of a broker's log were confirmed, or the run ended, that its own disk alone had so long that callers
     /// waited in vain; simulated ms.
     pub fn late_confirmations<'s>(&'s self, broker: &'s str) -> impl Iterator<Item = SimMs> + 's {
-        let end_ms = self.history.events.last().map_or(0, |event| event.at_ms);
-        self.logs.get(broker).into_iter().flatten().filter_map(move |step| {
-            let confirmed = self.confirmed(broker, step.entry.index, step.event);
-            let confirmed_ms = confirmed.map_or(end_ms, |event| self.at_ms(event));
-            (confirmed_ms >= self.at_ms(step.event) + UNCONFIRMED_MS).then_some(confirmed_ms)
-        })
+        let log = self.logs.get(broker).into_iter().flatten();
+        log.filter_map(move |step| self.late_confirmation(broker, step.entry.index, step.event))
+    }
+
+    /// The same for one entry, which is durable there since `event`.
+    #[must_use]
+    pub fn late_confirmation(&self, broker: &str, index: u64, event: usize) -> Option<SimMs> {
+        let confirmed = self.confirmed(broker, index, event).or_else(|| self.history.events.len().checked_sub(1));
+        let confirmed_ms = confirmed.map_or(0, |event| self.at_ms(event));
+        (confirmed_ms >= self.at_ms(event) + UNCONFIRMED_MS).then_some(confirmed_ms)
     }
 
     /// Whether a broker's log entry, which is durable there since `since`, was confirmed before `event`.
     #[must_use]
     pub fn is_confirmed(&self, broker: &str, index: u64, since: usize, event: usize) -> bool {
         since < event && self.confirmed(broker, index, since).is_some_and(|confirmed| confirmed < event)
+    }
+
+    /// Whether a broker had certainly heard before `event` that its log entry, which is durable there since `since`, is
+    /// confirmed: other disks may have it for a while before they tell.
+    fn is_known(&self, broker: &str, index: u64, since: usize, event: usize) -> bool {
+        let Some(last) = self.obligations.other_disks(broker).checked_sub(1) else { return since < event };
+        let slaves = self.obligations.slaves_of(broker);
+        let mut told: Vec<usize> = slaves.filter_map(|node| self.replicas.told(node, index)).collect();
+        told.sort_unstable();
+        since < event && told.get(last).is_some_and(|told| *told < event)
     }
 
     /// The last state of a chain that was confirmed before `event`.

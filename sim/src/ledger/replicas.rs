@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use crate::{evidence::DurableEntry, plan::SimMs};
+use crate::{
+    evidence::{DurableEntry, frame::code},
+    history::Frame,
+    plan::SimMs,
+};
 
 /// One entry of a slave's log.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +27,10 @@ pub struct Replicas<'h> {
     logs: BTreeMap<&'h str, Vec<ReplicaStep<'h>>>,
     /// Node and index → when an entry was first durable there. Only ever looked up.
     since: FxHashMap<(&'h str, u64), usize>,
+    /// When slaves asked for more, and when they were answered, positions in the history. Who asks says what it has.
+    polls: FxHashMap<&'h str, Vec<(usize, usize)>>,
+    /// Connection and opaque → when it was asked.
+    asked: FxHashMap<(u64, i32), usize>,
 }
 
 impl<'h> Replicas<'h> {
@@ -30,6 +38,30 @@ impl<'h> Replicas<'h> {
     pub(super) fn durable(&mut self, node: &'h str, step: ReplicaStep<'h>) {
         self.logs.entry(node).or_default().push(step);
         self.since.entry((node, step.entry.index)).or_insert(step.event);
+    }
+
+    /// Takes in that a slave asks for more.
+    pub(super) fn asks(&mut self, event: usize, frame: &'h Frame) {
+        if frame.request_code == code::REPLICATE {
+            self.asked.insert((frame.connection, frame.opaque), event);
+        }
+    }
+
+    /// Takes in that it is answered.
+    pub(super) fn is_answered(&mut self, event: usize, frame: &'h Frame) {
+        if frame.request_code == code::REPLICATE
+            && let Some(asked) = self.asked.remove(&(frame.connection, frame.opaque))
+        {
+            self.polls.entry(&frame.to).or_default().push((asked, event));
+        }
+    }
+
+    /// By when its master had certainly heard that a slave has an entry of this index; position in the history.
+    #[must_use]
+    pub fn told(&self, node: &str, index: u64) -> Option<usize> {
+        let since = self.since(node, index)?;
+        let polls = self.polls.get(node)?;
+        polls.iter().filter(|(asked, _)| *asked > since).map(|(_, answered)| *answered).min()
     }
 
     /// A slave's entries, in the order in which they became durable.

@@ -55,6 +55,8 @@ pub struct Pull<'h> {
     pub count: i64,
     /// The success that answered it carried no byte of a message.
     pub empty: bool,
+    /// What arrived is not what left: nobody can tell what the caller read in it.
+    pub is_damaged: bool,
     /// How many messages came with the answer, and the highest offset among them.
     pub brought: (usize, Option<i64>),
     /// The messages that came with it, if a slave served it.
@@ -75,10 +77,13 @@ impl Pull<'_> {
     }
 
     /// Whether it was answered and the answer says nothing about this later offset of its span: the messages end
-    /// before it, or what is outside the queue is only the first offset.
+    /// before it, what is outside the queue is only the first offset, or it arrived damaged.
     #[must_use]
     pub fn ended_before(&self, offset: i64) -> bool {
         let Some((_, code)) = self.call.answer.filter(|_| offset > self.offset) else { return false };
+        if self.is_damaged {
+            return true;
+        }
         match code {
             0 => self.brought.1.is_some_and(|last| last < offset),
             OFFSET_MOVED => self.minimum.is_some_and(|minimum| self.offset < minimum && minimum <= offset),
@@ -166,6 +171,9 @@ pub struct Wire<'h> {
     pending: FxHashMap<(u64, i32), Pending<'h>>,
 }
 
+/// No more pulls than this wait for their answers at a time.
+const MOST_UNDER_WAY: usize = 10_000;
+
 /// No broker gives more messages in one answer.
 const LONGEST_SPAN: i64 = 32;
 
@@ -206,8 +214,18 @@ impl<'h> Wire<'h> {
                 let (topic, queue, offset) =
                     (read.get("topic")?.to_owned(), read.number("queueId")?, read.number("queueOffset")?);
                 let count = read.number("maxMsgNums").unwrap_or(1).clamp(1, LONGEST_SPAN);
-                let (empty, brought, replicated, minimum) = (false, (0, None), Vec::new(), None);
-                self.pulls.push(Pull { call, topic, queue, offset, count, empty, brought, replicated, minimum });
+                self.pulls.push(Pull {
+                    call,
+                    topic,
+                    queue,
+                    offset,
+                    count,
+                    empty: false,
+                    is_damaged: false,
+                    brought: (0, None),
+                    replicated: Vec::new(),
+                    minimum: None,
+                });
                 Pending::Pull(self.pulls.len() - 1)
             }
             code::SEND | code::SEND_V2 => {
@@ -285,6 +303,14 @@ impl<'h> Wire<'h> {
                     self.popped(at_ms, call, (&group, &topic), &read);
                 }
             }
+        }
+    }
+
+    /// Takes in that the answer which left just now arrives damaged.
+    pub(super) fn damaged(&mut self, event: usize) {
+        let is_it = |pull: &&mut Pull<'_>| pull.call.answer.is_some_and(|(answer, _)| answer + 1 == event);
+        if let Some(pull) = self.pulls.iter_mut().rev().take(MOST_UNDER_WAY).find(is_it) {
+            pull.is_damaged = true;
         }
     }
 

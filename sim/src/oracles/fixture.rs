@@ -214,6 +214,15 @@ impl Story {
         self.event(EventKind::Response(frame((from, to), opaque, (asked, answered), bytes)))
     }
 
+    /// The frame that left last got nowhere.
+    pub(crate) fn swallowed(&mut self) -> &mut Self {
+        match self.history.events.last_mut().map(|event| &mut event.kind) {
+            Some(EventKind::Request(frame) | EventKind::Response(frame)) => frame.is_swallowed = true,
+            other => panic!("no frame left last, but {other:?}"),
+        }
+        self
+    }
+
     /// A producer sends message `number` to `a`, which stores it at `offset` and says so.
     pub(crate) fn send(&mut self, number: u32, offset: i64) -> &mut Self {
         let opaque = self.ask_send(number);
@@ -388,7 +397,8 @@ impl Story {
 
 fn frame((from, to): (&str, &str), opaque: i32, (request_code, code): (i32, i32), bytes: Bytes) -> Frame {
     let length = bytes.len();
-    Frame { from: from.into(), to: to.into(), connection: 1, opaque, request_code, code, length, bytes }
+    let (from, to) = (from.into(), to.into());
+    Frame { from, to, connection: 1, opaque, request_code, code, is_swallowed: false, length, bytes }
 }
 
 fn frame_bytes(code: i32, opaque: i32, ext: &[(&str, &str)], body: &[u8]) -> Bytes {

@@ -82,7 +82,7 @@ fn wrongs(ledger: &Ledger<'_>, life: &ChainLife<'_>, before: &ChainStep<'_>, ste
         wrongs.extend(wrong_attempt(ledger, old, new));
         wrongs.extend(wrong_wait(ledger, old, step));
         wrongs.extend(wrong_failure(ledger, life, before, step));
-        wrongs.extend(came_to_nothing(ledger, before, step));
+        wrongs.extend(came_to_nothing(ledger, life, before, step));
     } else if new.round != old.round + 1 || new.attempt != 0 {
         let (round, attempt) = (new.round, new.attempt);
         wrongs.push(format!("round {} was followed by round {round} with attempt {attempt}", old.round));
@@ -151,7 +151,12 @@ fn wrong_failure(
 }
 
 /// An attempt that came to nothing, although its home lived and nothing was broken meanwhile.
-fn came_to_nothing(ledger: &Ledger<'_>, before: &ChainStep<'_>, step: &ChainStep<'_>) -> Option<String> {
+fn came_to_nothing(
+    ledger: &Ledger<'_>,
+    life: &ChainLife<'_>,
+    before: &ChainStep<'_>,
+    step: &ChainStep<'_>,
+) -> Option<String> {
     let (old, new) = (before.chain, step.chain);
     let is_begun = |chain: &ChainFact| {
         let tried = chain.latest.last().is_some_and(|last| (last.round, last.attempt) == (chain.round, chain.attempt));
@@ -161,7 +166,11 @@ fn came_to_nothing(ledger: &Ledger<'_>, before: &ChainStep<'_>, step: &ChainStep
     // What a failing sync leaves on the disk is found there with the next one, and nobody acted on it.
     let written_ms = before.at_ms.saturating_sub(FOUND_LATER_MS);
     let written = ledger.history.events.partition_point(|event| event.at_ms < written_ms);
-    let is_abandoned = is_begun(old) && is_next && !ledger.was_disturbed(written, step.event);
+    // Nobody begins what is not confirmed in time.
+    let is_abandoned = is_begun(old)
+        && is_next
+        && !ledger.was_disturbed(written, step.event)
+        && ledger.late_confirmation(life.node, before.entry.index, before.event).is_none();
     is_abandoned.then(|| format!("attempt {} came to nothing before attempt {} began", old.attempt, new.attempt))
 }
 
@@ -170,6 +179,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
         evidence::{ChainFact, Outcome},
+        history::Noted,
         oracles::fixture::{Story, chain},
     };
 
@@ -329,6 +339,25 @@ mod tests {
             let begun = begun.attempt(2).open(story.now_ms + 18_000);
             story.durable("b", vec![begun.fact()]);
             assert_eq!(story.is_blamed("P4", "attempt 1 came to nothing before attempt 2 began"), !broken);
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_is_confirmed_too_late_need_not_begin() {
+        for (confirmed_after_ms, blamed) in [(10, true), (4_000, false)] {
+            let (mut story, chain) = Story::due();
+            story.obligations.slaves.insert("b-s1".into(), "b".into());
+            story.obligations.degrees.insert("b".into(), 2);
+            let begun = chain.attempt(1).open(story.now_ms + 17_000);
+            story.durable("b", vec![begun.clone().fact()]);
+            let entry = story.last_entry_of("b");
+            story.wait(confirmed_after_ms);
+            story.event(crate::history::EventKind::Noted(Noted::Durable { node: "b-s1".into(), sync: 1, entry }));
+            story.wait(17_000 - confirmed_after_ms);
+            let begun = begun.attempt(2).open(story.now_ms + 18_000);
+            story.durable("b", vec![begun.fact()]);
+            let found = story.is_blamed("P4", "attempt 1 came to nothing before attempt 2 began");
+            assert_eq!(found, blamed, "confirmed after {confirmed_after_ms} ms");
         }
     }
 

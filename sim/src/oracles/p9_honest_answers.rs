@@ -388,6 +388,23 @@ mod tests {
     }
 
     #[test]
+    fn a_deletion_counts_for_pulls_once_the_master_has_heard_that_it_is_confirmed() {
+        for heard in [false, true] {
+            let mut story = of_degree_two();
+            written(&mut story, true, vec![Fact::Message(message("t", 0, 1, 0))]);
+            story.delete_topic();
+            story.catch_up(2);
+            if heard {
+                let poll = story.request("a-s1", "a", code::REPLICATE, &[], b"");
+                story.response(("a", "a-s1", poll), (code::REPLICATE, 0), &[], b"");
+            }
+            let (call, body) = (story.read(0), encode(&message("t", 0, 1, 0)));
+            story.response(("a", "b", call), (code::PULL, 0), &[], &body);
+            assert_eq!(story.is_blamed("P9", "a gave it to b before it was durable"), heard);
+        }
+    }
+
+    #[test]
     fn frames_that_cannot_be_read_are_complained_of() {
         let mut story = Story::new();
         story.request("a", "b", code::PULL, &[], b"");

@@ -131,10 +131,11 @@ impl<'l> Reads<'l> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
-        evidence::{ChainFact, Outcome, frame::code},
+        evidence::{ChainFact, ChainId, Outcome, frame::code},
+        history::EventKind,
         oracles::{
             Violation,
-            fixture::{Story, chain},
+            fixture::{Story, chain, encode},
         },
     };
 
@@ -183,6 +184,25 @@ mod tests {
             story.wait(10).response(("a", "b", call), (code::PULL, if found { 0 } else { 19 }), &[], &body);
             story.wait(10).read_slave(0);
             assert_eq!(reads_are_blamed(story, chain), found);
+        }
+    }
+
+    #[test]
+    fn what_arrives_damaged_may_have_ended_before_a_message() {
+        for damaged in [false, true] {
+            let (mut story, first) = begun();
+            story.send(2, 1);
+            let second = ChainFact { id: ChainId { offset: 1, ..first.id.clone() }, ..first.clone() };
+            story.durable("b", vec![second.fact()]);
+            let call = story.read_span(0, 2);
+            let body = [0, 1].map(|offset| encode(&story.stored_message(offset))).concat();
+            story.wait(10).response(("a", "b", call), (code::PULL, 0), &[], &body);
+            if damaged {
+                story.event(EventKind::Fault { index: Some(0), text: "damaged-answer (cut): a→b".into() });
+            }
+            story.wait(10).read(1);
+            let blamed = story.judge().violations.iter().any(|it| it.detail.contains("1 attempts are durable"));
+            assert_eq!(blamed, !damaged);
         }
     }
 

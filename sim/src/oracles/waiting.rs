@@ -171,7 +171,11 @@ fn answers<'a>(
             let left_ms = ledger.history.events[event].at_ms;
             let same_ms = ledger.history.events[event..].iter().take_while(|later| later.at_ms == left_ms).count();
             let is_late = left_ms - ledger.at_ms(call.event) > heard_ms;
-            let may_be_lost = is_late || ledger.was_disturbed(call.event, event + same_ms - 1);
+            let is_swallowed = match &ledger.history.events[event].kind {
+                EventKind::Response(frame) => frame.is_swallowed,
+                _ => false,
+            };
+            let may_be_lost = is_late || is_swallowed || ledger.was_disturbed(call.event, event + same_ms - 1);
             Some(Answered { event, at_ms: left_ms.cast_signed(), may_be_lost })
         },
     )
@@ -291,6 +295,22 @@ mod tests {
         story.wait(1_000);
         park(&mut story, chain);
         assert!(!story.judge().violations.iter().any(|it| it.detail.contains("a answered")));
+    }
+
+    #[test]
+    fn an_answer_that_a_partition_swallows_tells_nobody() {
+        for swallowed in [false, true] {
+            let (mut story, chain) = due();
+            let call = story.wait(2_000).read(7);
+            story.wait(10).response(("a", "b", call), (code::PULL, 19), &[], b"");
+            if swallowed {
+                story.swallowed();
+            }
+            story.wait(1_000);
+            park(&mut story, chain);
+            let blamed = story.judge().violations.iter().any(|it| it.detail.contains("a answered"));
+            assert_eq!(blamed, !swallowed);
+        }
     }
 
     #[test]

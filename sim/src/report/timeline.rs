@@ -158,15 +158,20 @@ fn words(event: &Event, view: View) -> Option<(&str, String)> {
 
 /// A request, as it left.
 pub(crate) fn request(frame: &Frame) -> String {
-    let Frame { to, connection, opaque, length, .. } = frame;
-    format!("→ {to} {} (c{connection} #{opaque}, {length} bytes)", asked::name(frame.request_code))
+    format!("→ {} {} ({})", frame.to, asked::name(frame.request_code), passage(frame))
 }
 
 /// A response, as it left.
 pub(crate) fn response(frame: &Frame) -> String {
-    let Frame { to, connection, opaque, length, .. } = frame;
     let (request, answer) = (asked::name(frame.request_code), answered::name(frame.code));
-    format!("→ {to} {request} answered {answer} (c{connection} #{opaque}, {length} bytes)")
+    format!("→ {} {request} answered {answer} ({})", frame.to, passage(frame))
+}
+
+/// By what a frame is found again, and whether it got anywhere.
+fn passage(frame: &Frame) -> String {
+    let Frame { connection, opaque, length, is_swallowed, .. } = frame;
+    let fate = if *is_swallowed { ", swallowed" } else { "" };
+    format!("c{connection} #{opaque}, {length} bytes{fate}")
 }
 
 /// What a producer saw of a send.
@@ -228,7 +233,17 @@ mod tests {
 
     fn pop_frame(code: i32) -> Frame {
         let (from, to) = ("consumer-1".into(), "broker-a".into());
-        Frame { from, to, connection: 1, opaque: 7, request_code: POP, code, length: 9, bytes: bytes::Bytes::new() }
+        Frame {
+            from,
+            to,
+            connection: 1,
+            opaque: 7,
+            request_code: POP,
+            code,
+            is_swallowed: false,
+            length: 9,
+            bytes: bytes::Bytes::new(),
+        }
     }
 
     fn history(code: i32) -> History {

@@ -190,10 +190,11 @@ impl Connection {
     fn send_request(&self, world: &World, side: usize, header: Header, bytes: Bytes) {
         let (from, to) = (self.node(side), self.node(1 - side));
         let nth = world.count_request(from, to, header.code);
-        let facts = self.facts(world, side, header, Some(nth), None, bytes.clone());
+        let mut facts = self.facts(world, side, header, Some(nth), None, bytes.clone());
+        facts.is_swallowed = self.is_swallowed(world, side);
         world.inner.tap.request_sent(&facts);
         let (verdict, moments) = world.armed().judge(world.now_ms(), from, to, header.code);
-        if self.lives[side].is_alive() && !self.is_swallowed(world, side) {
+        if !facts.is_swallowed {
             let fate = verdict.map_or(Fate::Deliver, |verdict| verdict.strike(world, self, side, &facts));
             let (spoiling, answers, late) = match fate {
                 Fate::Deliver => (None, 1, Duration::ZERO),
@@ -221,9 +222,10 @@ impl Connection {
         if !self.lives[side].is_alive() {
             return; // it has not left
         }
-        let facts = self.facts(world, side, header, asked.map(|a| a.nth), asked.map(|a| a.code), bytes.clone());
+        let mut facts = self.facts(world, side, header, asked.map(|a| a.nth), asked.map(|a| a.code), bytes.clone());
+        facts.is_swallowed = self.is_swallowed(world, side);
         world.inner.tap.response_sent(&facts);
-        if self.is_swallowed(world, side) {
+        if facts.is_swallowed {
             return;
         }
         match asked.and_then(|asked| asked.spoiling) {
@@ -321,6 +323,7 @@ impl Connection {
             opaque: header.opaque,
             request_code,
             nth: nth.unwrap_or(0),
+            is_swallowed: false,
             bytes,
         }
     }
