@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{CommitListener, StoreError, view::Committed, writer::Batch};
+use super::{CommitListener, StoreError, view::Committed, waiting::Batch};
 use crate::{model::record::LogEntry, sabotage};
 
 /// Who decides that an entry is confirmed.

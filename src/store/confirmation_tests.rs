@@ -244,6 +244,36 @@ async fn what_was_never_confirmed_is_taken_back_and_the_log_goes_on_under_anothe
     assert_eq!((stage.shown(), stage.announced()), (Some(9), vec![1, 2]));
 }
 
+/// Known defect A90: a master's disk failed between the cut and the merge, and it wrote on under the new term, as if it had
+/// merged.
+#[tokio::test]
+async fn the_log_is_cut_back_and_gone_on_with_in_one_step_or_not_at_all() {
+    for failing in 1..=4 {
+        let stage = Stage::new().await;
+        let known = stage.begin(1);
+        a_moment().await;
+        stage.store.confirm(1);
+        assert_eq!(known.await.unwrap().unwrap(), None);
+        let end = stage.store.durable().unwrap().log_end().unwrap();
+        let tail = stage.begin(2);
+        a_moment().await;
+        stage.disk.fail_syncs(failing);
+        let cut = stage.store.cut_back(end, 7, Moves(9)).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let (term, durable) = (stage.store.term(), stage.durable());
+        match term {
+            7 => assert_eq!(durable, Some(9), "{failing} syncs failed"),
+            _ => assert_eq!((term, durable, cut.is_err()), (1, Some(2), true), "{failing} syncs failed"),
+        }
+        // Whichever it was, the next attempt succeeds, and nobody was told of what is gone.
+        stage.store.cut_back(end, 8, Moves(9)).await.unwrap();
+        assert_eq!((stage.store.term(), stage.durable()), (8, Some(9)), "{failing} syncs failed");
+        assert!(tail.await.unwrap().is_err(), "{failing} syncs failed");
+        stage.store.confirm(2);
+        assert_eq!((stage.shown(), stage.announced()), (Some(9), vec![1, 2]), "{failing} syncs failed");
+    }
+}
+
 #[tokio::test]
 async fn a_log_is_not_cut_back_to_an_end_that_it_does_not_have() {
     let mut stage = Stage::new().await;

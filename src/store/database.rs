@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use redb::{Database, Durability, ReadableDatabase, ReadableTable as _, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, TableDefinition, WriteTransaction};
 use tokio::sync::Notify;
 
 use super::{
@@ -46,6 +46,15 @@ const ACTS_KEY: &str = "acts";
 
 /// Whether this member, a slave, once had all that its master had: since then nothing was confirmed that is not here.
 const CAUGHT_UP_KEY: &str = "caught-up";
+
+/// What becomes of the entries that a log has beyond the state which is built upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// There are none.
+    None,
+    /// They are taken off.
+    Goes,
+}
 
 /// A database that was opened and found usable.
 pub(super) struct Opened {
@@ -151,23 +160,21 @@ pub(super) fn set_caught_up(database: &Database) -> Result<(), StoreError> {
     Ok(transaction.commit()?)
 }
 
-/// Takes off the log what comes after `end`: none of it was ever confirmed.
-pub(super) fn cut_back(database: &Database, end: LogEnd) -> Result<(), StoreError> {
+/// As [`replay`], of the log up to `end` only, all of which is confirmed.
+pub(super) fn replay_to(
+    database: &Database,
+    config: &StoreConfig,
+    end: LogEnd,
+) -> Result<(Arc<Committed>, Arc<Committed>), StoreError> {
     let index = end.position.index;
-    let transaction = database.begin_write()?;
-    {
-        let mut meta = transaction.open_table(META)?;
-        let settled = meta.get(SETTLED_KEY)?.map_or(0, |row| row.value());
-        let mut log = transaction.open_table(LOG)?;
-        let known = log.get(index)?.and_then(|entry| LogEntry::peek(entry.value()));
-        let is_known = known.is_some_and(|(position, checksum)| LogEnd { position, checksum } == end);
-        if settled > index || !(is_known || end == LogEnd::default()) {
-            return Err(StoreError::NoSuchPlace { index });
-        }
-        log.retain_in(index.saturating_add(1).., |_, _| sabotage!("tail-kept"))?;
-        meta.insert(CONFIRMED_KEY, index)?;
+    let transaction = database.begin_read()?;
+    let settled = transaction.open_table(META)?.get(SETTLED_KEY)?.map_or(0, |row| row.value());
+    let known = transaction.open_table(LOG)?.get(index)?.and_then(|entry| LogEntry::peek(entry.value()));
+    let is_known = known.is_some_and(|(position, checksum)| LogEnd { position, checksum } == end);
+    if settled > index || !(is_known || end == LogEnd::default()) {
+        return Err(StoreError::NoSuchPlace { index });
     }
-    Ok(transaction.commit()?)
+    replay_until(database, config, index, if sabotage!("tail-kept") { u64::MAX } else { index })
 }
 
 /// The states that the log implies: its settled rows, and over them what the entries since say, up to the last that is
@@ -176,6 +183,15 @@ pub(super) fn replay(
     database: &Database,
     config: &StoreConfig,
     confirmed: u64,
+) -> Result<(Arc<Committed>, Arc<Committed>), StoreError> {
+    replay_until(database, config, confirmed, u64::MAX)
+}
+
+fn replay_until(
+    database: &Database,
+    config: &StoreConfig,
+    confirmed: u64,
+    until: u64,
 ) -> Result<(Arc<Committed>, Arc<Committed>), StoreError> {
     let transaction = database.begin_read()?;
     let meta = transaction.open_table(META)?;
@@ -194,7 +210,7 @@ pub(super) fn replay(
     let base = state((Recent::new(), counts, Cuts::new()), settled)?;
     let mut draft = Draft::over(&base, u64::MAX);
     let (mut last, mut confirmed_state) = (settled, None);
-    for row in transaction.open_table(LOG)?.range(settled + 1..)? {
+    for row in transaction.open_table(LOG)?.range(settled + 1..until.saturating_add(1).max(settled + 1))? {
         let packed = row?.1;
         let entry = LogEntry::decode(packed.value())?;
         if entry.position.index > confirmed && confirmed_state.is_none() {
@@ -213,20 +229,24 @@ pub(super) fn replay(
     Ok((confirmed_state.unwrap_or_else(|| head.clone()), head))
 }
 
-/// Writes entries to the log and makes them durable; settles confirmed rows when enough have come together, or when
-/// entries leave the log that they might follow from.
+/// Writes entries to the log, behind the last one of `base`, and makes them durable; settles confirmed rows when enough have
+/// come together, or when entries leave the log that they might follow from. With [`Tail::Goes`] what the log has beyond
+/// `base`, none of which was ever confirmed, is taken off in the same transaction.
 pub(super) fn commit(
     database: &Database,
     base: &Committed,
     confirmed: &Known,
-    changes: Changes,
+    (changes, tail): (Changes, Tail),
     config: &StoreConfig,
 ) -> Result<(Vec<Arc<LogEntry>>, Committed), StoreError> {
     let Changes { recent, mut counts, entries, followed, mut cuts } = changes;
-    let last = entries.last().map_or(0, |entry| entry.position.index);
+    let last = entries.last().map_or(base.last_index(), |entry| entry.position.index);
     let mut transaction = database.begin_write()?;
     if sabotage!("success-before-commit") {
         transaction.set_durability(Durability::None).map_err(|error| StoreError::not_committed(&error))?;
+    }
+    if tail == Tail::Goes && !sabotage!("tail-kept") {
+        transaction.open_table(LOG)?.retain_in(base.last_index().saturating_add(1).., |_, _| false)?;
     }
     let lengths = append(&transaction, &entries, &followed)?;
     counts.retained_bytes += lengths.iter().map(|bytes| *bytes as u64).sum::<u64>();

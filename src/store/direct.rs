@@ -6,7 +6,13 @@ use std::{collections::VecDeque, sync::Arc};
 
 use redb::{Database, backends::InMemoryBackend};
 
-use super::{Step, StoreConfig, Txn, View, confirmation::Known, database, draft::Draft, view::Committed};
+use super::{
+    Step, StoreConfig, Txn, View,
+    confirmation::Known,
+    database::{self, Tail},
+    draft::Draft,
+    view::Committed,
+};
 use crate::model::chain::LogPosition;
 
 /// A store without a task.
@@ -71,7 +77,8 @@ impl Direct {
         txn.finish();
         let changes = draft.finish();
         if !changes.entries.is_empty() {
-            let (_, committed) = database::commit(&self.database, &base, &known, changes, &self.config).unwrap();
+            let (_, committed) =
+                database::commit(&self.database, &base, &known, (changes, Tail::None), &self.config).unwrap();
             self.states.push_back(Arc::new(committed));
         }
         while self.states.len() > 1 && self.states[1].last_index() <= self.confirmed_index() {

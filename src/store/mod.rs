@@ -26,6 +26,7 @@ mod sends;
 mod step;
 mod tables;
 mod view;
+mod waiting;
 mod writer;
 
 use std::{
@@ -49,7 +50,7 @@ pub use self::{
 };
 use self::{
     confirmation::Confirmation,
-    writer::{Order, Told},
+    waiting::{Order, Told},
 };
 use crate::{metrics::commits::Commits, model::record::LogEntry, seams::Host};
 
@@ -99,7 +100,7 @@ pub type CommitListener = Arc<dyn Fn(&[Arc<LogEntry>]) + Send + Sync>;
 /// A handle to the store; clones share it.
 #[derive(Clone)]
 pub struct Store {
-    steps: mpsc::Sender<Box<dyn writer::WaitingStep>>,
+    steps: mpsc::Sender<Box<dyn waiting::WaitingStep>>,
     durable: Arc<writer::Durable>,
     confirmation: Arc<Confirmation>,
     config: StoreConfig,
@@ -223,7 +224,7 @@ impl Store {
 
     async fn enqueue_with<S: Step>(&self, step: S, told: Told, order: Order) -> Result<S::Reply, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let waiting = Box::new(writer::Waiting::new(step, told, reply).with_order(order));
+        let waiting = Box::new(waiting::Waiting::new(step, told, reply).with_order(order));
         self.steps.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Overloaded { limit: self.config.waiting_limit },
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
@@ -285,7 +286,7 @@ impl Store {
     /// Stops taking steps, commits those that wait, and closes the file.
     pub async fn close(&self) {
         let (reply, closed) = oneshot::channel();
-        if self.steps.send(Box::new(writer::Close::new(reply))).await.is_ok() {
+        if self.steps.send(Box::new(waiting::Close::new(reply))).await.is_ok() {
             let _ = closed.await; // an error means that the writer is gone already
         }
     }

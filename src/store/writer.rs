@@ -8,17 +8,18 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Step, StoreConfig, StoreError, Txn,
+    StoreConfig, StoreError, Txn,
     confirmation::{Confirmation, Unconfirmed},
-    database::{self, Opened},
+    database::{self, Opened, Tail},
     draft::Draft,
     error::Chained,
     follow::LogEnd,
     tables::Source as _,
     view::Committed,
+    waiting::{Batch, Order, WaitingStep},
 };
 use crate::{
     model::{chain::LogPosition, record::LogEntry},
@@ -27,121 +28,6 @@ use crate::{
 
 /// How often reopening is tried while the disk refuses it.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
-
-/// What the writer itself is to do at a step's place in the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Nothing but the step.
-    Commit,
-    /// Cut the log back to this end, go on under this term, and run the step before any other.
-    CutBack(LogEnd, u64),
-    /// Remember whether, and under which term, this member acts for its master.
-    Act(Option<u64>),
-    /// Remember that this member has had all that its master had.
-    CaughtUp,
-    /// Stop after this batch.
-    Close,
-}
-
-/// A step in the queue, whatever its type.
-pub(super) trait WaitingStep: Send {
-    /// Runs the step; its reply is kept.
-    fn decide(&mut self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError>;
-    /// Tells the caller.
-    fn finish(self: Box<Self>, committed: Result<(), StoreError>);
-    /// Whether somebody waits for the commit.
-    fn is_urgent(&self) -> bool {
-        true
-    }
-    /// Whether its caller asks for this disk alone, and is told before the step is confirmed.
-    fn is_for_here(&self) -> bool {
-        false
-    }
-    /// What the writer itself is to do.
-    fn order(&self) -> Order {
-        Order::Commit
-    }
-}
-
-/// When a step's caller is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    /// Once it is confirmed.
-    Confirmed,
-    /// Once it is confirmed, and its commit is in no hurry.
-    ConfirmedPatiently,
-    /// Once it is on this disk.
-    Here,
-}
-
-pub(super) struct Waiting<S: Step> {
-    step: Option<S>,
-    told: Told,
-    order: Order,
-    decided: Option<S::Reply>,
-    reply: oneshot::Sender<Result<S::Reply, StoreError>>,
-}
-
-impl<S: Step> Waiting<S> {
-    pub(super) fn new(step: S, told: Told, reply: oneshot::Sender<Result<S::Reply, StoreError>>) -> Self {
-        Self { step: Some(step), told, order: Order::Commit, decided: None, reply }
-    }
-
-    pub(super) fn with_order(self, order: Order) -> Self {
-        Self { order, ..self }
-    }
-}
-
-impl<S: Step> WaitingStep for Waiting<S> {
-    fn decide(&mut self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
-        if let Some(step) = self.step.take() {
-            self.decided = Some(step.decide(txn)?);
-        }
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>, committed: Result<(), StoreError>) {
-        let Self { decided, reply, .. } = *self;
-        let answer = committed.and_then(|()| decided.ok_or(StoreError::Closed));
-        let _ = reply.send(answer); // the caller may have given up
-    }
-
-    fn is_urgent(&self) -> bool {
-        self.told != Told::ConfirmedPatiently
-    }
-
-    fn is_for_here(&self) -> bool {
-        self.told == Told::Here
-    }
-
-    fn order(&self) -> Order {
-        self.order
-    }
-}
-
-pub(super) struct Close {
-    reply: oneshot::Sender<()>,
-}
-
-impl Close {
-    pub(super) const fn new(reply: oneshot::Sender<()>) -> Self {
-        Self { reply }
-    }
-}
-
-impl WaitingStep for Close {
-    fn decide(&mut self, _: &mut Txn<'_, '_>) -> Result<(), StoreError> {
-        Ok(())
-    }
-    fn finish(self: Box<Self>, _: Result<(), StoreError>) {
-        let _ = self.reply.send(()); // nobody has to wait for the end
-    }
-    fn order(&self) -> Order {
-        Order::Close
-    }
-}
-
-pub(super) type Batch = Vec<Box<dyn WaitingStep>>;
 
 /// The outcome of one batch, handed back from the blocking side.
 struct Ran {
@@ -266,7 +152,7 @@ impl Writer {
             return self.commit(ordering).await; // which tells that there is no database
         };
         let done = match order {
-            Order::CutBack(end, term) => self.cut_back(database, end, term).await,
+            Order::CutBack(end, term) => return self.cut_back(database, end, term, ordering).await,
             Order::Act(acts) => {
                 let set = self.blocking(move || database::set_acts(&database, acts)).await;
                 set.map(|()| *self.durable.acts.lock().unwrap_or_else(PoisonError::into_inner) = acts)
@@ -279,37 +165,65 @@ impl Writer {
         };
         match done {
             Ok(()) => self.commit(ordering).await,
+            Err(error) => self.disobeyed(ordering, &error),
+        }
+    }
+
+    /// What was ordered could not be done; whether some of it was, only reopening tells.
+    fn disobeyed(&mut self, ordering: Batch, error: &StoreError) {
+        tracing::error!(error = %Chained(error), "the store did not do what it was told");
+        self.forget();
+        let reason = Chained(error).to_string();
+        fail(ordering, || StoreError::OutcomeUnknown { reason: reason.clone() });
+    }
+
+    /// Runs a step on the log as it was at `end`, and has its entry take the place of what came after that: in one
+    /// transaction, for a log without either would be written on, and nobody would miss the step any more.
+    async fn cut_back(&mut self, database: Arc<redb::Database>, end: LogEnd, term: u64, ordering: Batch) {
+        let config = self.config.clone();
+        let (confirmed, base) = match self.blocking(move || database::replay_to(&database, &config, end)).await {
+            Ok(states) => states,
             Err(error @ StoreError::NoSuchPlace { .. }) => {
-                ordering.into_iter().for_each(|step| step.finish(Err(StoreError::not_committed(&error))));
+                return fail(ordering, || StoreError::not_committed(&error));
+            }
+            Err(error) => return self.disobeyed(ordering, &error),
+        };
+        let Some(Ran { batch, result }) = self.run_steps((base.clone(), Tail::Goes), term, ordering).await else {
+            return;
+        };
+        match result {
+            Ok((entries, committed)) => {
+                self.confirmation.cut_back(end.position.index);
+                self.durable.term.store(term, Ordering::SeqCst);
+                // What was announced stays so: it was confirmed, and is still there.
+                self.taken = self.confirmation.confirmed_index().min(base.last_index());
+                let left = self.survived(&base);
+                if let Some(opened) = self.opened.as_mut() {
+                    opened.head = base.clone();
+                }
+                let left = Unconfirmed { state: base, entries: left, batch: Batch::new() };
+                self.confirmation.reopened(&confirmed, left);
+                self.committed(entries, committed, batch);
             }
             Err(error) => {
-                tracing::error!(error = %Chained(&error), "the store did not do what it was told");
-                self.forget();
-                let reason = Chained(&error).to_string();
-                fail(ordering, || StoreError::OutcomeUnknown { reason: reason.clone() });
+                if error.is_unknown() {
+                    // Another entry may have the place of one that somebody waits for.
+                    self.confirmation.cut_back(end.position.index);
+                    self.taken = self.confirmation.confirmed_index();
+                }
+                self.failed(batch, &error);
             }
         }
     }
 
-    async fn cut_back(&mut self, database: Arc<redb::Database>, end: LogEnd, term: u64) -> Result<(), StoreError> {
-        let config = self.config.clone();
-        let (confirmed, head) = self
-            .blocking(move || {
-                database::cut_back(&database, end)?;
-                database::replay(&database, &config, end.position.index)
-            })
-            .await?;
-        self.confirmation.cut_back(end.position.index);
-        self.durable.term.store(term, Ordering::SeqCst);
-        let Some(opened) = self.opened.as_mut() else { return Err(StoreError::Reopening) };
-        opened.head = head.clone();
-        self.publish();
-        // What was announced stays so: it was confirmed, and is still there.
-        self.taken = self.confirmation.confirmed_index().min(head.last_index());
-        let entries = head.entries_after(self.taken)?;
-        self.taken = head.last_index();
-        self.confirmation.reopened(&confirmed, Unconfirmed { state: head, entries, batch: Batch::new() });
-        Ok(())
+    /// The entries that nobody has heard of yet.
+    fn survived(&mut self, state: &Committed) -> Vec<Arc<LogEntry>> {
+        let entries = state.entries_after(self.taken).unwrap_or_else(|error| {
+            tracing::error!(error = %Chained(&error), "what is not announced yet cannot be read");
+            Vec::new()
+        });
+        self.taken = state.last_index();
+        entries
     }
 
     /// Runs something where it may block.
@@ -333,36 +247,42 @@ impl Writer {
             let reason = "the store could not be reopened".to_owned();
             return fail(batch, || StoreError::NotCommitted { reason: reason.clone() });
         };
-        let (database, base, config) = (opened.database.clone(), opened.head.clone(), self.config.clone());
-        let (now_ms, confirmation) = (self.host.clock.now_ms(), self.confirmation.clone());
-        let term = self.durable.term.load(Ordering::SeqCst);
-        let ran: Arc<Mutex<Option<Ran>>> = Arc::default();
-        let slot = ran.clone();
-        self.host
-            .blocking
-            .run(Box::new(move || {
-                let mut batch = batch;
-                let result = run_steps(&database, &base, &confirmation, &config, (term, now_ms), &mut batch);
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ran { batch, result });
-            }))
-            .await;
-        let outcome = ran.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Ran { batch, result }) = outcome else { return };
+        let (base, term) = (opened.head.clone(), self.durable.term.load(Ordering::SeqCst));
+        let Some(Ran { batch, result }) = self.run_steps((base, Tail::None), term, batch).await else { return };
         match result {
             Ok((entries, committed)) => self.committed(entries, committed, batch),
-            Err(error) => {
-                tracing::error!(error = %Chained(&error), "commit failed");
-                self.config.commits.failed(error.is_unknown());
-                if error.is_unknown() || matches!(error, StoreError::Database(_)) {
-                    self.forget();
-                }
-                let reason = Chained(&error).to_string();
-                fail(batch, || match error.is_unknown() {
-                    true => StoreError::OutcomeUnknown { reason: reason.clone() },
-                    false => StoreError::NotCommitted { reason: reason.clone() },
-                });
-            }
+            Err(error) => self.failed(batch, &error),
         }
+    }
+
+    /// Runs every step of a batch on a state, under a term, and commits them together; `None` when the store is closing.
+    async fn run_steps(&self, upon: (Arc<Committed>, Tail), term: u64, batch: Batch) -> Option<Ran> {
+        let database = self.opened.as_ref()?.database.clone();
+        let (config, confirmation) = (self.config.clone(), self.confirmation.clone());
+        let now_ms = self.host.clock.now_ms();
+        let ran: Arc<Mutex<Option<Ran>>> = Arc::default();
+        let slot = ran.clone();
+        let job = move || {
+            let (mut batch, (base, tail)) = (batch, upon);
+            let result = run_steps(&database, (&base, tail), &confirmation, &config, (term, now_ms), &mut batch);
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ran { batch, result });
+        };
+        self.host.blocking.run(Box::new(job)).await;
+        ran.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// A batch was not committed, or nobody knows.
+    fn failed(&mut self, batch: Batch, error: &StoreError) {
+        tracing::error!(error = %Chained(error), "commit failed");
+        self.config.commits.failed(error.is_unknown());
+        if error.is_unknown() || matches!(error, StoreError::Database(_)) {
+            self.forget();
+        }
+        let reason = Chained(error).to_string();
+        fail(batch, || match error.is_unknown() {
+            true => StoreError::OutcomeUnknown { reason: reason.clone() },
+            false => StoreError::NotCommitted { reason: reason.clone() },
+        });
     }
 
     /// Passes on what a batch has made durable.
@@ -413,11 +333,7 @@ impl Writer {
         let state = head.clone();
         self.opened = Some(Head { database, head, failed });
         self.publish();
-        let entries = state.entries_after(self.taken).unwrap_or_else(|error| {
-            tracing::error!(error = %Chained(&error), "what survived a failed sync cannot be read");
-            Vec::new()
-        });
-        self.taken = state.last_index();
+        let entries = self.survived(&state);
         self.confirmation.reopened(&confirmed, Unconfirmed { state, entries, batch: Batch::new() });
     }
 
@@ -456,13 +372,16 @@ fn fail(batch: Batch, error: impl Fn() -> StoreError) {
 /// Runs every step of a batch and commits them together.
 fn run_steps(
     database: &redb::Database,
-    base: &Committed,
+    (base, tail): (&Committed, Tail),
     confirmation: &Confirmation,
     config: &StoreConfig,
     (term, now_ms): (u64, i64),
     batch: &mut Batch,
 ) -> Result<(Vec<Arc<LogEntry>>, Option<Committed>), StoreError> {
-    let confirmed = confirmation.known();
+    let mut confirmed = confirmation.known();
+    if tail == Tail::Goes {
+        confirmed.told = confirmed.told.min(base.last_index());
+    }
     let mut draft = Draft::over(base, confirmed.settleable(base.last_index()));
     for step in batch.iter_mut() {
         let position = LogPosition { term, index: draft.last() + 1 };
@@ -471,9 +390,9 @@ fn run_steps(
         txn.finish();
     }
     let changes = draft.finish();
-    if changes.entries.is_empty() {
+    if changes.entries.is_empty() && tail == Tail::None {
         return Ok((changes.entries, None));
     }
-    let (entries, committed) = database::commit(database, base, &confirmed, changes, config)?;
+    let (entries, committed) = database::commit(database, base, &confirmed, (changes, tail), config)?;
     Ok((entries, Some(committed)))
 }
