@@ -98,6 +98,8 @@ pub struct Ledger<'h> {
     pub wire: Wire<'h>,
     /// When a fault fired or a node was hit: positions.
     disturbances: Vec<usize>,
+    /// While links are slow: positions.
+    slow: Vec<std::ops::Range<usize>>,
     by_place: FxHashMap<Place<'h>, usize>,
     /// Stamp → position in `lists` of its messages.
     by_stamp: FxHashMap<&'h str, usize>,
@@ -138,6 +140,7 @@ impl<'h> Ledger<'h> {
             acks: Vec::new(),
             wire: Wire::default(),
             disturbances: Vec::new(),
+            slow: Vec::new(),
             by_place: FxHashMap::default(),
             by_stamp: FxHashMap::default(),
             chain_by_id: FxHashMap::default(),
@@ -173,12 +176,27 @@ impl<'h> Ledger<'h> {
                     if text.starts_with("damaged-answer") {
                         ledger.wire.damaged(event);
                     }
+                    ledger.slows(event, text);
                 }
                 EventKind::Node { event: what, .. } if what != "started" => ledger.disturbances.push(event),
                 _ => {}
             }
         }
         ledger
+    }
+
+    /// Takes in that links become slow, or are so no more.
+    fn slows(&mut self, event: usize, text: &str) {
+        match text {
+            "latency begins" | "bandwidth begins" => self.slow.push(event..usize::MAX),
+            "latency ends" | "bandwidth ends" => {
+                // Which of several ends does not matter: together they last as long.
+                if let Some(open) = self.slow.iter_mut().find(|span| span.end == usize::MAX) {
+                    open.end = event;
+                }
+            }
+            _ => {}
+        }
     }
 
     fn durable(&mut self, (event, at_ms): (usize, SimMs), node: &'h str, entry: &'h DurableEntry) {
@@ -497,6 +515,22 @@ impl<'h> Ledger<'h> {
     #[must_use]
     pub fn group(&self, name: &str) -> Option<&'h GroupSpec> {
         self.obligations.groups.iter().find(|group| group.name == name)
+    }
+
+    /// What the clock of a node had gained when it began to run anew, ms, over all its starts in between.
+    #[must_use]
+    pub fn gained(&self, node: &str, between: std::ops::Range<usize>) -> i64 {
+        let gains = self.history.events[between].iter().map(|event| match &event.kind {
+            EventKind::ClockGained { node: whose, ms } if whose == node && *ms > 0 => *ms,
+            _ => 0,
+        });
+        gains.sum()
+    }
+
+    /// Whether frames may take longer at `event` than they do by themselves.
+    #[must_use]
+    pub fn is_slow(&self, event: usize) -> bool {
+        self.slow.iter().any(|span| span.contains(&event))
     }
 
     /// Whether a fault fired, or a node was hit, from `from` to `to` (positions, both included).

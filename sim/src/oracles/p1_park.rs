@@ -61,7 +61,8 @@ pub(super) fn check(
     }
     let is_local = life.node == life.id.broker && ledger.stored(&life.origin()).is_some();
     let in_round = |pull: &&&Pull<'_>| (began..=parked).contains(&pull.call.event);
-    let pulls: Vec<_> = reads.of_chain(life).iter().filter(in_round).copied().collect();
+    let of_chain = || reads.of_chain(life).iter().chain(reads.unclear_of_chain(life));
+    let left = || of_chain().filter(in_round).count();
     match reason {
         ParkReason::UnknownAt { .. } if is_used_up(ledger, life) => Ok(()),
         ParkReason::PolicyExhausted | ParkReason::Permanent if is_local => {
@@ -82,23 +83,18 @@ pub(super) fn check(
             let is_answered = reads.tries_of_chain(life).iter().filter(in_round).copied().any(|pull| answered(&pull));
             is_answered.then_some(()).ok_or_else(|| told("no read was answered with a permanent error".into()))
         }
-        _ => exhausted(ledger, &failures, &pulls, parked).map_err(told),
+        _ => exhausted(ledger, &failures, left(), parked).map_err(told),
     }
 }
 
-fn exhausted(
-    ledger: &Ledger<'_>,
-    failures: &[&FailedAttempt],
-    pulls: &[&Pull<'_>],
-    parked: usize,
-) -> Result<(), String> {
+fn exhausted(ledger: &Ledger<'_>, failures: &[&FailedAttempt], reads: usize, parked: usize) -> Result<(), String> {
     let by_answer = |failed: &&&FailedAttempt| !UNANSWERED.contains(&failed.failure.cause.name.as_str());
     let answered = failures.iter().filter(by_answer).count();
-    if answered > pulls.len() {
-        return Err(format!("{answered} attempts failed by an answer, {} reads left", pulls.len()));
+    if answered > reads {
+        return Err(format!("{answered} attempts failed by an answer, {reads} reads left"));
     }
-    if failures.len() > pulls.len() && !ledger.was_disturbed(0, parked) {
-        return Err(format!("{} attempts failed, {} reads left, nothing was broken", failures.len(), pulls.len()));
+    if failures.len() > reads && !ledger.was_disturbed(0, parked) {
+        return Err(format!("{} attempts failed, {reads} reads left, nothing was broken", failures.len()));
     }
     Ok(())
 }

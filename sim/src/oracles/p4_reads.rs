@@ -73,6 +73,8 @@ fn hurried(ledger: &Ledger<'_>, lives: &[&ChainLife<'_>], pulls: &[&Pull<'_>], h
         }
         let wait = ledger.obligations.policy.shortest_wait_ms(old.attempt);
         let gap = i64::try_from(second.at_ms.saturating_sub(first.at_ms)).unwrap_or(i64::MAX);
+        // Over a restart only the wall clock tells how long it has waited.
+        let gap = gap.saturating_add(ledger.gained(home, first.event..second.event));
         let is_cut_short = || waiting::is_back(ledger, (home, first.to), first.event..second.event, wait);
         if gap + SLACK_MS < wait && !is_cut_short() {
             let detail =
@@ -133,6 +135,18 @@ mod tests {
         let chain = story.attempt(chain, 2000);
         end(&mut story, &chain);
         story.breaks("P4", "b reads again after 510 ms");
+    }
+
+    #[test]
+    fn a_wait_over_a_restart_is_as_long_as_the_clock_says() {
+        for (ms, blamed) in [(600, false), (300, true), (-600, true)] {
+            let (mut story, chain) = Story::due();
+            let chain = story.attempt(chain, 1000);
+            story.wait(500).event(crate::history::EventKind::ClockGained { node: "b".into(), ms });
+            let chain = story.attempt(chain, 2000);
+            end(&mut story, &chain);
+            assert_eq!(story.is_blamed("P4", "b reads again after"), blamed, "its clock gained {ms} ms");
+        }
     }
 
     /// Two groups' chains on one message; the other group's is acked before the reads leave, in the middle of its own

@@ -26,6 +26,8 @@ pub(super) struct Reads<'h> {
     lists: Vec<Vec<&'h Pull<'h>>>,
     /// All tries of all reads, by list.
     tries: Vec<Vec<&'h Pull<'h>>>,
+    /// Pulls of which nobody can tell whether their answers told of a message, because they arrived damaged.
+    unclear: Vec<(Place<'h>, &'h Pull<'h>)>,
 }
 
 /// Whether some chain of the message there durably began an attempt at the reader's between two pulls.
@@ -42,13 +44,20 @@ fn begins(ledger: &Ledger<'_>, place: Place<'_>, last: &Pull<'_>, pull: &Pull<'_
 
 impl<'l> Reads<'l> {
     pub(super) fn of(ledger: &'l Ledger<'_>) -> Self {
-        let mut reads = Self { by_place: FxHashMap::default(), lists: Vec::new(), tries: Vec::new() };
+        let by_place = FxHashMap::default();
+        let mut reads = Self { by_place, lists: Vec::new(), tries: Vec::new(), unclear: Vec::new() };
         let is_broker = |name: &str| ledger.obligations.brokers.iter().any(|broker| broker == name);
         for pull in ledger.wire.pulls.iter().filter(|pull| is_broker(pull.call.from)) {
             let span = pull.offsets();
-            for offset in span.clone().filter(|offset| !pull.ended_before(*offset)) {
+            for offset in span.clone() {
                 // A pull names no topic's creation: it is a read of whatever ever was there.
                 let place = Place { node: pull.call.to, topic: &pull.topic, queue: pull.queue, offset, era: 0 };
+                if pull.ended_before(offset) {
+                    if pull.is_damaged {
+                        reads.unclear.push((place, pull));
+                    }
+                    continue;
+                }
                 if reads.goes_on(ledger, place, pull) {
                     continue;
                 }
@@ -113,6 +122,14 @@ impl<'l> Reads<'l> {
     /// The reads of a chain's message by its home, in order.
     pub(super) fn of_chain(&self, life: &ChainLife<'_>) -> &[&'l Pull<'l>] {
         self.at(life.node, life.origin().spot())
+    }
+
+    /// Pulls that may have been reads of a chain's message by its home: their answers arrived damaged.
+    pub(super) fn unclear_of_chain(&self, life: &ChainLife<'_>) -> impl Iterator<Item = &&'l Pull<'l>> {
+        let is_it = move |(place, pull): &&(Place<'_>, &Pull<'_>)| {
+            pull.call.from == life.node && *place == life.origin().spot()
+        };
+        self.unclear.iter().filter(is_it).map(|(_, pull)| pull)
     }
 
     /// The same with every try of each.

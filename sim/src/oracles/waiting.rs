@@ -175,7 +175,9 @@ fn answers<'a>(
                 EventKind::Response(frame) => frame.is_swallowed,
                 _ => false,
             };
-            let may_be_lost = is_late || is_swallowed || ledger.was_disturbed(call.event, event + same_ms - 1);
+            let is_slow = ledger.is_slow(event) || ledger.is_slow(call.event);
+            let may_be_lost =
+                is_late || is_swallowed || is_slow || ledger.was_disturbed(call.event, event + same_ms - 1);
             Some(Answered { event, at_ms: left_ms.cast_signed(), may_be_lost })
         },
     )
@@ -295,6 +297,23 @@ mod tests {
         story.wait(1_000);
         park(&mut story, chain);
         assert!(!story.judge().violations.iter().any(|it| it.detail.contains("a answered")));
+    }
+
+    #[test]
+    fn an_answer_on_a_slow_link_may_come_too_late() {
+        for (ends_before, blamed) in [(true, true), (false, false)] {
+            let (mut story, chain) = due();
+            let fault = |text: &str| EventKind::Fault { index: Some(0), text: text.into() };
+            story.event(fault("latency begins")).wait(1_000);
+            if ends_before {
+                story.event(fault("latency ends"));
+            }
+            let call = story.wait(1_000).read(7);
+            story.wait(10).response(("a", "b", call), (code::PULL, 19), &[], b"").wait(1_000);
+            park(&mut story, chain);
+            let found = story.judge().violations.iter().any(|it| it.detail.contains("a answered"));
+            assert_eq!(found, blamed);
+        }
     }
 
     #[test]
