@@ -292,6 +292,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "master-cut-off",
     },
     Sabotage {
+        name: "acts-at-once",
+        breaks: "a slave acts as soon as one answer of its master fails to come",
+        promise: "P6",
+        scenario: "master-flaps",
+    },
+    Sabotage {
         name: "frame-unchecked",
         breaks: "a frame is taken whose body is not the one that was sent",
         promise: "P7",

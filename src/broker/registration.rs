@@ -59,7 +59,7 @@ pub struct Registration {
     taken: AtomicU64,
     /// Whether the last registration was taken.
     registered: AtomicBool,
-    /// Where the group's master is, as the last registration of a slave was told.
+    /// Where the group's master is, as a registration of a slave was told last.
     master: std::sync::Mutex<Option<String>>,
     wake: Notify,
     one_at_a_time: Mutex<()>,
@@ -91,7 +91,7 @@ impl Registration {
         self.registered.load(Ordering::SeqCst)
     }
 
-    /// Where the master of this slave's group is; `None` while no name server knows one.
+    /// Where the master of this slave's group is; `None` until a name server has known one.
     #[must_use]
     pub fn master(&self) -> Option<String> {
         self.master.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -170,7 +170,10 @@ impl Registration {
         self.registered.store(result.is_ok(), Ordering::SeqCst);
         if result.is_ok() {
             self.taken.fetch_max(version, Ordering::SeqCst);
-            *self.master.lock().unwrap_or_else(PoisonError::into_inner) = master;
+            // That no name server knows one says nothing of the master, which may be there all the same.
+            if let Some(address) = master {
+                *self.master.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+            }
         }
         result
     }

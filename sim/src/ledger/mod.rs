@@ -533,6 +533,13 @@ impl<'h> Ledger<'h> {
         self.slow.iter().any(|span| span.contains(&event))
     }
 
+    /// The last event of the simulated ms of `event`: a fault that takes a frame on its way is told after the frame.
+    #[must_use]
+    pub fn same_ms(&self, event: usize) -> usize {
+        let at_ms = self.at_ms(event);
+        event + self.history.events[event..].iter().take_while(|later| later.at_ms == at_ms).count() - 1
+    }
+
     /// Whether a fault fired, or a node was hit, from `from` to `to` (positions, both included).
     #[must_use]
     pub fn was_disturbed(&self, from: usize, to: usize) -> bool {

@@ -21,6 +21,8 @@ pub struct Obligations {
     pub escapes: BTreeMap<NodeName, NodeName>,
     /// Broker whose slave acts for it → the same target.
     pub acting: BTreeMap<NodeName, NodeName>,
+    /// For how long a slave has not heard its master before it acts, ms.
+    pub acting_after_ms: u64,
     /// How long each broker keeps messages; for ever those that are not listed.
     pub retention: BTreeMap<NodeName, Retention>,
     /// How long each broker knows a chain after it was over, ms.

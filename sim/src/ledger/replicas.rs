@@ -21,14 +21,23 @@ pub struct ReplicaStep<'h> {
     pub entry: &'h DurableEntry,
 }
 
+/// A slave asks for what its master's log has got; positions in the history.
+#[derive(Debug, Clone, Copy)]
+pub struct Poll {
+    /// When it did.
+    pub asked: usize,
+    /// When the answer left.
+    pub answered: usize,
+}
+
 /// The logs of all slaves.
 #[derive(Debug, Default)]
 pub struct Replicas<'h> {
     logs: BTreeMap<&'h str, Vec<ReplicaStep<'h>>>,
     /// Node and index → when an entry was first durable there. Only ever looked up.
     since: FxHashMap<(&'h str, u64), usize>,
-    /// When slaves asked for more, and when they were answered, positions in the history. Who asks says what it has.
-    polls: FxHashMap<&'h str, Vec<(usize, usize)>>,
+    /// By slave. Who asks says what it has.
+    polls: FxHashMap<&'h str, Vec<Poll>>,
     /// Connection and opaque → when it was asked.
     asked: FxHashMap<(u64, i32), usize>,
 }
@@ -52,7 +61,7 @@ impl<'h> Replicas<'h> {
         if frame.request_code == code::REPLICATE
             && let Some(asked) = self.asked.remove(&(frame.connection, frame.opaque))
         {
-            self.polls.entry(&frame.to).or_default().push((asked, event));
+            self.polls.entry(&frame.to).or_default().push(Poll { asked, answered: event });
         }
     }
 
@@ -60,8 +69,19 @@ impl<'h> Replicas<'h> {
     #[must_use]
     pub fn told(&self, node: &str, index: u64) -> Option<usize> {
         let since = self.since(node, index)?;
-        let polls = self.polls.get(node)?;
-        polls.iter().filter(|(asked, _)| *asked > since).map(|(_, answered)| *answered).min()
+        self.polls(node).iter().filter(|poll| poll.asked > since).map(|poll| poll.answered).min()
+    }
+
+    /// What a slave asked its master for and was answered, in the order of the answers.
+    #[must_use]
+    pub fn polls(&self, node: &str) -> &[Poll] {
+        self.polls.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a slave has appended something between these events.
+    #[must_use]
+    pub fn has_grown(&self, node: &str, between: std::ops::Range<usize>) -> bool {
+        self.log(node).iter().any(|step| between.contains(&step.event))
     }
 
     /// A slave's entries, in the order in which they became durable.

@@ -10,7 +10,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Findings, Reads, p6_delayed};
+use super::{Findings, Reads, p6_acting, p6_delayed};
 use crate::{
     evidence::{ChainId, ChainState, Outcome},
     history::{Event, EventKind},
@@ -35,6 +35,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         opened.entry(life.id).and_modify(|first| *first = at_ms.min(*first)).or_insert(at_ms);
     }
     p6_delayed::check(ledger, found);
+    p6_acting::check(ledger, found);
     for life in &ledger.chains {
         if let Some(detail) = begins_wrong(life, opened[life.id]) {
             let stamp = ledger.stored(&life.origin()).and_then(|stored| stored.message.ledger.as_ref());

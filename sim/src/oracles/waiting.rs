@@ -101,6 +101,8 @@ fn is_any_back(
 
 /// Failures that say of a peer nothing but that it is not there for anybody.
 const ABSENT: [&str; 6] = ["timeout", "refused", "reset", "no-route", "busy", "not-serving"];
+/// The same as answers: busy, flow control, not available, not the leader, going away.
+const NOT_SERVING: [i32; 5] = [2, 215, 14, 501, 1500];
 /// Failures that come without its having been asked.
 const UNASKED: [&str; 2] = ["overloaded", "away"];
 
@@ -166,10 +168,9 @@ fn answers<'a>(
     let counts = move |call: &Call<'_>| members == Members::Any || !call.is_to_slave();
     calls.filter(move |(call, _)| call.from == home && call.to == peer && counts(call)).filter_map(
         |(call, heard_ms)| {
-            let (event, _) = call.answer?;
-            // An answer that leaves while something is broken may be lost on its way; a fault that takes it is told after it.
-            let left_ms = ledger.history.events[event].at_ms;
-            let same_ms = ledger.history.events[event..].iter().take_while(|later| later.at_ms == left_ms).count();
+            // Whoever answers that he does not serve is as good as away.
+            let (event, _) = call.answer.filter(|(_, code)| !NOT_SERVING.contains(code))?;
+            let left_ms = ledger.at_ms(event);
             let is_late = left_ms - ledger.at_ms(call.event) > heard_ms;
             let is_swallowed = match &ledger.history.events[event].kind {
                 EventKind::Response(frame) => frame.is_swallowed,
@@ -177,7 +178,7 @@ fn answers<'a>(
             };
             let is_slow = ledger.is_slow(event) || ledger.is_slow(call.event);
             let may_be_lost =
-                is_late || is_swallowed || is_slow || ledger.was_disturbed(call.event, event + same_ms - 1);
+                is_late || is_swallowed || is_slow || ledger.was_disturbed(call.event, ledger.same_ms(event));
             Some(Answered { event, at_ms: left_ms.cast_signed(), may_be_lost })
         },
     )
@@ -256,6 +257,15 @@ mod tests {
         story.wait(2_000);
         park(&mut story, chain);
         story.breaks("P1", "it lay due for 2000 ms, the policy lasts 3000 ms");
+    }
+
+    #[test]
+    fn a_peer_that_answers_that_it_does_not_serve_is_away() {
+        let (mut story, chain) = due();
+        let call = story.wait(2_000).read(7);
+        story.wait(10).response(("a", "b", call), (code::PULL, 14), &[], b"").wait(1_000);
+        park(&mut story, chain);
+        assert!(!story.judge().violations.iter().any(|it| it.detail.contains("a answered")));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod write_faults;
 
 use std::path::{Path, PathBuf};
 
+use pop_revive::broker::BrokerConfig;
 use serde::Serialize;
 
 pub use cast::{
@@ -121,6 +122,7 @@ impl Scenario {
             },
             escapes: self.brokers.iter().filter_map(escape).collect(),
             acting: self.brokers.iter().filter_map(|it| Some((it.name.clone(), it.acting_to.clone()?))).collect(),
+            acting_after_ms: BrokerConfig::new("", "", Vec::new()).acting_after_ms,
             chain_windows_ms: self.brokers.iter().map(|broker| (broker.name.clone(), broker.chain_window_ms)).collect(),
             retention: self.brokers.iter().map(|broker| (broker.name.clone(), broker.retention)).collect(),
         }
