@@ -16,6 +16,8 @@ pub mod code {
     pub const PULL: i32 = 11;
     /// REPLICATE: how a slave asks its master for the log. RocketMQ has no such request.
     pub const REPLICATE: i32 = 900_004;
+    /// SEAL: how a slave takes a term. RocketMQ has no such request.
+    pub const SEAL: i32 = 900_005;
     /// REGISTER_BROKER.
     pub const REGISTER_BROKER: i32 = 103;
     /// SEND_MESSAGE_V2.

@@ -3,10 +3,9 @@
 //! Rule: before a slave takes a term it has had no answer of its master for as long as its configuration says. It takes
 //! another one, after a restart, for the same absence; it has ended when the slave has appended something of its master's.
 
-use pop_revive::remoting::code::{request, response};
-
 use super::Findings;
 use crate::{
+    evidence::frame::code,
     history::EventKind,
     ledger::{Ledger, replicas::Poll},
     plan::SimMs,
@@ -31,7 +30,7 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 
 fn terms_asked_for<'l>(ledger: &'l Ledger<'_>, slave: &'l str) -> impl Iterator<Item = (usize, SimMs)> + 'l {
     ledger.history.events.iter().enumerate().filter_map(move |(number, event)| match &event.kind {
-        EventKind::Request(frame) if frame.request_code == request::SEAL && &*frame.from == slave => {
+        EventKind::Request(frame) if frame.request_code == code::SEAL && &*frame.from == slave => {
             Some((number, event.at_ms))
         }
         _ => None,
@@ -57,14 +56,13 @@ fn too_short(ledger: &Ledger<'_>, slave: &str, event: usize) -> Option<SimMs> {
 fn is_heard(ledger: &Ledger<'_>, poll: &Poll) -> bool {
     let EventKind::Response(frame) = &ledger.history.events[poll.answered].kind else { return false };
     let is_in_time = ledger.at_ms(poll.answered).saturating_sub(ledger.at_ms(poll.asked)) < HEARD_MS;
-    let is_told = frame.code == response::SUCCESS && !frame.is_swallowed && is_in_time;
+    let is_told = frame.code == 0 && !frame.is_swallowed && is_in_time;
     is_told && !ledger.is_slow(poll.answered) && !ledger.was_disturbed(poll.answered, ledger.same_ms(poll.answered))
 }
 
 #[cfg(test)]
 mod tests {
     use crate::{evidence::frame::code, history::EventKind, oracles::fixture::Story};
-    use pop_revive::remoting::code::request;
 
     const WORDS: &str = "ms after an answer of its master";
 
@@ -81,7 +79,7 @@ mod tests {
     fn a_slave_acts_when_it_has_not_heard_its_master_for_long_enough() {
         for (silence_ms, blamed) in [(29_000, true), (30_000, false)] {
             let mut story = answered();
-            story.wait(silence_ms).request("a-s1", "b", request::SEAL, &[], b"");
+            story.wait(silence_ms).request("a-s1", "b", code::SEAL, &[], b"");
             assert_eq!(story.is_blamed("P6", WORDS), blamed, "after {silence_ms} ms");
         }
     }
@@ -89,23 +87,23 @@ mod tests {
     #[test]
     fn an_answer_that_it_may_not_have_had_does_not_count() {
         let mut story = answered();
-        story.swallowed().wait(1_000).request("a-s1", "b", request::SEAL, &[], b"");
+        story.swallowed().wait(1_000).request("a-s1", "b", code::SEAL, &[], b"");
         assert!(!story.is_blamed("P6", WORDS));
         let mut story = answered();
         story.event(EventKind::Fault { index: Some(0), text: "lost-answer".into() });
-        story.wait(1_000).request("a-s1", "b", request::SEAL, &[], b"");
+        story.wait(1_000).request("a-s1", "b", code::SEAL, &[], b"");
         assert!(!story.is_blamed("P6", WORDS));
     }
 
     #[test]
     fn one_that_acts_takes_further_terms_at_once_until_it_has_followed_again() {
         let mut story = answered();
-        story.wait(30_000).request("a-s1", "b", request::SEAL, &[], b"");
+        story.wait(30_000).request("a-s1", "b", code::SEAL, &[], b"");
         let poll = story.request("a-s1", "a", code::REPLICATE, &[], b"");
         story.response(("a", "a-s1", poll), (code::REPLICATE, 0), &[], b"").wait(1_000);
-        story.request("a-s1", "b", request::SEAL, &[], b"");
+        story.request("a-s1", "b", code::SEAL, &[], b"");
         assert!(!story.is_blamed("P6", WORDS), "it has not followed");
-        story.send(1, 0).catch_up(1).wait(1_000).request("a-s1", "b", request::SEAL, &[], b"");
+        story.send(1, 0).catch_up(1).wait(1_000).request("a-s1", "b", code::SEAL, &[], b"");
         assert!(story.is_blamed("P6", WORDS));
     }
 }
