@@ -223,6 +223,8 @@ fn scenarios_are_listed_and_sound() {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(list.contains("calm\n  Nothing breaks"), "{list}");
     assert!(list.contains("kill broker-a at a time"), "{list}");
+    let (_, situations, _) = told(&["list", "--situations"]);
+    assert!(situations.contains("killed\n  a fault killed a process that was running\n"), "{situations}");
     let calm = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/calm.toml");
     let (code, stdout, stderr) = told(&["check", calm]);
     assert_eq!(code, Some(0), "{stderr}");

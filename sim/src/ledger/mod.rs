@@ -1,6 +1,8 @@
 //! The ledger: a history folded into what the oracles ask for, borrowed from it and in its order.
 
 pub mod biography;
+mod confirmed;
+mod disturbances;
 pub mod facts;
 pub mod lives;
 pub mod obligations;
@@ -19,14 +21,12 @@ pub use obligations::{GroupSpec, Obligations, PolicySpec};
 pub use replicas::{ReplicaStep, Replicas};
 pub use wire::Wire;
 
+use self::disturbances::Disturbances;
 use crate::{
-    evidence::{ChainFact, ChainId, ChainState, CopyPlace, DurableEntry, Fact, Outcome, StoredMessage},
+    evidence::{ChainId, CopyPlace, DurableEntry, Fact, StoredMessage},
     history::{Acked, EventKind, History, LedgerId, Noted, Sent},
     plan::SimMs,
 };
-
-/// Callers of a broker have waited in vain for other disks to have what its own had, ms.
-const UNCONFIRMED_MS: SimMs = 3_000;
 
 /// Entries of masters' logs that a later term has replaced, as positions in the history: what is taken back before it is
 /// confirmed never was. That a slave has none of it is judged where logs are compared.
@@ -97,9 +97,7 @@ pub struct Ledger<'h> {
     /// What passed the wire.
     pub wire: Wire<'h>,
     /// When a fault fired or a node was hit: positions.
-    disturbances: Vec<usize>,
-    /// While links are slow: positions.
-    slow: Vec<std::ops::Range<usize>>,
+    disturbances: Disturbances,
     by_place: FxHashMap<Place<'h>, usize>,
     /// Stamp → position in `lists` of its messages.
     by_stamp: FxHashMap<&'h str, usize>,
@@ -139,8 +137,7 @@ impl<'h> Ledger<'h> {
             sends: Vec::new(),
             acks: Vec::new(),
             wire: Wire::default(),
-            disturbances: Vec::new(),
-            slow: Vec::new(),
+            disturbances: Disturbances::default(),
             by_place: FxHashMap::default(),
             by_stamp: FxHashMap::default(),
             chain_by_id: FxHashMap::default(),
@@ -172,31 +169,16 @@ impl<'h> Ledger<'h> {
                     ledger.durable((event, happened.at_ms), node, entry)
                 }
                 EventKind::Fault { text, .. } => {
-                    ledger.disturbances.push(event);
+                    ledger.disturbances.fault(event, text);
                     if text.starts_with("damaged-answer") {
                         ledger.wire.damaged(event);
                     }
-                    ledger.slows(event, text);
                 }
-                EventKind::Node { event: what, .. } if what != "started" => ledger.disturbances.push(event),
+                EventKind::Node { event: what, .. } if what != "started" => ledger.disturbances.node(event),
                 _ => {}
             }
         }
         ledger
-    }
-
-    /// Takes in that links become slow, or are so no more.
-    fn slows(&mut self, event: usize, text: &str) {
-        match text {
-            "latency begins" | "bandwidth begins" => self.slow.push(event..usize::MAX),
-            "latency ends" | "bandwidth ends" => {
-                // Which of several ends does not matter: together they last as long.
-                if let Some(open) = self.slow.iter_mut().find(|span| span.end == usize::MAX) {
-                    open.end = event;
-                }
-            }
-            _ => {}
-        }
     }
 
     fn durable(&mut self, (event, at_ms): (usize, SimMs), node: &'h str, entry: &'h DurableEntry) {
@@ -419,77 +401,6 @@ impl<'h> Ledger<'h> {
         list.iter().map(|&at| &self.chains[at])
     }
 
-    /// When a broker's log entry, which is durable there since `event`, was on as many disks of its group as it has to be
-    /// before anybody is told; `None` if it never was.
-    #[must_use]
-    pub fn confirmed(&self, broker: &str, index: u64, event: usize) -> Option<usize> {
-        let Some(last) = self.obligations.other_disks(broker).checked_sub(1) else { return Some(event) };
-        let slaves = self.obligations.slaves_of(broker);
-        let mut since: Vec<usize> = slaves.filter_map(|node| self.replicas.since(node, index)).collect();
-        since.sort_unstable();
-        since.get(last).map(|since| event.max(*since))
-    }
-
-    /// When entries of a broker's log were confirmed, or the run ended, that its own disk alone had so long that callers
-    /// waited in vain; simulated ms.
-    pub fn late_confirmations<'s>(&'s self, broker: &'s str) -> impl Iterator<Item = SimMs> + 's {
-        let log = self.logs.get(broker).into_iter().flatten();
-        log.filter_map(move |step| self.late_confirmation(broker, step.entry.index, step.event))
-    }
-
-    /// The same for one entry, which is durable there since `event`.
-    #[must_use]
-    pub fn late_confirmation(&self, broker: &str, index: u64, event: usize) -> Option<SimMs> {
-        let confirmed = self.confirmed(broker, index, event).or_else(|| self.history.events.len().checked_sub(1));
-        let confirmed_ms = confirmed.map_or(0, |event| self.at_ms(event));
-        (confirmed_ms >= self.at_ms(event) + UNCONFIRMED_MS).then_some(confirmed_ms)
-    }
-
-    /// Whether a broker's log entry, which is durable there since `since`, was confirmed before `event`.
-    #[must_use]
-    pub fn is_confirmed(&self, broker: &str, index: u64, since: usize, event: usize) -> bool {
-        since < event && self.confirmed(broker, index, since).is_some_and(|confirmed| confirmed < event)
-    }
-
-    /// Whether a broker had certainly heard before `event` that its log entry, which is durable there since `since`, is
-    /// confirmed: other disks may have it for a while before they tell.
-    fn is_known(&self, broker: &str, index: u64, since: usize, event: usize) -> bool {
-        let Some(last) = self.obligations.other_disks(broker).checked_sub(1) else { return since < event };
-        let slaves = self.obligations.slaves_of(broker);
-        let mut told: Vec<usize> = slaves.filter_map(|node| self.replicas.told(node, index)).collect();
-        told.sort_unstable();
-        since < event && told.get(last).is_some_and(|told| *told < event)
-    }
-
-    /// The last state of a chain that was confirmed before `event`.
-    #[must_use]
-    pub fn confirmed_before(&self, life: &ChainLife<'h>, event: usize) -> Option<&'h ChainFact> {
-        self.confirmed_steps(life, event).last().map(|step| step.chain)
-    }
-
-    /// The states of a chain that were confirmed before `event`. They are confirmed in the order of the log.
-    #[must_use]
-    pub fn confirmed_steps<'s>(&self, life: &'s ChainLife<'h>, event: usize) -> &'s [ChainStep<'h>] {
-        let is_confirmed = |step: &ChainStep<'_>| self.is_confirmed(life.node, step.entry.index, step.event, event);
-        &life.steps[..life.steps.partition_point(is_confirmed)]
-    }
-
-    /// The state of a chain at a broker that was confirmed right before `event`, after all renewals of its handle.
-    #[must_use]
-    pub fn newest_confirmed_before(&self, node: &str, id: &ChainId, event: usize) -> Option<&'h ChainFact> {
-        let mut chain = self.confirmed_before(self.chain_at(node, id)?, event)?;
-        // Each renewal has a later pop time, so this ends; the bound is for a broker that breaks that.
-        for _ in 0..1000 {
-            match &chain.state {
-                ChainState::Ended { outcome: Outcome::Superseded(by), .. } => {
-                    chain = self.confirmed_before(self.chain_at(node, by)?, event)?;
-                }
-                _ => break,
-            }
-        }
-        Some(chain)
-    }
-
     /// Where the copy lies that a chain ended in.
     #[must_use]
     pub fn copied_to<'c>(&self, life: &ChainLife<'c>, copy: &'c CopyPlace) -> Place<'c> {
@@ -515,35 +426,5 @@ impl<'h> Ledger<'h> {
     #[must_use]
     pub fn group(&self, name: &str) -> Option<&'h GroupSpec> {
         self.obligations.groups.iter().find(|group| group.name == name)
-    }
-
-    /// What the clock of a node had gained when it began to run anew, ms, over all its starts in between.
-    #[must_use]
-    pub fn gained(&self, node: &str, between: std::ops::Range<usize>) -> i64 {
-        let gains = self.history.events[between].iter().map(|event| match &event.kind {
-            EventKind::ClockGained { node: whose, ms } if whose == node && *ms > 0 => *ms,
-            _ => 0,
-        });
-        gains.sum()
-    }
-
-    /// Whether frames may take longer at `event` than they do by themselves.
-    #[must_use]
-    pub fn is_slow(&self, event: usize) -> bool {
-        self.slow.iter().any(|span| span.contains(&event))
-    }
-
-    /// The last event of the simulated ms of `event`: a fault that takes a frame on its way is told after the frame.
-    #[must_use]
-    pub fn same_ms(&self, event: usize) -> usize {
-        let at_ms = self.at_ms(event);
-        event + self.history.events[event..].iter().take_while(|later| later.at_ms == at_ms).count() - 1
-    }
-
-    /// Whether a fault fired, or a node was hit, from `from` to `to` (positions, both included).
-    #[must_use]
-    pub fn was_disturbed(&self, from: usize, to: usize) -> bool {
-        let first = self.disturbances.partition_point(|event| *event < from);
-        self.disturbances.get(first).is_some_and(|event| *event <= to)
     }
 }

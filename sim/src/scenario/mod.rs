@@ -8,6 +8,7 @@ mod check;
 mod check_crash_points;
 mod check_faults;
 pub mod error;
+mod fault_keys;
 mod faults;
 mod file;
 mod findings;
