@@ -298,6 +298,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "master-flaps",
     },
     Sabotage {
+        name: "reset-skips-some",
+        breaks: "a reset to a time passes over what was stored in the minute after it",
+        promise: "P5",
+        scenario: "offset-reset",
+    },
+    Sabotage {
         name: "frame-unchecked",
         breaks: "a frame is taken whose body is not the one that was sent",
         promise: "P7",

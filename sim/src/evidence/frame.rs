@@ -18,6 +18,8 @@ pub mod code {
     pub const REPLICATE: i32 = 900_004;
     /// SEAL: how a slave takes a term. RocketMQ has no such request.
     pub const SEAL: i32 = 900_005;
+    /// INVOKE_BROKER_TO_RESET_OFFSET.
+    pub const RESET_OFFSET: i32 = 222;
     /// REGISTER_BROKER.
     pub const REGISTER_BROKER: i32 = 103;
     /// SEND_MESSAGE_V2.

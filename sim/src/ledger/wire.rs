@@ -120,6 +120,10 @@ pub struct Delivery<'h> {
     pub at_ms: SimMs,
     /// The consumer group.
     pub group: String,
+    /// The topic that was asked for.
+    pub asked: String,
+    /// The topic that the message has in the answer.
+    pub named: String,
     /// The topic it was really popped from.
     pub topic: String,
     /// The offset it was popped from, and its queue, are in here.
@@ -149,6 +153,21 @@ pub struct Settle<'h> {
     pub renewed: Option<i64>,
 }
 
+/// A reset of a group's offsets, as somebody asked for it.
+#[derive(Debug)]
+pub struct ResetAsked<'h> {
+    /// Who and when.
+    pub call: Call<'h>,
+    /// The consumer group.
+    pub group: String,
+    /// Topic.
+    pub topic: String,
+    /// The one queue; `None` is all.
+    pub queue: Option<i32>,
+    /// To what was stored since, Unix ms on the broker's clock; negative is the end. `None` when an offset was named.
+    pub since_ms: Option<i64>,
+}
+
 /// Everything that passed the wire and matters.
 #[derive(Debug, Default)]
 pub struct Wire<'h> {
@@ -164,6 +183,8 @@ pub struct Wire<'h> {
     pub renewals: Vec<Settle<'h>>,
     /// Batch acks: caller, callee and body.
     pub batch_acks: Vec<(Call<'h>, Bytes)>,
+    /// Resets that were asked for.
+    pub resets: Vec<ResetAsked<'h>>,
     /// Registrations with a name server: position, node, body (empty if the frame was not kept).
     pub registrations: Vec<(usize, &'h str, Bytes)>,
     /// Frames that should be readable and are not: position, sender, why.
@@ -200,6 +221,7 @@ impl<'h> Wire<'h> {
             return;
         }
         match WireFrame::read(&frame.bytes) {
+            Ok(read) if read.code == code::RESET_OFFSET => self.resets.extend(reset_asked(call, &read)),
             Ok(read) => match self.sort_in(call, &read) {
                 Some(pending) => drop(self.pending.insert((frame.connection, frame.opaque), pending)),
                 None => self.unreadable.push((event, &frame.from, format!("request {} lacks a field", read.code))),
@@ -336,7 +358,8 @@ impl<'h> Wire<'h> {
                 self.unreadable.push((event, call.server, "a pop's answer lacks popTime".into()));
                 continue;
             };
-            self.deliveries.push(Delivery { call, at_ms, group: group.to_owned(), topic, message, pop_time });
+            let (group, asked, named) = (group.to_owned(), asked.to_owned(), message.topic.clone());
+            self.deliveries.push(Delivery { call, at_ms, group, asked, named, topic, message, pop_time });
         }
     }
 
@@ -367,10 +390,28 @@ struct BatchItem<'a> {
     so: i64,
 }
 
+fn reset_asked<'h>(call: Call<'h>, read: &WireFrame<'_>) -> Option<ResetAsked<'h>> {
+    let named: Option<i64> = read.number("offset").filter(|offset| *offset >= 0);
+    Some(ResetAsked {
+        call,
+        group: read.get("group")?.to_owned(),
+        topic: read.get("topic")?.to_owned(),
+        queue: read.number("queueId").filter(|queue| *queue >= 0),
+        since_ms: read.number("timestamp").filter(|_| named.is_none()),
+    })
+}
+
 const fn is_known(request: i32) -> bool {
     matches!(
         request,
-        code::PULL | code::SEND | code::SEND_V2 | code::POP | code::ACK | code::CHANGE_INVISIBLE | code::BATCH_ACK
+        code::RESET_OFFSET
+            | code::PULL
+            | code::SEND
+            | code::SEND_V2
+            | code::POP
+            | code::ACK
+            | code::CHANGE_INVISIBLE
+            | code::BATCH_ACK
     )
 }
 

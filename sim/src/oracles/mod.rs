@@ -20,6 +20,7 @@ pub mod p4_every_chain_ends;
 mod p4_reads;
 pub mod p5_progress_is_safe;
 mod p5_replicas;
+mod p5_resets;
 mod p6_acting;
 mod p6_delayed;
 pub mod p6_exclusive;

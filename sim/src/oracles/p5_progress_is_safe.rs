@@ -9,7 +9,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{Findings, Reads, p5_replicas};
+use super::{Findings, Reads, p5_replicas, p5_resets};
 use crate::ledger::{GroupSpec, Ledger, LogStep, OffsetMove, Place};
 
 /// More than any run stores in a queue: an offset that moves further was made up.
@@ -29,6 +29,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         log(ledger, node, entries, found);
     }
     p5_replicas::check(ledger, found);
+    p5_resets::check(ledger, found);
     for (event, node, what) in &ledger.unknown {
         found.broken(ledger.at_ms(*event), node, format!("a durable record is not understood: {what}"));
     }

@@ -30,8 +30,24 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     limits(ledger, found);
     copies(ledger, found);
     deliveries(ledger, found);
+    handed_out(ledger, found);
     replicated(ledger, found);
     roots(ledger, found);
+}
+
+/// Messages under another topic than their consumer asked for, whatever topic they lie in, and redelivered ones that do
+/// not tell where that is.
+fn handed_out(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    for it in &ledger.wire.deliveries {
+        let (stamp, place) = (it.message.ledger.as_ref(), format!("{}/{}", it.topic, it.message.offset));
+        if it.named != it.asked {
+            let detail = format!("handed out as a message of {}, {} was asked for", it.named, it.asked);
+            found.stamped(it.at_ms, stamp, &place, detail);
+        }
+        if it.message.reconsume > 0 && property(&it.message, "POP_CK").is_none() {
+            found.stamped(it.at_ms, stamp, &place, "redelivered without its handle".into());
+        }
+    }
 }
 
 /// Chains that allow their message another number of redeliveries than its group did when it was popped.
@@ -267,6 +283,31 @@ mod tests {
         let ended = early.pop("t", 0, 1, 0).ended(crate::evidence::Outcome::DeadLettered(copy)).fact();
         early.wait(10_000).durable("a", vec![Fact::Message(message("%DLQ%g", 0, 1, 1)), ended]);
         early.breaks("P7", "in %DLQ%g, belongs to %RETRY%g_t");
+    }
+
+    #[test]
+    fn a_redelivered_message_has_its_topic_s_name_and_its_handle() {
+        for (topic, handle, words) in [
+            ("t", true, None),
+            ("%RETRY%g_t", true, Some("handed out as a message of %RETRY%g_t, t was asked for")),
+            ("t", false, Some("redelivered without its handle")),
+        ] {
+            let mut story = Story::new();
+            let mut handed = message("%RETRY%g_t", 0, 1, 1);
+            let asked = story.request("c", "a", code::POP, &[("consumerGroup", "g"), ("topic", "t")], b"");
+            handed.topic = topic.into();
+            if handle {
+                handed.properties.push(("POP_CK".into(), "0 1 10000 1001 1 a 0 0".into()));
+            }
+            story.response(("a", "c", asked), (code::POP, 0), &[("popTime", "1")], &encode(&handed));
+            for wrong in ["handed out as a message of", "redelivered without its handle"] {
+                assert_eq!(
+                    story.is_blamed("P7", wrong),
+                    words.is_some_and(|words| words.starts_with(wrong)),
+                    "{topic}"
+                );
+            }
+        }
     }
 
     #[test]

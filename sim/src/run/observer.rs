@@ -32,7 +32,7 @@ struct Books {
 }
 
 /// Requests whose frames oracles read; of all others only the header is kept.
-const READ_BY_ORACLES: [i32; 8] = [
+const READ_BY_ORACLES: [i32; 9] = [
     request::SEND_MESSAGE,
     request::SEND_MESSAGE_V2,
     request::PULL_MESSAGE,
@@ -41,6 +41,7 @@ const READ_BY_ORACLES: [i32; 8] = [
     request::BATCH_ACK_MESSAGE,
     request::CHANGE_MESSAGE_INVISIBLETIME,
     request::REGISTER_BROKER,
+    request::INVOKE_BROKER_TO_RESET_OFFSET,
 ];
 
 impl Books {

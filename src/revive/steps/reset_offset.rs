@@ -92,7 +92,10 @@ impl Step for ResetOffset {
             let offset = match self.target {
                 Target::Offset { offset, .. } => offset,
                 Target::Time { at_ms, .. } if at_ms < 0 => bounds.next,
-                Target::Time { at_ms, .. } => txn.first_stored_since(&self.topic, queue, at_ms)?,
+                Target::Time { at_ms, .. } => {
+                    let later_ms = if sabotage!("reset-skips-some") { 60_000 } else { 0 };
+                    txn.first_stored_since(&self.topic, queue, at_ms + later_ms)?
+                }
             };
             if !(bounds.minimum..=bounds.next).contains(&offset) {
                 return Ok(Reset::OutOfRange { minimum: bounds.minimum, next: bounds.next });
