@@ -36,6 +36,17 @@ impl<'h> Ledger<'h> {
         (confirmed_ms >= self.at_ms(event) + UNCONFIRMED_MS).then_some(confirmed_ms)
     }
 
+    /// Whether a broker heard so late that its entry, which is durable there since `event`, is confirmed, that whoever waited
+    /// for it had given up.
+    #[must_use]
+    pub fn is_heard_late(&self, broker: &str, index: u64, event: usize) -> bool {
+        let Some(last) = self.obligations.other_disks(broker).checked_sub(1) else { return false };
+        let slaves = self.obligations.slaves_of(broker);
+        let mut told: Vec<usize> = slaves.filter_map(|node| self.replicas.tells(node, index)).collect();
+        told.sort_unstable();
+        told.get(last).is_none_or(|told| self.at_ms(*told) >= self.at_ms(event) + UNCONFIRMED_MS)
+    }
+
     /// Whether a broker's log entry, which is durable there since `since`, was confirmed before `event`.
     #[must_use]
     pub fn is_confirmed(&self, broker: &str, index: u64, since: usize, event: usize) -> bool {

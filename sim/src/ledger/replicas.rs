@@ -72,6 +72,13 @@ impl<'h> Replicas<'h> {
         self.polls(node).iter().filter(|poll| poll.asked > since).map(|poll| poll.answered).min()
     }
 
+    /// When a slave first told its master that it has an entry of this index; position in the history.
+    #[must_use]
+    pub fn tells(&self, node: &str, index: u64) -> Option<usize> {
+        let since = self.since(node, index)?;
+        self.polls(node).iter().map(|poll| poll.asked).filter(|asked| *asked > since).min()
+    }
+
     /// What a slave asked its master for and was answered, in the order of the answers.
     #[must_use]
     pub fn polls(&self, node: &str) -> &[Poll] {

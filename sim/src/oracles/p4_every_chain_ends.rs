@@ -170,7 +170,7 @@ fn came_to_nothing(
     let is_abandoned = is_begun(old)
         && is_next
         && !ledger.was_disturbed(written, step.event)
-        && ledger.late_confirmation(life.node, before.entry.index, before.event).is_none();
+        && !ledger.is_heard_late(life.node, before.entry.index, before.event);
     is_abandoned.then(|| format!("attempt {} came to nothing before attempt {} began", old.attempt, new.attempt))
 }
 
@@ -353,6 +353,8 @@ mod tests {
             let entry = story.last_entry_of("b");
             story.wait(confirmed_after_ms);
             story.event(crate::history::EventKind::Noted(Noted::Durable { node: "b-s1".into(), sync: 1, entry }));
+            let poll = story.request("b-s1", "b", crate::evidence::frame::code::REPLICATE, &[], b"");
+            story.response(("b", "b-s1", poll), (crate::evidence::frame::code::REPLICATE, 0), &[], b"");
             story.wait(17_000 - confirmed_after_ms);
             let begun = begun.attempt(2).open(story.now_ms + 18_000);
             story.durable("b", vec![begun.fact()]);

@@ -13,6 +13,8 @@ use crate::{
 
 /// A master holds a request for fifteen seconds, and the slave waits for five more.
 const HEARD_MS: SimMs = 19_000;
+/// An answer that left later is still on its way.
+const ARRIVED_MS: SimMs = 100;
 
 pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for slave in ledger.obligations.slaves.keys() {
@@ -39,7 +41,9 @@ fn terms_asked_for<'l>(ledger: &'l Ledger<'_>, slave: &'l str) -> impl Iterator<
 
 /// How long the slave has not heard its master before `event`, if that is too short.
 fn too_short(ledger: &Ledger<'_>, slave: &str, event: usize) -> Option<SimMs> {
-    let heard = ledger.replicas.polls(slave).iter().filter(|poll| poll.answered < event && is_heard(ledger, poll));
+    let arrived =
+        |poll: &&Poll| poll.answered < event && ledger.at_ms(poll.answered) + ARRIVED_MS <= ledger.at_ms(event);
+    let heard = ledger.replicas.polls(slave).iter().filter(arrived).filter(|poll| is_heard(ledger, poll));
     let last = heard.map(|poll| poll.answered).max()?;
     let silence = ledger.at_ms(event).saturating_sub(ledger.at_ms(last));
     // What its own disk does not take is no answer that it goes by.
@@ -77,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_slave_acts_when_it_has_not_heard_its_master_for_long_enough() {
-        for (silence_ms, blamed) in [(29_000, true), (30_000, false)] {
+        for (silence_ms, blamed) in [(1, false), (200, true), (29_000, true), (30_000, false)] {
             let mut story = answered();
             story.wait(silence_ms).request("a-s1", "b", code::SEAL, &[], b"");
             assert_eq!(story.is_blamed("P6", WORDS), blamed, "after {silence_ms} ms");
