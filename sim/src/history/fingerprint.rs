@@ -58,7 +58,7 @@ pub fn write_line<N: fmt::Debug>(line: &mut String, event: &Event<N>) {
 }
 
 fn write_frame(line: &mut String, what: &str, frame: &Frame) -> std::fmt::Result {
-    let Frame { from, to, connection, opaque, request_code, code, is_swallowed, length, bytes } = frame;
-    let (sum, fate) = (crc32fast::hash(bytes), if *is_swallowed { " swallowed" } else { "" });
-    write!(line, "{what} {from}>{to} c{connection} #{opaque} {request_code}/{code} {length} B {sum:08x}{fate}")
+    let Frame { from, to, connection, opaque, request_code, code, arrived_ms: _, length, bytes } = frame;
+    let sum = crc32fast::hash(bytes);
+    write!(line, "{what} {from}>{to} c{connection} #{opaque} {request_code}/{code} {length} B {sum:08x}")
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::{Event, EventKind, Frame, History, Recorder, Sink};
@@ -32,6 +33,8 @@ struct Inner<N> {
     until_ms: Option<SimMs>,
     /// Something has happened later.
     is_past: bool,
+    /// Number of a frame that has left → position of its event. Only ever looked up.
+    under_way: FxHashMap<u64, usize>,
     /// The turn comes once there are so many events.
     turn_after: Option<usize>,
     /// The second of simulated time that is running, and how many events it has had.
@@ -79,7 +82,8 @@ impl<N> Log<N> {
 
     fn bounded(until_ms: Option<SimMs>, most: Most) -> Self {
         let (history, second) = (History::default(), (0, 0));
-        let inner = Inner { history, until_ms, is_past: false, turn_after: None, second, most };
+        let under_way = FxHashMap::default();
+        let inner = Inner { history, until_ms, is_past: false, under_way, turn_after: None, second, most };
         Self { inner: Mutex::new(inner), past: Notify::new(), turn: OnceLock::new() }
     }
 
@@ -113,6 +117,31 @@ impl<N> Log<N> {
         }
         if let Some(turn) = self.turn.get().filter(|_| turns) {
             turn();
+        }
+    }
+
+    /// Adds a frame that leaves, with its bytes if something reads them.
+    pub fn sent(&self, facts: &FrameFacts, keep_bytes: bool) {
+        {
+            let mut inner = self.lock();
+            let position = inner.history.events.len();
+            inner.under_way.insert(facts.number, position);
+        }
+        let frame = Frame::of(facts, keep_bytes);
+        let kind = if facts.is_response { EventKind::Response(frame) } else { EventKind::Request(frame) };
+        self.push(facts.at_ms, kind);
+    }
+
+    /// Notes at the frame's own event when it arrived, if it has not before.
+    pub fn arrived(&self, facts: &FrameFacts) {
+        let mut inner = self.lock();
+        let is_noted = inner.until_ms.is_none_or(|until_ms| facts.at_ms <= until_ms);
+        let Some(position) = inner.under_way.remove(&facts.number).filter(|_| is_noted) else { return };
+        // What left later than what is noted has no event.
+        if let Some(Event { kind: EventKind::Request(frame) | EventKind::Response(frame), .. }) =
+            inner.history.events.get_mut(position)
+        {
+            frame.arrived_ms = Some(facts.at_ms);
         }
     }
 
@@ -150,11 +179,15 @@ impl<N: Send + 'static> Sink<N> for Log<N> {
 
 impl<N: Send> Tap for Log<N> {
     fn request_sent(&self, facts: &FrameFacts) {
-        self.push(facts.at_ms, EventKind::Request(Frame::of(facts, true)));
+        self.sent(facts, true);
     }
 
     fn response_sent(&self, facts: &FrameFacts) {
-        self.push(facts.at_ms, EventKind::Response(Frame::of(facts, true)));
+        self.sent(facts, true);
+    }
+
+    fn delivered(&self, facts: &FrameFacts) {
+        self.arrived(facts);
     }
 
     fn synced(&self, at_ms: SimMs, node: &str, sync: u64, writes: &[(u64, Bytes)]) {

@@ -102,9 +102,10 @@ pub struct Frame {
     pub request_code: i32,
     /// Response code; 0 for a request.
     pub code: i32,
-    /// A partition swallowed it. What another fault did to it is told right after it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub is_swallowed: bool,
+    /// When its receiver began to read it; `None` if it never did, or as far as the run was noted. It is no part of the log:
+    /// that says what happened up to each event.
+    #[serde(skip)]
+    pub arrived_ms: Option<SimMs>,
     /// Length in bytes.
     pub length: usize,
     /// The whole frame, where an oracle needs it; empty otherwise.
@@ -124,7 +125,7 @@ impl Frame {
             opaque: *opaque,
             request_code: facts.asked_code(),
             code: if facts.is_response { facts.code } else { 0 },
-            is_swallowed: facts.is_swallowed,
+            arrived_ms: None,
             length: facts.bytes.len(),
             bytes: if keep_bytes { facts.bytes.clone() } else { Bytes::new() },
         }

@@ -36,31 +36,31 @@ impl<'h> Ledger<'h> {
         (confirmed_ms >= self.at_ms(event) + UNCONFIRMED_MS).then_some(confirmed_ms)
     }
 
-    /// Whether a broker heard so late that its entry, which is durable there since `event`, is confirmed, that whoever waited
-    /// for it had given up.
-    #[must_use]
-    pub fn is_heard_late(&self, broker: &str, index: u64, event: usize) -> bool {
-        let Some(last) = self.obligations.other_disks(broker).checked_sub(1) else { return false };
+    /// When a broker heard that its log entry, which is durable there since `event`, is confirmed: other disks have it for a
+    /// while before they tell. Simulated ms; `None` if it never heard.
+    fn told_ms(&self, broker: &str, index: u64, event: usize) -> Option<SimMs> {
+        let Some(last) = self.obligations.other_disks(broker).checked_sub(1) else { return Some(self.at_ms(event)) };
         let slaves = self.obligations.slaves_of(broker);
-        let mut told: Vec<usize> = slaves.filter_map(|node| self.replicas.tells(node, index)).collect();
+        let mut told: Vec<SimMs> = slaves.filter_map(|node| self.replicas.told_ms(node, index)).collect();
         told.sort_unstable();
-        told.get(last).is_none_or(|told| self.at_ms(*told) >= self.at_ms(event) + UNCONFIRMED_MS)
+        told.get(last).copied()
+    }
+
+    /// Whether it heard that so late that whoever waited for it had given up.
+    #[must_use]
+    pub fn is_told_late(&self, broker: &str, index: u64, event: usize) -> bool {
+        self.told_ms(broker, index, event).is_none_or(|told_ms| told_ms >= self.at_ms(event) + UNCONFIRMED_MS)
+    }
+
+    /// Whether it had heard that before something else happened at `before`.
+    pub(super) fn is_told(&self, broker: &str, index: u64, event: usize, before: usize) -> bool {
+        event < before && self.told_ms(broker, index, event).is_some_and(|told_ms| told_ms < self.at_ms(before))
     }
 
     /// Whether a broker's log entry, which is durable there since `since`, was confirmed before `event`.
     #[must_use]
     pub fn is_confirmed(&self, broker: &str, index: u64, since: usize, event: usize) -> bool {
         since < event && self.confirmed(broker, index, since).is_some_and(|confirmed| confirmed < event)
-    }
-
-    /// Whether a broker had certainly heard before `event` that its log entry, which is durable there since `since`, is
-    /// confirmed: other disks may have it for a while before they tell.
-    pub(super) fn is_known(&self, broker: &str, index: u64, since: usize, event: usize) -> bool {
-        let Some(last) = self.obligations.other_disks(broker).checked_sub(1) else { return since < event };
-        let slaves = self.obligations.slaves_of(broker);
-        let mut told: Vec<usize> = slaves.filter_map(|node| self.replicas.told(node, index)).collect();
-        told.sort_unstable();
-        since < event && told.get(last).is_some_and(|told| *told < event)
     }
 
     /// The last state of a chain that was confirmed before `event`.

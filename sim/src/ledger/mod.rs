@@ -2,7 +2,6 @@
 
 pub mod biography;
 mod confirmed;
-mod disturbances;
 pub mod facts;
 pub mod lives;
 pub mod obligations;
@@ -21,7 +20,6 @@ pub use obligations::{GroupSpec, Obligations, PolicySpec};
 pub use replicas::{ReplicaStep, Replicas};
 pub use wire::Wire;
 
-use self::disturbances::Disturbances;
 use crate::{
     evidence::{ChainId, CopyPlace, DurableEntry, Fact, StoredMessage},
     history::{Acked, EventKind, History, LedgerId, Noted, Sent},
@@ -97,7 +95,7 @@ pub struct Ledger<'h> {
     /// What passed the wire.
     pub wire: Wire<'h>,
     /// When a fault fired or a node was hit: positions.
-    disturbances: Disturbances,
+    disturbances: Vec<usize>,
     by_place: FxHashMap<Place<'h>, usize>,
     /// Stamp → position in `lists` of its messages.
     by_stamp: FxHashMap<&'h str, usize>,
@@ -137,7 +135,7 @@ impl<'h> Ledger<'h> {
             sends: Vec::new(),
             acks: Vec::new(),
             wire: Wire::default(),
-            disturbances: Disturbances::default(),
+            disturbances: Vec::new(),
             by_place: FxHashMap::default(),
             by_stamp: FxHashMap::default(),
             chain_by_id: FxHashMap::default(),
@@ -155,11 +153,11 @@ impl<'h> Ledger<'h> {
                 EventKind::Noted(Noted::Sent(sent)) => ledger.sends.push((event, sent)),
                 EventKind::Noted(Noted::Acked(acked)) => ledger.acks.push((event, acked)),
                 EventKind::Request(frame) => {
-                    ledger.replicas.asks(event, frame);
+                    ledger.replicas.asks(event, happened.at_ms, frame);
                     ledger.wire.request(event, happened.at_ms, frame, obligations);
                 }
                 EventKind::Response(frame) => {
-                    ledger.replicas.is_answered(event, frame);
+                    ledger.replicas.is_answered(frame);
                     ledger.wire.response(event, happened.at_ms, frame);
                 }
                 EventKind::Noted(Noted::Durable { node, entry, .. }) if obligations.slaves.contains_key(node) => {
@@ -169,12 +167,12 @@ impl<'h> Ledger<'h> {
                     ledger.durable((event, happened.at_ms), node, entry)
                 }
                 EventKind::Fault { text, .. } => {
-                    ledger.disturbances.fault(event, text);
+                    ledger.disturbances.push(event);
                     if text.starts_with("damaged-answer") {
                         ledger.wire.damaged(event);
                     }
                 }
-                EventKind::Node { event: what, .. } if what != "started" => ledger.disturbances.node(event),
+                EventKind::Node { event: what, .. } if what != "started" => ledger.disturbances.push(event),
                 _ => {}
             }
         }
@@ -315,7 +313,7 @@ impl<'h> Ledger<'h> {
     /// confirmed is not known to whoever tells only what is.
     #[must_use]
     pub fn first_era_told(&self, node: &str, topic: &str, asked: usize) -> u32 {
-        let is_known = |it: &&Deletion| self.is_known(node, it.at.index, it.event, asked);
+        let is_known = |it: &&Deletion| self.is_told(node, it.at.index, it.event, asked);
         let before = self.deletions_of(node, topic).iter().filter(is_known);
         u32::try_from(before.count()).unwrap_or(u32::MAX)
     }
@@ -426,5 +424,22 @@ impl<'h> Ledger<'h> {
     #[must_use]
     pub fn group(&self, name: &str) -> Option<&'h GroupSpec> {
         self.obligations.groups.iter().find(|group| group.name == name)
+    }
+
+    /// What the clock of a node had gained when it began to run anew, ms, over all its starts in between.
+    #[must_use]
+    pub fn gained(&self, node: &str, between: std::ops::Range<usize>) -> i64 {
+        let gains = self.history.events[between].iter().map(|event| match &event.kind {
+            EventKind::ClockGained { node: whose, ms } if whose == node && *ms > 0 => *ms,
+            _ => 0,
+        });
+        gains.sum()
+    }
+
+    /// Whether a fault fired, or a node was hit, from `from` to `to` (positions, both included).
+    #[must_use]
+    pub fn was_disturbed(&self, from: usize, to: usize) -> bool {
+        let first = self.disturbances.partition_point(|event| *event < from);
+        self.disturbances.get(first).is_some_and(|event| *event <= to)
     }
 }

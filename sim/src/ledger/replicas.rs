@@ -21,13 +21,17 @@ pub struct ReplicaStep<'h> {
     pub entry: &'h DurableEntry,
 }
 
-/// A slave asks for what its master's log has got; positions in the history.
+/// A slave asks for what its master's log has got. Who asks says what it has.
 #[derive(Debug, Clone, Copy)]
-pub struct Poll {
-    /// When it did.
-    pub asked: usize,
-    /// When the answer left.
-    pub answered: usize,
+pub struct Poll<'h> {
+    /// When: position in the history.
+    pub event: usize,
+    /// When, simulated ms.
+    pub at_ms: SimMs,
+    /// What it sent.
+    pub request: &'h Frame,
+    /// The answer that left its master.
+    pub answer: Option<&'h Frame>,
 }
 
 /// The logs of all slaves.
@@ -36,9 +40,9 @@ pub struct Replicas<'h> {
     logs: BTreeMap<&'h str, Vec<ReplicaStep<'h>>>,
     /// Node and index → when an entry was first durable there. Only ever looked up.
     since: FxHashMap<(&'h str, u64), usize>,
-    /// By slave. Who asks says what it has.
-    polls: FxHashMap<&'h str, Vec<Poll>>,
-    /// Connection and opaque → when it was asked.
+    /// By slave.
+    polls: FxHashMap<&'h str, Vec<Poll<'h>>>,
+    /// Connection and opaque → position among the polls of whoever asked.
     asked: FxHashMap<(u64, i32), usize>,
 }
 
@@ -50,38 +54,35 @@ impl<'h> Replicas<'h> {
     }
 
     /// Takes in that a slave asks for more.
-    pub(super) fn asks(&mut self, event: usize, frame: &'h Frame) {
+    pub(super) fn asks(&mut self, event: usize, at_ms: SimMs, frame: &'h Frame) {
         if frame.request_code == code::REPLICATE {
-            self.asked.insert((frame.connection, frame.opaque), event);
+            let polls = self.polls.entry(&frame.from).or_default();
+            self.asked.insert((frame.connection, frame.opaque), polls.len());
+            polls.push(Poll { event, at_ms, request: frame, answer: None });
         }
     }
 
     /// Takes in that it is answered.
-    pub(super) fn is_answered(&mut self, event: usize, frame: &'h Frame) {
+    pub(super) fn is_answered(&mut self, frame: &'h Frame) {
         if frame.request_code == code::REPLICATE
             && let Some(asked) = self.asked.remove(&(frame.connection, frame.opaque))
+            && let Some(poll) = self.polls.get_mut(&*frame.to).and_then(|polls| polls.get_mut(asked))
         {
-            self.polls.entry(&frame.to).or_default().push(Poll { asked, answered: event });
+            poll.answer = Some(frame);
         }
     }
 
-    /// By when its master had certainly heard that a slave has an entry of this index; position in the history.
+    /// When its master was first told that a slave has an entry of this index; `None` if it never was.
     #[must_use]
-    pub fn told(&self, node: &str, index: u64) -> Option<usize> {
+    pub fn told_ms(&self, node: &str, index: u64) -> Option<SimMs> {
         let since = self.since(node, index)?;
-        self.polls(node).iter().filter(|poll| poll.asked > since).map(|poll| poll.answered).min()
+        let later = self.polls(node).iter().filter(|poll| poll.event > since);
+        later.filter_map(|poll| poll.request.arrived_ms).min()
     }
 
-    /// When a slave first told its master that it has an entry of this index; position in the history.
+    /// What a slave asked its master for, in its order.
     #[must_use]
-    pub fn tells(&self, node: &str, index: u64) -> Option<usize> {
-        let since = self.since(node, index)?;
-        self.polls(node).iter().map(|poll| poll.asked).filter(|asked| *asked > since).min()
-    }
-
-    /// What a slave asked its master for and was answered, in the order of the answers.
-    #[must_use]
-    pub fn polls(&self, node: &str) -> &[Poll] {
+    pub fn polls(&self, node: &str) -> &[Poll<'h>] {
         self.polls.get(node).map_or(&[], Vec::as_slice)
     }
 

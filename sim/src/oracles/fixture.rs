@@ -198,7 +198,7 @@ impl Story {
         self.calls += 1;
         let bytes = frame_bytes(code, self.calls, ext, body);
         let frame = frame((from, to), self.calls, (code, 0), bytes);
-        self.event(EventKind::Request(frame));
+        self.event(EventKind::Request(frame)).arrives(Some(0));
         self.calls
     }
 
@@ -211,13 +211,14 @@ impl Story {
     ) -> &mut Self {
         let (from, to, opaque) = call;
         let bytes = frame_bytes(answered, opaque, ext, body);
-        self.event(EventKind::Response(frame((from, to), opaque, (asked, answered), bytes)))
+        self.event(EventKind::Response(frame((from, to), opaque, (asked, answered), bytes))).arrives(Some(0))
     }
 
-    /// The frame that left last got nowhere.
-    pub(crate) fn swallowed(&mut self) -> &mut Self {
+    /// The frame that left last arrives so much later; `None` is never.
+    pub(crate) fn arrives(&mut self, after_ms: Option<u64>) -> &mut Self {
+        let arrived_ms = after_ms.map(|ms| self.now_ms + ms);
         match self.history.events.last_mut().map(|event| &mut event.kind) {
-            Some(EventKind::Request(frame) | EventKind::Response(frame)) => frame.is_swallowed = true,
+            Some(EventKind::Request(frame) | EventKind::Response(frame)) => frame.arrived_ms = arrived_ms,
             other => panic!("no frame left last, but {other:?}"),
         }
         self
@@ -398,7 +399,7 @@ impl Story {
 fn frame((from, to): (&str, &str), opaque: i32, (request_code, code): (i32, i32), bytes: Bytes) -> Frame {
     let length = bytes.len();
     let (from, to) = (from.into(), to.into());
-    Frame { from, to, connection: 1, opaque, request_code, code, is_swallowed: false, length, bytes }
+    Frame { from, to, connection: 1, opaque, request_code, code, arrived_ms: None, length, bytes }
 }
 
 fn frame_bytes(code: i32, opaque: i32, ext: &[(&str, &str)], body: &[u8]) -> Bytes {

@@ -170,7 +170,7 @@ fn came_to_nothing(
     let is_abandoned = is_begun(old)
         && is_next
         && !ledger.was_disturbed(written, step.event)
-        && !ledger.is_heard_late(life.node, before.entry.index, before.event);
+        && !ledger.is_told_late(life.node, before.entry.index, before.event);
     is_abandoned.then(|| format!("attempt {} came to nothing before attempt {} began", old.attempt, new.attempt))
 }
 

@@ -158,20 +158,15 @@ fn words(event: &Event, view: View) -> Option<(&str, String)> {
 
 /// A request, as it left.
 pub(crate) fn request(frame: &Frame) -> String {
-    format!("→ {} {} ({})", frame.to, asked::name(frame.request_code), passage(frame))
+    let Frame { to, connection, opaque, length, .. } = frame;
+    format!("→ {to} {} (c{connection} #{opaque}, {length} bytes)", asked::name(frame.request_code))
 }
 
 /// A response, as it left.
 pub(crate) fn response(frame: &Frame) -> String {
+    let Frame { to, connection, opaque, length, .. } = frame;
     let (request, answer) = (asked::name(frame.request_code), answered::name(frame.code));
-    format!("→ {} {request} answered {answer} ({})", frame.to, passage(frame))
-}
-
-/// By what a frame is found again, and whether it got anywhere.
-fn passage(frame: &Frame) -> String {
-    let Frame { connection, opaque, length, is_swallowed, .. } = frame;
-    let fate = if *is_swallowed { ", swallowed" } else { "" };
-    format!("c{connection} #{opaque}, {length} bytes{fate}")
+    format!("→ {to} {request} answered {answer} (c{connection} #{opaque}, {length} bytes)")
 }
 
 /// What a producer saw of a send.
@@ -240,7 +235,7 @@ mod tests {
             opaque: 7,
             request_code: POP,
             code,
-            is_swallowed: false,
+            arrived_ms: None,
             length: 9,
             bytes: bytes::Bytes::new(),
         }

@@ -12,7 +12,7 @@ use super::progress::Progress;
 use crate::{
     evidence::{DiskScanner, DurableEntry, recovery::recovered_entries},
     framework::Witness,
-    history::{Event, EventKind, Frame, History, Log, Noted, Sink, fingerprint},
+    history::{Event, EventKind, History, Log, Noted, Sink, fingerprint},
     plan::SimMs,
     world::tap::{FrameFacts, NodeEvent, Tap},
 };
@@ -97,8 +97,8 @@ impl Observer {
     }
 }
 
-fn frame(facts: &FrameFacts) -> Frame {
-    Frame::of(facts, READ_BY_ORACLES.contains(&facts.asked_code()))
+fn is_read_by_oracles(facts: &FrameFacts) -> bool {
+    READ_BY_ORACLES.contains(&facts.asked_code())
 }
 
 impl Witness for Observer {
@@ -138,11 +138,15 @@ impl Sink for Observer {
 
 impl Tap for Observer {
     fn request_sent(&self, facts: &FrameFacts) {
-        self.log.push(facts.at_ms, EventKind::Request(frame(facts)));
+        self.log.sent(facts, is_read_by_oracles(facts));
     }
 
     fn response_sent(&self, facts: &FrameFacts) {
-        self.log.push(facts.at_ms, EventKind::Response(frame(facts)));
+        self.log.sent(facts, is_read_by_oracles(facts));
+    }
+
+    fn delivered(&self, facts: &FrameFacts) {
+        self.log.arrived(facts);
     }
 
     fn synced(&self, at_ms: SimMs, node: &str, sync: u64, writes: &[(u64, Bytes)]) {

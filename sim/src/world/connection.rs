@@ -190,11 +190,10 @@ impl Connection {
     fn send_request(&self, world: &World, side: usize, header: Header, bytes: Bytes) {
         let (from, to) = (self.node(side), self.node(1 - side));
         let nth = world.count_request(from, to, header.code);
-        let mut facts = self.facts(world, side, header, Some(nth), None, bytes.clone());
-        facts.is_swallowed = self.is_swallowed(world, side);
+        let facts = self.facts(world, side, header, Some(nth), None, bytes.clone());
         world.inner.tap.request_sent(&facts);
         let (verdict, moments) = world.armed().judge(world.now_ms(), from, to, header.code);
-        if !facts.is_swallowed {
+        if self.lives[side].is_alive() && !self.is_swallowed(world, side) {
             let fate = verdict.map_or(Fate::Deliver, |verdict| verdict.strike(world, self, side, &facts));
             let (spoiling, answers, late) = match fate {
                 Fate::Deliver => (None, 1, Duration::ZERO),
@@ -222,10 +221,9 @@ impl Connection {
         if !self.lives[side].is_alive() {
             return; // it has not left
         }
-        let mut facts = self.facts(world, side, header, asked.map(|a| a.nth), asked.map(|a| a.code), bytes.clone());
-        facts.is_swallowed = self.is_swallowed(world, side);
+        let facts = self.facts(world, side, header, asked.map(|a| a.nth), asked.map(|a| a.code), bytes.clone());
         world.inner.tap.response_sent(&facts);
-        if facts.is_swallowed {
+        if self.is_swallowed(world, side) {
             return;
         }
         match asked.and_then(|asked| asked.spoiling) {
@@ -315,6 +313,7 @@ impl Connection {
     ) -> FrameFacts {
         FrameFacts {
             at_ms: world.now_ms(),
+            number: world.count_frame(),
             from: self.names[side].clone(),
             to: self.names[1 - side].clone(),
             connection: self.number,
@@ -323,7 +322,6 @@ impl Connection {
             opaque: header.opaque,
             request_code,
             nth: nth.unwrap_or(0),
-            is_swallowed: false,
             bytes,
         }
     }

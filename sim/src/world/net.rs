@@ -42,6 +42,8 @@ pub(super) struct Net {
     connections: BTreeMap<u64, Registered>,
     /// How many connections there have been.
     dialled: u64,
+    /// How many frames there have been.
+    frames: u64,
     /// How many requests left, by sender, receiver and code. Never iterated.
     requests: HashMap<(NodeIndex, NodeIndex, i32), u64>,
 }
@@ -105,6 +107,13 @@ impl World {
         drop(net);
         self.armed().struck(fault);
         queued
+    }
+
+    /// Counts a frame; gives its number.
+    pub(super) fn count_frame(&self) -> u64 {
+        let mut net = lock(&self.inner.net);
+        net.frames += 1;
+        net.frames
     }
 
     /// Counts a request; gives its ordinal.

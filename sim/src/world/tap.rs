@@ -13,6 +13,8 @@ use crate::plan::SimMs;
 pub struct FrameFacts {
     /// When this observation was made.
     pub at_ms: SimMs,
+    /// The frame's own number in this world: what arrives is known by it. A frame that a fault doubles has it twice.
+    pub number: u64,
     /// The node that sent the frame.
     pub from: Arc<str>,
     /// The node the frame is for.
@@ -30,8 +32,6 @@ pub struct FrameFacts {
     /// In a request: its ordinal, from 1, among the requests of this (from, to, code). In a response: that of the
     /// request it answers, 0 when there is none.
     pub nth: u64,
-    /// A partition swallows it: it never arrives.
-    pub is_swallowed: bool,
     /// The whole frame, length prefix included.
     pub bytes: Bytes,
 }
@@ -94,12 +94,12 @@ impl fmt::Display for NodeEvent {
 
 /// An observer of the world. It is called with no lock of the world held, in an order fixed by the seed.
 pub trait Tap: Send + Sync {
-    /// A request leaves its sender; what another fault than a partition does to it is not known yet.
+    /// A request leaves its sender; its verdict is not known yet.
     fn request_sent(&self, frame: &FrameFacts) {
         let _ = frame;
     }
 
-    /// A response leaves the server; what another fault than a partition does to it is not known yet.
+    /// A response leaves the server; its verdict is not known yet.
     fn response_sent(&self, frame: &FrameFacts) {
         let _ = frame;
     }
