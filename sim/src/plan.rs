@@ -4,6 +4,7 @@
 //! replayed without the seed. Its faults are addressed by event ("the 3rd PULL_MESSAGE from broker-b to broker-a") or
 //! by simulated time, never by draw, so that a change elsewhere does not change what they mean.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds of simulated time since the run began.
@@ -210,21 +211,6 @@ impl Fault {
     }
 
     /// The requests that it hits, if it hits requests.
-    #[must_use]
-    pub const fn rpcs(&self) -> Option<&Rpcs> {
-        match self {
-            Self::Reset { rpcs }
-            | Self::DuplicateRequest { rpcs }
-            | Self::DelayedRequest { rpcs, .. }
-            | Self::LostRequest { rpcs }
-            | Self::LostAnswer { rpcs }
-            | Self::Answer { rpcs, .. }
-            | Self::DamagedAnswer { rpcs, .. } => Some(rpcs),
-            _ => None,
-        }
-    }
-
-    /// As [`Fault::rpcs`], to be changed.
     pub const fn rpcs_mut(&mut self) -> Option<&mut Rpcs> {
         match self {
             Self::Reset { rpcs }
@@ -234,13 +220,45 @@ impl Fault {
             | Self::LostAnswer { rpcs }
             | Self::Answer { rpcs, .. }
             | Self::DamagedAnswer { rpcs, .. } => Some(rpcs),
-            _ => None,
+            Self::Kill { .. }
+            | Self::Crash { .. }
+            | Self::Stop { .. }
+            | Self::Pause { .. }
+            | Self::ClockStep { .. }
+            | Self::ClockDrift { .. }
+            | Self::DiskError { .. }
+            | Self::DiskFull { .. }
+            | Self::SlowDisk { .. }
+            | Self::Partition { .. }
+            | Self::Latency { .. }
+            | Self::Bandwidth { .. } => None,
+        }
+    }
+
+    /// From when to when it lasts; `None` for what strikes at an event or a moment.
+    pub const fn window_mut(&mut self) -> Option<&mut Window> {
+        let hits = match self {
+            Self::ClockDrift { window, .. }
+            | Self::DiskFull { window, .. }
+            | Self::SlowDisk { window, .. }
+            | Self::Partition { window, .. }
+            | Self::Latency { window, .. }
+            | Self::Bandwidth { window, .. } => return Some(window),
+            Self::DiskError { hits, .. } => hits,
+            other => match other.rpcs_mut() {
+                Some(rpcs) => &mut rpcs.hits,
+                None => return None,
+            },
+        };
+        match hits {
+            Hits::During(window) => Some(window),
+            Hits::Nth(_) => None,
         }
     }
 }
 
 /// What is wrong with an answer that arrives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Damage {
     /// On its way a bit of its body was flipped, and the network's own checksums did not see it.
@@ -249,13 +267,13 @@ pub enum Damage {
     Cut,
     /// It is no frame.
     Garbage,
-    /// The peer sends no message, and says that it found some.
+    /// The peer sends no message, and says that it found some; PULL_MESSAGE only.
     Empty,
-    /// The peer sends a message that its disk has damaged.
+    /// The peer sends a message that its disk has damaged; PULL_MESSAGE only.
     DamagedMessage,
-    /// The peer leaves out the message that was asked for first.
+    /// The peer leaves out the message that was asked for first; PULL_MESSAGE only.
     LaterMessage,
-    /// The peer sends messages of another queue.
+    /// The peer sends messages of another queue; PULL_MESSAGE only.
     OtherQueue,
 }
 
@@ -328,7 +346,7 @@ pub enum Moment {
 }
 
 /// What a disk is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiskOperation {
     /// To read a piece of a file.

@@ -14,7 +14,7 @@ use crate::{
         Host,
         memory_host::{MemoryDisk, StandingClock, host},
     },
-    store::{Confirms, Step, Store, StoreConfig, StoreError, Tables as _, Txn},
+    store::{Confirms, LogEnd, Step, Store, StoreConfig, StoreError, Tables as _, Txn},
 };
 
 const WITHIN: Duration = Duration::from_secs(3);
@@ -48,6 +48,17 @@ impl Stage {
         let host = host(&disk, StandingClock::at(0), &MemoryTransport::default());
         let (store, announced) = open(&host).await;
         Self { host, disk, store, announced }
+    }
+
+    /// One whose first entry is confirmed, and where its log ends then.
+    async fn with_one_confirmed() -> (Self, LogEnd) {
+        let stage = Self::new().await;
+        let known = stage.begin(1);
+        a_moment().await;
+        stage.store.confirm(1);
+        assert_eq!(known.await.unwrap().unwrap(), None);
+        let end = stage.store.durable().unwrap().log_end().unwrap();
+        (stage, end)
     }
 
     async fn restart(&mut self) {
@@ -222,12 +233,7 @@ async fn a_failed_sync_leaves_what_waits_for_confirmation_waiting() {
 /// Known defect A90.
 #[tokio::test]
 async fn what_was_never_confirmed_is_taken_back_and_the_log_goes_on_under_another_term() {
-    let stage = Stage::new().await;
-    let known = stage.begin(1);
-    a_moment().await;
-    stage.store.confirm(1);
-    assert_eq!(known.await.unwrap().unwrap(), None);
-    let end = stage.store.durable().unwrap().log_end().unwrap();
+    let (stage, end) = Stage::with_one_confirmed().await;
     let first = stage.begin(2);
     a_moment().await;
     let lost = [first, stage.begin(3)];
@@ -249,12 +255,7 @@ async fn what_was_never_confirmed_is_taken_back_and_the_log_goes_on_under_anothe
 #[tokio::test]
 async fn the_log_is_cut_back_and_gone_on_with_in_one_step_or_not_at_all() {
     for failing in 1..=4 {
-        let stage = Stage::new().await;
-        let known = stage.begin(1);
-        a_moment().await;
-        stage.store.confirm(1);
-        assert_eq!(known.await.unwrap().unwrap(), None);
-        let end = stage.store.durable().unwrap().log_end().unwrap();
+        let (stage, end) = Stage::with_one_confirmed().await;
         let tail = stage.begin(2);
         a_moment().await;
         stage.disk.fail_syncs(failing);
@@ -276,12 +277,7 @@ async fn the_log_is_cut_back_and_gone_on_with_in_one_step_or_not_at_all() {
 
 #[tokio::test]
 async fn a_log_is_not_cut_back_to_an_end_that_it_does_not_have() {
-    let mut stage = Stage::new().await;
-    let known = stage.begin(1);
-    a_moment().await;
-    stage.store.confirm(1);
-    known.await.unwrap().unwrap();
-    let mut other = stage.store.durable().unwrap().log_end().unwrap();
+    let (mut stage, mut other) = Stage::with_one_confirmed().await;
     other.checksum ^= 1;
     assert!(stage.store.cut_back(other, 7, Moves(9)).await.is_err());
     assert_eq!((stage.shown(), stage.durable(), stage.store.term()), (Some(1), Some(1), 1));

@@ -190,10 +190,9 @@ pub struct Wire<'h> {
     /// Frames that should be readable and are not: position, sender, why.
     pub unreadable: Vec<(usize, &'h str, String)>,
     pending: FxHashMap<(u64, i32), Pending<'h>>,
+    /// The pull whose answer left last.
+    last_answered: Option<usize>,
 }
-
-/// No more pulls than this wait for their answers at a time.
-const MOST_UNDER_WAY: usize = 10_000;
 
 /// No broker gives more messages in one answer.
 const LONGEST_SPAN: i64 = 32;
@@ -293,6 +292,7 @@ impl<'h> Wire<'h> {
         };
         match pending {
             Pending::Pull(at) => {
+                self.last_answered = Some(at);
                 let pull = &mut self.pulls[at];
                 pull.call.answer = answer;
                 if let Some(read) = read {
@@ -330,8 +330,9 @@ impl<'h> Wire<'h> {
 
     /// Takes in that the answer which left just now arrives damaged.
     pub(super) fn damaged(&mut self, event: usize) {
-        let is_it = |pull: &&mut Pull<'_>| pull.call.answer.is_some_and(|(answer, _)| answer + 1 == event);
-        if let Some(pull) = self.pulls.iter_mut().rev().take(MOST_UNDER_WAY).find(is_it) {
+        let answered = self.last_answered.and_then(|at| self.pulls.get_mut(at));
+        // A fault that damages an answer is told right after it.
+        if let Some(pull) = answered.filter(|pull| pull.call.answer.is_some_and(|(answer, _)| answer + 1 == event)) {
             pull.is_damaged = true;
         }
     }

@@ -398,7 +398,7 @@ mod tests {
                 let poll = story.request("a-s1", "a", code::REPLICATE, &[], b"");
                 story.response(("a", "a-s1", poll), (code::REPLICATE, 0), &[], b"");
             }
-            let (call, body) = (story.read(0), encode(&message("t", 0, 1, 0)));
+            let (call, body) = (story.wait(1).read(0), encode(&message("t", 0, 1, 0)));
             story.response(("a", "b", call), (code::PULL, 0), &[], &body);
             assert_eq!(story.is_blamed("P9", "a gave it to b before it was durable"), heard);
         }

@@ -36,19 +36,21 @@ pub fn fates(outcome: &Outcome) -> Vec<Fate> {
 }
 
 fn times(outcome: &Outcome, index: usize, fired: bool) -> String {
-    // The beginning and the end of a window are events too, but no strikes.
-    let is_strike = |kind: &EventKind| match kind {
-        EventKind::Fault { index: Some(which), text } => {
-            *which == index && !text.ends_with(" begins") && !text.ends_with(" ends")
-        }
+    let is_of_it = |kind: &EventKind| match kind {
+        EventKind::Fault { index: Some(which), text } => *which == index && is_strike(text),
         _ => false,
     };
-    match outcome.history.events.iter().filter(|event| is_strike(&event.kind)).count() {
+    match outcome.history.events.iter().filter(|event| is_of_it(&event.kind)).count() {
         _ if !fired => "never fired".into(),
         0 => "fired".into(), // silence and slowness strike without a word
         1 => "fired once".into(),
         n => format!("fired {n} times"),
     }
+}
+
+/// Whether what is told of a fault is a strike: the beginning and the end of a window are told too.
+pub(super) fn is_strike(text: &str) -> bool {
+    !text.ends_with(" begins") && !text.ends_with(" ends")
 }
 
 /// A fault in one line, for example `kill broker-a at 5m, down for 2m`.

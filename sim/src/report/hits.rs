@@ -4,12 +4,16 @@
 //! has under way, or of what it did just before; at rest if there is nothing of the kind. What lasts strikes the phases of
 //! all that passes the link, or reaches the disk, while it lasts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use super::faults::is_strike;
 use crate::{
-    history::{Event, EventKind, Frame, Noted},
+    history::{Event, EventKind, Frame, History, Noted},
     phases::{Phases, heavier},
-    plan::{Fault, Hits, Moment, NodeName, SimMs, Window},
+    plan::{Fault, Moment, NodeName, SimMs, Window},
     run::Outcome,
     scenario::{Phase, Scenario},
 };
@@ -23,30 +27,50 @@ const CALL_MS: SimMs = 10_000;
 /// For each fault of the plan, in its order, the phases that it struck; of one that never struck none.
 #[must_use]
 pub fn hits(outcome: &Outcome, scenario: &Scenario) -> Vec<BTreeSet<Phase>> {
-    let slaves = scenario.obligations().slaves;
-    let mut watch = Watch { slaves, faults: &outcome.plan.faults, ..Watch::default() };
-    watch.hits = vec![BTreeSet::new(); outcome.plan.faults.len()];
-    for event in &outcome.history.events {
-        if matches!(event.kind, EventKind::Healed) {
-            break;
-        }
-        watch.event(event);
-    }
-    let fates = watch.hits.into_iter().enumerate();
-    fates.map(|(index, hit)| if outcome.unfired.contains(&index) { BTreeSet::new() } else { hit }).collect()
+    let found = watch(&outcome.plan.faults, &outcome.history, &scenario.obligations().slaves).into_iter().enumerate();
+    found.map(|(index, hit)| if outcome.unfired.contains(&index) { BTreeSet::new() } else { hit }).collect()
 }
 
-type Calls = BTreeMap<(u64, i32), (SimMs, Phase)>;
+fn watch(faults: &[Fault], history: &History, slaves: &BTreeMap<NodeName, NodeName>) -> Vec<BTreeSet<Phase>> {
+    let lasting = faults.iter().map(|fault| fault.clone().window_mut().copied()).collect();
+    let mut watch = Watch {
+        slaves,
+        faults,
+        lasting,
+        hits: vec![BTreeSet::new(); faults.len()],
+        phases: Phases::default(),
+        frame: None,
+        under_way: BTreeMap::new(),
+        last: BTreeMap::new(),
+        syncing: BTreeMap::new(),
+    };
+    for event in history.events.iter().take_while(|event| !matches!(event.kind, EventKind::Healed)) {
+        watch.event(event);
+    }
+    watch.hits
+}
 
-#[derive(Default)]
+/// A call that has no answer yet.
+struct Call {
+    at_ms: SimMs,
+    /// What was asked for, and of whom.
+    code: i32,
+    server: Arc<str>,
+    phase: Phase,
+}
+
+type Calls = BTreeMap<(u64, i32), Call>;
+
 struct Watch<'h> {
-    slaves: BTreeMap<NodeName, String>,
+    slaves: &'h BTreeMap<NodeName, NodeName>,
     faults: &'h [Fault],
+    /// From when to when each of them lasts, if it does.
+    lasting: Vec<Option<Window>>,
     hits: Vec<BTreeSet<Phase>>,
     phases: Phases<'h>,
     /// The phase of the latest frame, which is what a fault of the network has struck when it is told.
     frame: Option<Phase>,
-    /// The calls that each node has under way, by their connection and opaque: since when, and their phase.
+    /// The calls that each node has under way, by their connection and opaque.
     under_way: BTreeMap<&'h str, Calls>,
     /// What each node did last, and when.
     last: BTreeMap<&'h str, (SimMs, Phase)>,
@@ -60,12 +84,9 @@ impl<'h> Watch<'h> {
         match &event.kind {
             EventKind::Request(frame) => {
                 let phase = self.phases.request(frame);
-                // A poll waits most of the time: whoever has one under way is at rest.
-                if !matches!(phase, Phase::Pop | Phase::Replicate) {
-                    for node in [&*frame.from, &*frame.to] {
-                        let calls = self.under_way.entry(node).or_default();
-                        calls.insert((frame.connection, frame.opaque), (now, phase));
-                    }
+                for node in [&*frame.from, &*frame.to] {
+                    let call = Call { at_ms: now, code: frame.request_code, server: frame.to.clone(), phase };
+                    self.under_way.entry(node).or_default().insert((frame.connection, frame.opaque), call);
                 }
                 self.passes(now, frame, phase);
             }
@@ -90,9 +111,10 @@ impl<'h> Watch<'h> {
             }
             EventKind::Node { node, event } if event == "started" => {
                 self.under_way.remove(node.as_str());
+                self.syncing.remove(node.as_str());
                 self.last.insert(node, (now, Phase::Recovery));
             }
-            EventKind::Fault { index: Some(index), .. } => self.strikes(now, *index),
+            EventKind::Fault { index: Some(index), text } if is_strike(text) => self.strikes(now, *index),
             _ => {}
         }
     }
@@ -104,13 +126,13 @@ impl<'h> Watch<'h> {
             self.last.insert(&frame.from, (now, phase));
             self.last.insert(&frame.to, (now, phase));
         }
-        self.lasting(now, phase, |fault| is_on_link(fault, &frame.from, &frame.to));
+        self.lasting(now, phase, |fault| is_on_link(fault, frame));
     }
 
     /// Something happens in `phase` while faults last that concern it.
     fn lasting(&mut self, now: SimMs, phase: Phase, concerns: impl Fn(&Fault) -> bool) {
-        for (fault, hits) in self.faults.iter().zip(&mut self.hits) {
-            let lasts = window(fault).is_some_and(|window| window.from_ms <= now && now < window.to_ms);
+        for ((fault, window), hits) in self.faults.iter().zip(&self.lasting).zip(&mut self.hits) {
+            let lasts = window.is_some_and(|window| window.from_ms <= now && now < window.to_ms);
             if lasts && concerns(fault) {
                 hits.insert(phase);
             }
@@ -121,66 +143,172 @@ impl<'h> Watch<'h> {
     fn strikes(&mut self, now: SimMs, index: usize) {
         let Some(fault) = self.faults.get(index) else { return };
         let phases: Vec<Phase> = match fault {
-            _ if fault.rpcs().is_some() => self.frame.into_iter().collect(),
             Fault::Kill { node, when, .. }
             | Fault::Crash { node, when, .. }
             | Fault::Stop { node, when, .. }
             | Fault::Pause { node, when, .. } => match when {
-                Moment::OnRequest { .. } | Moment::OnAnswer { .. } => self.frame.into_iter().collect(),
+                Moment::OnRequest { .. } => self.frame.into_iter().collect(),
+                // The answer has not left: it is still under way.
+                Moment::OnAnswer { code, .. } => self.serving(now, node, *code),
                 Moment::At(_) | Moment::BeforeSync(_) | Moment::AfterSync(_) => self.doing(now, node),
             },
-            Fault::ClockStep { node, .. } | Fault::DiskError { node, .. } => self.doing(now, node),
-            _ => return,
+            Fault::ClockStep { node, .. } | Fault::DiskError { node, .. } | Fault::DiskFull { node, .. } => {
+                self.doing(now, node)
+            }
+            Fault::Reset { .. }
+            | Fault::DuplicateRequest { .. }
+            | Fault::DelayedRequest { .. }
+            | Fault::LostRequest { .. }
+            | Fault::LostAnswer { .. }
+            | Fault::Answer { .. }
+            | Fault::DamagedAnswer { .. } => self.frame.into_iter().collect(),
+            // What lasts strikes whatever happens meanwhile.
+            Fault::ClockDrift { .. }
+            | Fault::SlowDisk { .. }
+            | Fault::Partition { .. }
+            | Fault::Latency { .. }
+            | Fault::Bandwidth { .. } => return,
         };
         self.hits[index].extend(phases);
     }
 
-    /// What a node is doing.
-    fn doing(&self, now: SimMs, node: &str) -> Vec<Phase> {
+    fn calls(&self, now: SimMs, node: &str) -> impl Iterator<Item = &Call> {
         let calls = self.under_way.get(node).into_iter().flat_map(Calls::values);
-        let calls = calls.filter(|(at_ms, _)| now - at_ms <= CALL_MS).map(|(_, phase)| *phase);
+        calls.filter(move |call| now - call.at_ms <= CALL_MS)
+    }
+
+    /// The requests of that code, or any, that a node is about to answer.
+    fn serving(&self, now: SimMs, node: &str, code: Option<i32>) -> Vec<Phase> {
+        let served = self.calls(now, node).filter(|call| &*call.server == node);
+        served.filter(|call| code.is_none_or(|code| code == call.code)).map(|call| call.phase).collect()
+    }
+
+    /// What a node is doing. A poll waits most of the time: whoever has one under way is at rest.
+    fn doing(&self, now: SimMs, node: &str) -> Vec<Phase> {
+        let calls = self.calls(now, node).map(|call| call.phase);
+        let calls = calls.filter(|phase| !matches!(phase, Phase::Pop | Phase::Replicate));
         let just = self.last.get(node).filter(|(at_ms, _)| now - at_ms <= JUST_MS).map(|(_, phase)| *phase);
         let doing: Vec<Phase> = calls.chain(just).chain(self.syncing.get(node).copied()).collect();
         if doing.is_empty() { vec![Phase::Idle] } else { doing }
     }
 }
 
-/// How long a fault lasts that strikes all that happens in that time.
-const fn window(fault: &Fault) -> Option<Window> {
-    match fault {
-        Fault::ClockDrift { window, .. }
-        | Fault::DiskFull { window, .. }
-        | Fault::SlowDisk { window, .. }
-        | Fault::Partition { window, .. }
-        | Fault::Latency { window, .. }
-        | Fault::Bandwidth { window, .. }
-        | Fault::DiskError { hits: Hits::During(window), .. } => Some(*window),
-        _ => None,
-    }
-}
-
-/// Whether the fault is one of that node's disk, or of the clock that stamps what goes there.
+/// Whether the fault slows that node's disk down, or is one of the clock that stamps what goes there.
 fn is_on_disk(fault: &Fault, node: &str) -> bool {
     match fault {
-        Fault::DiskError { node: broken, .. }
-        | Fault::DiskFull { node: broken, .. }
-        | Fault::SlowDisk { node: broken, .. }
-        | Fault::ClockDrift { node: broken, .. } => broken == node,
+        Fault::SlowDisk { node: broken, .. } | Fault::ClockDrift { node: broken, .. } => broken == node,
         _ => false,
     }
 }
 
-/// Whether the fault is one of the way from a node to another.
-fn is_on_link(fault: &Fault, from: &str, to: &str) -> bool {
+/// Whether the fault is one of the way that a frame goes; of what is silent, one that the frame does not arrive for.
+fn is_on_link(fault: &Fault, frame: &Frame) -> bool {
+    let (from, to) = (&*frame.from, &*frame.to);
     match fault {
         Fault::Partition { from: one, to: other, one_way, .. } => {
             let has = |side: &[NodeName], node: &str| side.iter().any(|it| it == node);
-            has(one, from) && has(other, to) || !one_way && has(one, to) && has(other, from)
+            let is_cut = has(one, from) && has(other, to) || !one_way && has(one, to) && has(other, from);
+            is_cut && frame.arrived_ms.is_none()
         }
         Fault::Latency { from: sender, to: receiver, .. } | Fault::Bandwidth { from: sender, to: receiver, .. } => {
             let is = |end: &Option<NodeName>, node: &str| end.as_ref().is_none_or(|end| end == node);
             is(sender, from) && is(receiver, to)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        evidence::frame::code,
+        oracles::fixture::Story,
+        plan::{DiskOperation, Hits, Rpcs},
+    };
+
+    const ALWAYS: Window = Window { from_ms: 0, to_ms: 1_000_000 };
+
+    /// What brokers do when they start is long over.
+    fn at_rest() -> Story {
+        let mut story = Story::new();
+        story.event(EventKind::Synced { node: "a".into(), sync: 1, bytes: 1 }).wait(60_000);
+        story
+    }
+
+    fn struck(story: &Story, fault: Fault) -> Vec<Phase> {
+        watch(&[fault], &story.history, &story.obligations.slaves).remove(0).into_iter().collect()
+    }
+
+    fn told(story: &mut Story, text: &str) {
+        story.event(EventKind::Fault { index: Some(0), text: text.into() });
+    }
+
+    fn kill(when: Moment) -> Fault {
+        Fault::Kill { node: "a".into(), when, down_ms: 1 }
+    }
+
+    #[test]
+    fn what_hits_a_frame_strikes_its_phase() {
+        let mut story = at_rest();
+        story.read(0);
+        told(&mut story, "lost-request: b→a");
+        let rpcs = Rpcs { from: None, to: None, code: None, hits: Hits::Nth(vec![1]) };
+        assert_eq!(struck(&story, Fault::LostRequest { rpcs }), [Phase::RemoteRead]);
+    }
+
+    #[test]
+    fn a_node_is_struck_in_what_it_has_under_way_or_did_just_before() {
+        let killed = |wait_ms, answered| {
+            let mut story = at_rest();
+            let call = story.read(0);
+            if answered {
+                story.response(("a", "b", call), (code::PULL, 0), &[], b"");
+            }
+            told(story.wait(wait_ms), "kill: a for 1 ms");
+            struck(&story, kill(Moment::At(0)))
+        };
+        assert_eq!(killed(5_000, false), [Phase::RemoteRead], "it has not answered");
+        assert_eq!(killed(5, true), [Phase::RemoteRead], "it has just answered");
+        assert_eq!(killed(5_000, true), [Phase::Idle]);
+        assert_eq!(killed(20_000, false), [Phase::Idle], "nobody waits any more");
+    }
+
+    #[test]
+    fn one_that_dies_at_its_answer_is_struck_in_that_whatever_else_happens() {
+        let mut story = at_rest();
+        story.request("c", "a", code::ACK, &[], b"");
+        story.request("c", "a", code::POP, &[], b"");
+        story.read_slave(0);
+        told(&mut story, "kill: a for 1 ms");
+        let when = |code| Moment::OnAnswer { from: Some("a".into()), to: None, code: Some(code), nth: 1 };
+        assert_eq!(struck(&story, kill(when(code::POP))), [Phase::Pop]);
+        assert_eq!(struck(&story, kill(when(code::ACK))), [Phase::Ack]);
+    }
+
+    #[test]
+    fn what_lasts_strikes_what_passes_meanwhile_and_a_partition_what_does_not_arrive() {
+        let mut story = at_rest();
+        story.read(0);
+        story.arrives(None).request("c", "a", code::ACK, &[], b"");
+        let (from, to) = (vec!["a".into()], vec!["b".into(), "c".into()]);
+        let cut = Fault::Partition { from, to, one_way: false, window: ALWAYS };
+        assert_eq!(struck(&story, cut), [Phase::RemoteRead]);
+        let slow = |to_ms| Window { from_ms: 0, to_ms };
+        let latency = |window| Fault::Latency { from: None, to: Some("a".into()), window, min_ms: 1, max_ms: 2 };
+        assert_eq!(struck(&story, latency(ALWAYS)), [Phase::Ack, Phase::RemoteRead]);
+        assert_eq!(struck(&story, latency(slow(story.now_ms))), []);
+    }
+
+    #[test]
+    fn a_disk_is_struck_when_an_operation_fails_and_not_when_it_may() {
+        let failing =
+            || Fault::DiskError { node: "a".into(), operation: DiskOperation::Write, hits: Hits::During(ALWAYS) };
+        let mut story = at_rest();
+        told(&mut story, "disk-error begins");
+        story.send(1, 0);
+        assert_eq!(struck(&story, failing()), []);
+        told(&mut story, "disk-error: write 7 of a");
+        assert_eq!(struck(&story, failing()), [Phase::Send]);
     }
 }

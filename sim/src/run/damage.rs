@@ -113,30 +113,16 @@ mod tests {
 
     use bytes::BytesMut;
     use pop_revive::{
-        model::{message::Message, properties::Properties},
+        model::message::Message,
         remoting::{Command, FrameCodec, FrameError},
     };
     use tokio_util::codec::{Decoder, Encoder};
 
     use super::*;
+    use crate::workload::fake_broker;
 
     fn message(offset: i64) -> Message {
-        Message {
-            topic: "orders".into(),
-            queue_id: 0,
-            queue_offset: offset,
-            physical_offset: 0,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: 1,
-            born_host: "10.0.0.1:1".parse().unwrap(),
-            store_timestamp: 2,
-            store_host: "10.0.0.2:2".parse().unwrap(),
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body: Bytes::from_static(b"body"),
-            properties: Properties::new(),
-        }
+        fake_broker::message("orders", 0, offset, "body")
     }
 
     fn answer(messages: &[Message]) -> Bytes {

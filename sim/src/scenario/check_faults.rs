@@ -5,12 +5,12 @@ use std::ops::{Range, RangeInclusive};
 use super::check::Names;
 use super::error::Problem;
 use super::faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
-use super::file::{DamageEntry, FaultEntry, KindEntry, OnEntry, OperationEntry};
+use super::file::{FaultEntry, KindEntry, OnEntry};
 use super::findings::{Findings, Zero, spell};
 use super::shapes::{Located, Nodes, Ordinals};
 use super::wire_names::{ANSWERS, REQUESTS};
 use crate::evidence::frame::code;
-use crate::plan::{Damage, DiskOperation, NodeName, SimMs};
+use crate::plan::{NodeName, SimMs};
 
 /// Ordinals beyond this are never reached.
 const ORDINALS: RangeInclusive<u64> = 1..=1_000_000;
@@ -44,20 +44,6 @@ pub(super) fn check_fault(
     let repeat =
         raw.repeat.as_ref().map_or(Draw::exactly(1), |repeat| entry.f.count_draw("fault.repeat", repeat, 0..=1_000));
     Some(FaultSpec { name, repeat, what: entry.what()? })
-}
-
-impl From<DamageEntry> for Damage {
-    fn from(entry: DamageEntry) -> Self {
-        match entry {
-            DamageEntry::FlippedBit => Self::FlippedBit,
-            DamageEntry::Cut => Self::Cut,
-            DamageEntry::Garbage => Self::Garbage,
-            DamageEntry::Empty => Self::Empty,
-            DamageEntry::DamagedMessage => Self::DamagedMessage,
-            DamageEntry::LaterMessage => Self::LaterMessage,
-            DamageEntry::OtherQueue => Self::OtherQueue,
-        }
-    }
 }
 
 impl Entry<'_, '_, '_> {
@@ -256,10 +242,8 @@ impl Entry<'_, '_, '_> {
     fn disk_error(&mut self) -> Option<FaultKind> {
         let raw = self.raw;
         let (node, hits) = (self.disk(), self.hits());
-        let operation = match raw.operation.as_ref().map(|operation| *operation.get()) {
-            Some(OperationEntry::Read) => Some(DiskOperation::Read),
-            Some(OperationEntry::Write) => Some(DiskOperation::Write),
-            Some(OperationEntry::Sync) => Some(DiskOperation::Sync),
+        let operation = match &raw.operation {
+            Some(operation) => Some(*operation.get()),
             None => self.missing("`operation`"),
         };
         Some(FaultKind::DiskError { node: node?, operation: operation?, hits: hits? })
@@ -268,7 +252,7 @@ impl Entry<'_, '_, '_> {
     fn damaged_answer(&mut self) -> Option<FaultKind> {
         let raw = self.raw;
         let damage = match &raw.damage {
-            Some(damage) => Some((Damage::from(*damage.get()), damage.span())),
+            Some(damage) => Some((*damage.get(), damage.span())),
             None => self.missing("`damage`"),
         };
         let rpcs = self.rpcs();

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::shapes::{Located, NameOrNumber, Nodes, OneOrRange, Ordinals, Time};
+use crate::plan::{Damage, DiskOperation};
 
 /// A scenario: who takes part, what breaks, and what a sweep over many seeds must reach.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -296,7 +297,7 @@ pub(super) struct FaultEntry {
     /// By how many parts in a million a clock is too fast.
     pub(super) ppm: Option<Located<OneOrRange<i64>>>,
     /// What a disk cannot do.
-    pub(super) operation: Option<Located<OperationEntry>>,
+    pub(super) operation: Option<Located<DiskOperation>>,
     /// The two sides of a partition.
     pub(super) between: Option<Located<Vec<Vec<Located<String>>>>>,
     /// Sender; default every node.
@@ -318,39 +319,7 @@ pub(super) struct FaultEntry {
     /// Answer code.
     pub(super) code: Option<Located<NameOrNumber>>,
     /// What is wrong with an answer.
-    pub(super) damage: Option<Located<DamageEntry>>,
-}
-
-/// What is wrong with an answer that arrives.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum DamageEntry {
-    /// A bit of its body was flipped on the way.
-    FlippedBit,
-    /// The second half of its body was lost on the way.
-    Cut,
-    /// It is no frame.
-    Garbage,
-    /// The peer sends no message, and says that it found some; PULL_MESSAGE only.
-    Empty,
-    /// The peer sends a message that its disk has damaged; PULL_MESSAGE only.
-    DamagedMessage,
-    /// The peer leaves out the message that was asked for first; PULL_MESSAGE only.
-    LaterMessage,
-    /// The peer sends messages of another queue; PULL_MESSAGE only.
-    OtherQueue,
-}
-
-/// What a disk is asked to do.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum OperationEntry {
-    /// To read.
-    Read,
-    /// To write.
-    Write,
-    /// To make what was written durable.
-    Sync,
+    pub(super) damage: Option<Located<Damage>>,
 }
 
 /// A frame that leaves its sender: a request, or the answer to one.

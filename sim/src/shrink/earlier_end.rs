@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use crate::{
-    plan::{Fault, Hits, Moment, Rpcs, SimMs, Window},
+    plan::{Fault, Moment, SimMs, Window},
     scenario::{OperatorStep, Producer},
 };
 
@@ -59,26 +59,7 @@ fn broken_until(fault: &Fault, end_ms: SimMs) -> Option<Fault> {
             Moment::BeforeSync(_) | Moment::AfterSync(_) | Moment::OnRequest { .. } | Moment::OnAnswer { .. } => true,
         },
         Fault::ClockStep { at_ms, .. } => *at_ms < end_ms,
-        Fault::Partition { window, .. }
-        | Fault::Latency { window, .. }
-        | Fault::ClockDrift { window, .. }
-        | Fault::DiskFull { window, .. }
-        | Fault::SlowDisk { window, .. }
-        | Fault::Bandwidth { window, .. } => is_cut(window, end_ms),
-        Fault::Reset { rpcs }
-        | Fault::LostRequest { rpcs }
-        | Fault::LostAnswer { rpcs }
-        | Fault::DuplicateRequest { rpcs }
-        | Fault::DelayedRequest { rpcs, .. }
-        | Fault::Answer { rpcs, .. }
-        | Fault::DamagedAnswer { rpcs, .. } => match rpcs {
-            Rpcs { hits: Hits::During(window), .. } => is_cut(window, end_ms),
-            Rpcs { hits: Hits::Nth(_), .. } => true,
-        },
-        Fault::DiskError { hits, .. } => match hits {
-            Hits::During(window) => is_cut(window, end_ms),
-            Hits::Nth(_) => true,
-        },
+        other => other.window_mut().is_none_or(|window| is_cut(window, end_ms)),
     };
     is_left.then_some(fault)
 }

@@ -16,8 +16,9 @@ pub fn faults(search: &mut Search<'_>) {
 pub fn ordinals(search: &mut Search<'_>) {
     for at in 0..search.best().plan.faults.len() {
         let base = search.best().clone();
-        let Some(Rpcs { hits: Hits::Nth(ordinals), .. }) = base.plan.faults[at].rpcs().cloned() else { continue };
-        ddmin(ordinals, |lists| {
+        let mut fault = base.plan.faults[at].clone();
+        let Some(Rpcs { hits: Hits::Nth(ordinals), .. }) = fault.rpcs_mut() else { continue };
+        ddmin(ordinals.clone(), |lists| {
             let case = |ordinals: &Vec<u64>| {
                 let mut case = base.clone();
                 if let Some(rpcs) = case.plan.faults[at].rpcs_mut() {

@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use crate::{
-    plan::{Fault, Hits, Moment, Rpcs, SimMs, Window},
+    plan::{Fault, Moment, SimMs, Window},
     scenario::{OperatorAction, OperatorStep, Producer},
 };
 
@@ -57,26 +57,11 @@ fn broken_from(fault: &Fault, start_ms: SimMs) -> Option<Fault> {
         }
         // A clock that was set stays so.
         Fault::ClockStep { at_ms, .. } => *at_ms = at_ms.saturating_sub(start_ms),
-        Fault::Partition { window, .. }
-        | Fault::Latency { window, .. }
-        | Fault::ClockDrift { window, .. }
-        | Fault::DiskFull { window, .. }
-        | Fault::SlowDisk { window, .. }
-        | Fault::Bandwidth { window, .. } => *window = later(*window, start_ms)?,
-        Fault::Reset { rpcs }
-        | Fault::LostRequest { rpcs }
-        | Fault::LostAnswer { rpcs }
-        | Fault::DuplicateRequest { rpcs }
-        | Fault::DelayedRequest { rpcs, .. }
-        | Fault::Answer { rpcs, .. }
-        | Fault::DamagedAnswer { rpcs, .. } => match rpcs {
-            Rpcs { hits: Hits::During(window), .. } => *window = later(*window, start_ms)?,
-            Rpcs { hits: Hits::Nth(_), .. } => {}
-        },
-        Fault::DiskError { hits, .. } => match hits {
-            Hits::During(window) => *window = later(*window, start_ms)?,
-            Hits::Nth(_) => {}
-        },
+        other => {
+            if let Some(window) = other.window_mut() {
+                *window = later(*window, start_ms)?;
+            }
+        }
     }
     Some(fault)
 }
@@ -91,7 +76,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::scenario::Scenario;
+    use crate::{plan::Hits, scenario::Scenario};
 
     #[test]
     fn an_end_has_what_happens_from_its_start() {

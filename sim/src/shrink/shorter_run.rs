@@ -1,7 +1,7 @@
 //! A shorter run: the time after which everything heals.
 
 use super::case::Case;
-use crate::plan::{Fault, Hits, Moment, Rpcs, SimMs};
+use crate::plan::{Fault, Moment, SimMs};
 
 /// The case with an earlier end, the earliest first: when the last message was sent and the last fault is over, then
 /// later ones.
@@ -28,25 +28,6 @@ fn end_ms(fault: &Fault) -> SimMs {
             Moment::BeforeSync(_) | Moment::AfterSync(_) | Moment::OnRequest { .. } | Moment::OnAnswer { .. } => *lasts,
         },
         Fault::ClockStep { at_ms, .. } => at_ms + 1,
-        Fault::Partition { window, .. }
-        | Fault::Latency { window, .. }
-        | Fault::ClockDrift { window, .. }
-        | Fault::DiskFull { window, .. }
-        | Fault::SlowDisk { window, .. }
-        | Fault::Bandwidth { window, .. } => window.to_ms,
-        Fault::Reset { rpcs }
-        | Fault::LostRequest { rpcs }
-        | Fault::LostAnswer { rpcs }
-        | Fault::DuplicateRequest { rpcs }
-        | Fault::DelayedRequest { rpcs, .. }
-        | Fault::Answer { rpcs, .. }
-        | Fault::DamagedAnswer { rpcs, .. } => match rpcs {
-            Rpcs { hits: Hits::During(window), .. } => window.to_ms,
-            Rpcs { hits: Hits::Nth(_), .. } => 0,
-        },
-        Fault::DiskError { hits, .. } => match hits {
-            Hits::During(window) => window.to_ms,
-            Hits::Nth(_) => 0,
-        },
+        other => other.clone().window_mut().map_or(0, |window| window.to_ms),
     }
 }

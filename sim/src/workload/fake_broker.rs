@@ -203,7 +203,7 @@ pub(super) fn pop_answer(messages: &[Message], starts: &str, offsets: &str) -> C
 }
 
 /// A stored message.
-pub(super) fn message(topic: &str, queue_id: i32, queue_offset: i64, body: &str) -> Message {
+pub(crate) fn message(topic: &str, queue_id: i32, queue_offset: i64, body: &str) -> Message {
     Message {
         topic: topic.into(),
         queue_id,

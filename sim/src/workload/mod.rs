@@ -20,7 +20,7 @@ mod pause;
 #[cfg(test)]
 mod consumer_tests;
 #[cfg(test)]
-mod fake_broker;
+pub(crate) mod fake_broker;
 #[cfg(test)]
 mod producer_tests;
 
