@@ -309,6 +309,24 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P7",
         scenario: "wrong-answers",
     },
+    Sabotage {
+        name: "sends-stay-known",
+        breaks: "a client's send is known for ever, long after anybody could repeat it",
+        promise: "P8",
+        scenario: "flaky-link",
+    },
+    Sabotage {
+        name: "expired-stays",
+        breaks: "what is past its retention leaves the queues, and its entries stay in the log",
+        promise: "P8",
+        scenario: "retention",
+    },
+    Sabotage {
+        name: "merged-stays-listed",
+        breaks: "chains that a slave handed over are kept for a master that has merged them",
+        promise: "P8",
+        scenario: "master-cut-off",
+    },
 ];
 
 /// The sabotage of that name.

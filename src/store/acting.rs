@@ -11,7 +11,10 @@ use super::{
     key::{Key, Parts},
     row::{Row, Table},
 };
-use crate::model::{chain::Chain, record::Record};
+use crate::{
+    model::{chain::Chain, record::Record},
+    sabotage,
+};
 
 /// The row that lists a chain as handed over by an acting member of a group.
 pub(super) fn acted(group: &str, id: &str) -> Key {
@@ -98,6 +101,9 @@ impl Draft<'_> {
     /// somebody may act again by now.
     pub(super) fn apply_merged(&mut self, group: &str, term: u64) -> Result<(), StoreError> {
         self.put(Key::of(Table::Merged).text(group), Row::Number(term.cast_signed()));
+        if sabotage!("merged-stays-listed") {
+            return Ok(());
+        }
         for chain in acted_chains(self, group, "", usize::MAX)? {
             if chain.acted_for.is_none_or(|acting| acting.term < term) {
                 self.remove(acted(group, &chain.id.to_string()));

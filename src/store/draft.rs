@@ -15,9 +15,12 @@ use super::{
     tables::{Source, Tables},
     view::{Committed, Cuts},
 };
-use crate::model::{
-    chain::{Chain, ChainState, LogPosition},
-    record::{LogEntry, Record},
+use crate::{
+    model::{
+        chain::{Chain, ChainState, LogPosition},
+        record::{LogEntry, Record},
+    },
+    sabotage,
 };
 
 /// How many expired sends each new one takes along: with two the table shrinks while there are any.
@@ -106,6 +109,9 @@ impl<'t> Draft<'t> {
 
     /// Has an entry leave the log, once what the entry at `after` says is settled.
     pub(super) fn cut(&mut self, index: u64, after: u64) {
+        if sabotage!("expired-stays") {
+            return;
+        }
         self.cuts.insert((after, index));
     }
 
@@ -236,6 +242,9 @@ impl<'t> Draft<'t> {
 
     /// Takes some expired sends off the table, the earliest first.
     fn drop_expired_sends(&mut self, now_ms: i64) -> Result<(), StoreError> {
+        if sabotage!("sends-stay-known") {
+            return Ok(());
+        }
         let end = Key::of(Table::Sends).number(now_ms.saturating_add(1));
         let expired = self.rows().scan_before(Table::Sends, &end)?.take(EXPIRED_TAKEN_ALONG);
         for key in expired.map(|row| Ok(row?.0)).collect::<Result<Vec<_>, StoreError>>()? {

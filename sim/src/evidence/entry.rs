@@ -136,6 +136,8 @@ pub enum Fact {
         queue: i32,
         /// Offset that was told.
         offset: i64,
+        /// Until when, Unix ms.
+        expires_ms: i64,
     },
     /// What the log holds below an index is past its retention.
     Expired {
@@ -214,6 +216,8 @@ pub struct ChainFact {
     pub generation: u32,
     /// Attempts begun in this round.
     pub attempt: u32,
+    /// For which group, and under which of its terms, an acting member handed it over, if it came so.
+    pub acted_for: Option<(String, u64)>,
     /// Where it stands.
     pub state: ChainState,
     /// Failed attempts in all.

@@ -10,6 +10,7 @@ pub mod message;
 pub mod pages;
 mod payload;
 pub mod recovery;
+pub mod tables;
 
 pub use entry::{
     Cause, ChainFact, ChainId, ChainState, CopyPlace, DurableEntry, Fact, FailedAttempt, Failure, GoneProof, Outcome,
@@ -17,3 +18,4 @@ pub use entry::{
 };
 pub use message::StoredMessage;
 pub use pages::{Conflict, DiskScanner};
+pub use tables::Tables;

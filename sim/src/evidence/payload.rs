@@ -91,6 +91,7 @@ fn read_fact(variant: &Variant<'_, '_>) -> Result<Fact, Misread> {
             key: fields.text("key")?,
             queue: fields.number("queue")?,
             offset: fields.number("offset")?,
+            expires_ms: fields.number("expires_ms")?,
         },
         "expired" => Fact::Expired { broker: fields.text("broker")?, before: fields.number("before")? },
         "forgotten" => {
@@ -154,6 +155,10 @@ const DEFAULT_RECONSUME_LIMIT: i32 = 16;
 
 fn chain(fields: Fields<'_, '_>) -> Result<ChainFact, Misread> {
     let epoch = fields.get("topic_epoch").map(|value| position(Fields::of(value, "topic_epoch")?));
+    let acted_for = fields.get("acted_for").map(|value| {
+        let acting = Fields::of(value, "acted_for")?;
+        Ok((acting.text("group")?, acting.number("term")?))
+    });
     let history = fields.get("history").map(|value| Fields::of(value, "history")).transpose()?;
     let (failures, first_failed_ms, latest) = match history {
         Some(history) => {
@@ -172,6 +177,7 @@ fn chain(fields: Fields<'_, '_>) -> Result<ChainFact, Misread> {
         hop: fields.number_or("hop", 0)?,
         generation: fields.number_or("generation", 0)?,
         attempt: fields.number_or("attempt", 0)?,
+        acted_for: acted_for.transpose()?,
         state: state(&fields.variant("state")?)?,
         failures,
         first_failed_ms,

@@ -128,6 +128,9 @@ async fn simulate<S: Scenario>(
         () = to_its_end(scenario, &world, &witness) => None,
     };
     let sim_ms = stopped.unwrap_or_else(|| world.now_ms());
+    if stopped.is_none() {
+        world.rest();
+    }
     witness.over(sim_ms);
     let (history, unfired) = (witness.take(), world.unfired());
     world.end().await;

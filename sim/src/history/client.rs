@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use serde::Serialize;
 
 use crate::{
-    evidence::DurableEntry,
+    evidence::{DurableEntry, Tables},
     plan::{NodeName, SimMs},
 };
 
@@ -46,6 +46,13 @@ pub enum Noted {
         sync: u64,
         /// The entry.
         entry: Arc<DurableEntry>,
+    },
+    /// What a node's tables held, on its disk, when the run was over.
+    AtRest {
+        /// Whose disk.
+        node: NodeName,
+        /// The tables.
+        tables: Tables,
     },
 }
 

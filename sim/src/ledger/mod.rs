@@ -6,6 +6,7 @@ pub mod facts;
 pub mod lives;
 pub mod obligations;
 pub mod replicas;
+mod tables;
 pub mod wire;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -21,7 +22,7 @@ pub use replicas::{ReplicaStep, Replicas};
 pub use wire::Wire;
 
 use crate::{
-    evidence::{ChainId, CopyPlace, DurableEntry, Fact, StoredMessage},
+    evidence::{ChainId, CopyPlace, DurableEntry, Fact, StoredMessage, Tables},
     history::{Acked, EventKind, History, LedgerId, Noted, Sent},
     plan::SimMs,
 };
@@ -92,6 +93,8 @@ pub struct Ledger<'h> {
     pub sends: Vec<(usize, &'h Sent)>,
     /// Acks as clients saw them, with their positions.
     pub acks: Vec<(usize, &'h Acked)>,
+    /// Node → what its tables held when the run was over.
+    pub tables: BTreeMap<&'h str, &'h Tables>,
     /// What passed the wire.
     pub wire: Wire<'h>,
     /// When a fault fired or a node was hit: positions.
@@ -134,6 +137,7 @@ impl<'h> Ledger<'h> {
             set_aside: Vec::new(),
             sends: Vec::new(),
             acks: Vec::new(),
+            tables: BTreeMap::new(),
             wire: Wire::default(),
             disturbances: Vec::new(),
             by_place: FxHashMap::default(),
@@ -166,6 +170,7 @@ impl<'h> Ledger<'h> {
                 EventKind::Noted(Noted::Durable { node, entry, .. }) => {
                     ledger.durable((event, happened.at_ms), node, entry)
                 }
+                EventKind::Noted(Noted::AtRest { node, tables }) => drop(ledger.tables.insert(node, tables)),
                 EventKind::Fault { text, .. } => {
                     ledger.disturbances.push(event);
                     if text.starts_with("damaged-answer") {

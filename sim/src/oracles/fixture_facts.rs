@@ -62,6 +62,7 @@ pub(crate) fn chain(topic: &str, offset: i64, pop_ms: u64) -> ChainFact {
         attempt: 0,
         state: ChainState::Open { due_ms: at(pop_ms + 10_000) },
         failures: 0,
+        acted_for: None,
         first_failed_ms: None,
         latest: Vec::new(),
     }

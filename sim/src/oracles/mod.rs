@@ -26,6 +26,7 @@ mod p6_delayed;
 pub mod p6_exclusive;
 pub mod p7_identity;
 pub mod p8_bounded;
+mod p8_tables;
 pub mod p9_honest_answers;
 mod p9_renewals;
 mod reached;

@@ -28,7 +28,7 @@ pub(crate) fn fact(fact: &Fact) -> String {
         Fact::EarlyAck { id, .. } => format!("ack before its checkpoint: {id}"),
         Fact::EarlyAckDropped { id } => format!("early ack is done with: {id}"),
         Fact::SetAside { tag, reason } => format!("set aside {tag}: {reason}"),
-        Fact::Sent { topic, key, queue, offset } => format!("sends of {key} are known as {topic}/{queue}/{offset}"),
+        Fact::Sent { topic, key, queue, offset, .. } => format!("sends of {key} are known as {topic}/{queue}/{offset}"),
         Fact::Expired { before, .. } => format!("all below log index {before} has expired"),
         Fact::Forgotten { chains } => format!("{} chains that are over are forgotten", chains.len()),
         Fact::Sealed { group, term, member: 0 } => {

@@ -10,7 +10,7 @@ use pop_revive::remoting::code::request;
 
 use super::progress::Progress;
 use crate::{
-    evidence::{DiskScanner, DurableEntry, recovery::recovered_entries},
+    evidence::{DiskScanner, DurableEntry, Tables, recovery::recovered_entries},
     framework::Witness,
     history::{Event, EventKind, History, Log, Noted, Sink, fingerprint},
     plan::SimMs,
@@ -165,6 +165,14 @@ impl Tap for Observer {
                 books.found(at_ms, node, syncs, &slices)
             };
             self.log.push_all(at_ms, found);
+        }
+    }
+
+    fn at_rest(&self, at_ms: SimMs, node: &str, file: &str, content: &Bytes) {
+        if file == pop_revive::store::FILE
+            && let Some(tables) = Tables::read(content)
+        {
+            self.log.push(at_ms, EventKind::Noted(Noted::AtRest { node: node.into(), tables }));
         }
     }
 

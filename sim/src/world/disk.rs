@@ -92,6 +92,12 @@ impl Platters {
         files.iter_mut().map(lose).collect()
     }
 
+    /// Each file's name and what of it is durable.
+    pub(crate) fn at_rest(&self) -> Vec<(String, Bytes)> {
+        let state = lock(&self.state);
+        state.files.iter().map(|(name, file)| (name.clone(), file.image.durable())).collect()
+    }
+
     /// Frees the memory of a run that is over.
     pub(crate) fn wipe(&self) {
         lock(&self.state).files.clear();

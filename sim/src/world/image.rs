@@ -20,6 +20,23 @@ enum Change {
     Resize { len: usize, old_len: usize, cut: Vec<u8> },
 }
 
+impl Change {
+    /// Takes it back from what it was done to, last of all that was done since.
+    fn undo(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write { offset, old, old_len, .. } => {
+                bytes.truncate(*old_len);
+                bytes[(*offset).min(*old_len)..][..old.len()].copy_from_slice(old);
+            }
+            Self::Resize { old_len, cut, .. } => {
+                bytes.truncate(*old_len);
+                bytes.extend_from_slice(cut);
+                bytes.resize(*old_len, 0);
+            }
+        }
+    }
+}
+
 /// A file: what its readers see, and the undo log back to what is durable.
 #[derive(Debug, Default)]
 pub(super) struct Image {
@@ -94,7 +111,7 @@ impl Image {
     pub(super) fn lose_some(&mut self, random: &mut Stream) {
         let changes = std::mem::take(&mut self.unsynced);
         for change in changes.iter().rev() {
-            self.undo(change);
+            change.undo(&mut self.bytes);
         }
         // Drawn per crash, so that "nearly all survived" and "nearly nothing did" are as likely as the middle.
         let kept: f64 = random.random_range(0.0..=1.0);
@@ -110,23 +127,16 @@ impl Image {
         }
     }
 
+    /// What a loss of power now would leave at the least: the file as it was last synced.
+    pub(super) fn durable(&self) -> Bytes {
+        let mut bytes = self.bytes.clone();
+        self.unsynced.iter().rev().for_each(|change| change.undo(&mut bytes));
+        bytes.into()
+    }
+
     /// The whole file.
     pub(super) fn content(&self) -> Bytes {
         Bytes::copy_from_slice(&self.bytes)
-    }
-
-    fn undo(&mut self, change: &Change) {
-        match change {
-            Change::Write { offset, old, old_len, .. } => {
-                self.bytes.truncate(*old_len);
-                self.bytes[(*offset).min(*old_len)..][..old.len()].copy_from_slice(old);
-            }
-            Change::Resize { old_len, cut, .. } => {
-                self.bytes.truncate(*old_len);
-                self.bytes.extend_from_slice(cut);
-                self.bytes.resize(*old_len, 0);
-            }
-        }
     }
 
     fn redo_some(&mut self, offset: usize, new: &[u8], old_len: usize, kept: f64, random: &mut Stream) {

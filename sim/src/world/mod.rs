@@ -165,6 +165,16 @@ impl World {
         lock(&self.inner.nodes).clear();
     }
 
+    /// Tells the tap what is durable on every disk, now that the run is over.
+    pub fn rest(&self) {
+        let disks = lock(&self.inner.nodes).disks();
+        for (node, platters) in disks {
+            for (file, content) in platters.at_rest() {
+                self.inner.tap.at_rest(self.now_ms(), &node, &file, &content);
+            }
+        }
+    }
+
     /// The streams that everything in this world is drawn from.
     #[must_use]
     pub fn streams(&self) -> &Streams {

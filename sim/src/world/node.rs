@@ -157,6 +157,11 @@ impl Nodes {
         }
     }
 
+    /// Every disk, with the name of its node.
+    pub(super) fn disks(&self) -> Vec<(Arc<str>, Arc<Platters>)> {
+        self.nodes.iter().map(|node| (node.name.clone(), node.platters.clone())).collect()
+    }
+
     fn indices(&self) -> impl Iterator<Item = NodeIndex> + use<> {
         (0..self.nodes.len()).map(NodeIndex)
     }

@@ -121,6 +121,11 @@ pub trait Tap: Send + Sync {
         let _ = (at_ms, node, syncs, file, content);
     }
 
+    /// The run is over, and `file` holds `content` on the node's disk: what was not synced is not in it.
+    fn at_rest(&self, at_ms: SimMs, node: &str, file: &str, content: &Bytes) {
+        let _ = (at_ms, node, file, content);
+    }
+
     /// A fault struck, began or ended; `fault_index` is its position in the plan, `None` when it was not planned.
     fn fault(&self, at_ms: SimMs, fault_index: Option<usize>, text: &str) {
         let _ = (at_ms, fault_index, text);

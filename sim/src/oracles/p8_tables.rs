@@ -1,0 +1,164 @@
+//! What is over leaves the tables: when a run ends, each disk holds the rows that its log asks for, none more and none
+//! less, and nothing whose time was up long ago.
+
+use std::collections::BTreeSet;
+
+use super::Findings;
+use crate::{
+    evidence::{DurableEntry, Tables},
+    ledger::Ledger,
+    plan::SimMs,
+};
+
+/// How much later than it may be a broker takes something off its tables at the latest, ms: it looks in rounds, a batch at
+/// a time, and not while it restarts.
+const LATE_MS: i64 = 180_000;
+
+/// How many rows of a table a complaint names.
+const NAMED: usize = 3;
+
+pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    let end_ms = ledger.history.events.last().map_or(0, |event| event.at_ms);
+    for (node, tables) in &ledger.tables {
+        if let Some(log) = ledger.logs.get(node) {
+            let entries = || log.iter().map(|step| step.entry);
+            as_the_log_says(entries(), tables).into_iter().for_each(|detail| found.broken(end_ms, node, detail));
+            overdue(ledger, node, end_ms).into_iter().for_each(|detail| found.broken(end_ms, node, detail));
+        } else if ledger.obligations.slaves.contains_key(*node) {
+            let entries = ledger.replicas.log(node).iter().map(|step| step.entry);
+            as_the_log_says(entries, tables).into_iter().for_each(|detail| found.broken(end_ms, node, detail));
+        }
+    }
+}
+
+/// Where the tables and what follows from the log differ.
+fn as_the_log_says<'e>(log: impl Iterator<Item = &'e DurableEntry>, tables: &Tables) -> Vec<String> {
+    let due = Tables::that_follow_from(log, tables.settled);
+    let none = BTreeSet::new();
+    let names: BTreeSet<&str> = tables.rows.keys().chain(due.rows.keys()).copied().collect();
+    let rows = |of: &'_ Tables, name| of.rows.get(name).unwrap_or(&none).clone();
+    let rows = names.into_iter().flat_map(|name| differences(name, &rows(tables, name), &rows(&due, name)));
+    rows.chain(differences("log", &tables.log, &due.log)).collect()
+}
+
+fn differences<R: Ord + ToString>(table: &str, is: &BTreeSet<R>, should: &BTreeSet<R>) -> Vec<String> {
+    let tell = |verb, rows: Vec<&R>| {
+        let named: Vec<String> = rows.iter().take(NAMED).map(|row| row.to_string()).collect();
+        (!rows.is_empty()).then(|| format!("table {table} {verb} {} rows: {}", rows.len(), named.join(", ")))
+    };
+    let (surplus, missing) = (is.difference(should).collect(), should.difference(is).collect());
+    [tell("still holds", surplus), tell("lacks", missing)].into_iter().flatten().collect()
+}
+
+/// What the node should have dropped long ago by its own clock.
+fn overdue(ledger: &Ledger<'_>, node: &str, end_ms: SimMs) -> Vec<String> {
+    let Some(last) = ledger.logs.get(node).and_then(|log| log.last()) else { return Vec::new() };
+    let idle_ms = end_ms.saturating_sub(ledger.at_ms(last.event));
+    let now_ms = last.entry.at_ms.saturating_add(i64::try_from(idle_ms).unwrap_or(i64::MAX));
+    let log = ledger.logs.get(node).into_iter().flatten().map(|step| step.entry);
+    let held = Tables::that_follow_from(log, u64::MAX);
+    let until = |table: &str, stays_ms: i64| {
+        let rows = held.rows.get(table).into_iter().flatten();
+        let ends = rows.filter_map(move |row| Some((row.split(' ').next()?.parse::<i64>().ok()?, row)));
+        ends.filter(move |(from_ms, _)| from_ms.saturating_add(stays_ms + LATE_MS) < now_ms).count()
+    };
+    let mut overdue = Vec::new();
+    let early = until("early-acks-until", 0);
+    if early > 0 {
+        overdue.push(format!("{early} early acks wait longer than they should"));
+    }
+    // A chain that was handed over for an absent master is kept, and all others with it, until the master has merged.
+    let is_merged = held.rows.get("acted").is_none_or(|rows| rows.is_empty());
+    if let Some(window_ms) = ledger.obligations.chain_windows_ms.get(node).filter(|_| is_merged) {
+        let window_ms = i64::try_from(*window_ms).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+        let over = until("over", window_ms + window_ms / 10);
+        if over > 0 {
+            overdue.push(format!("{over} chains are known for longer than {window_ms} ms after they were over"));
+        }
+    }
+    overdue
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LATE_MS;
+    use crate::{
+        evidence::{Fact, Tables},
+        history::{EventKind, Noted},
+        oracles::fixture::{Story, at, chain},
+    };
+
+    /// What follows from the log of a node of the story, and is then changed.
+    fn at_rest(story: &mut Story, node: &str, change: impl FnOnce(&mut Tables)) {
+        let entries = story.history.noted().filter_map(|(_, noted)| match noted {
+            Noted::Durable { node: whose, entry, .. } if *whose == *node => Some(&**entry),
+            _ => None,
+        });
+        let mut tables = Tables::that_follow_from(entries, u64::MAX);
+        change(&mut tables);
+        story.event(EventKind::Noted(Noted::AtRest { node: node.into(), tables }));
+    }
+
+    fn over() -> Story {
+        let mut story = Story::with_slave();
+        story.obligations.chain_windows_ms.insert("a".into(), 60_000);
+        story.send(1, 0).wait(10);
+        let chain = story.pop("t", 0, 1, 0);
+        story.absorb(&chain, 1, 0).catch_up(1);
+        story
+    }
+
+    #[test]
+    fn what_the_log_says_is_right() {
+        let mut story = over();
+        for node in ["a", "a-s1", "b"] {
+            at_rest(&mut story, node, |_| {});
+        }
+        story.holds();
+    }
+
+    #[test]
+    fn a_row_too_many_or_too_few_is_noticed() {
+        for node in ["a", "a-s1"] {
+            let mut story = over();
+            at_rest(&mut story, node, |tables| {
+                tables.rows.entry("sends").or_default().insert("5 t k".into());
+            });
+            story.breaks("P8", "table sends still holds 1 rows: 5 t k");
+            let mut story = over();
+            at_rest(&mut story, node, |tables| drop(tables.rows.remove("chains")));
+            story.breaks("P8", "table chains lacks 1 rows: a/t/0/0/g/");
+        }
+    }
+
+    #[test]
+    fn an_entry_too_many_or_too_few_is_noticed() {
+        let mut story = over();
+        at_rest(&mut story, "a", |tables| assert!(tables.log.insert(99)));
+        story.breaks("P8", "table log still holds 1 rows: 99");
+        let mut story = over();
+        at_rest(&mut story, "a", |tables| assert!(tables.log.pop_first().is_some()));
+        story.breaks("P8", "table log lacks 1 rows: 1");
+    }
+
+    #[test]
+    fn a_chain_that_is_known_too_long_is_noticed() {
+        let late = LATE_MS.unsigned_abs();
+        for (waited_ms, noticed) in [(66_000 + late, false), (66_100 + late, true)] {
+            let mut story = over();
+            story.wait(waited_ms);
+            at_rest(&mut story, "a", |_| {});
+            assert_eq!(story.is_blamed("P8", "1 chains are known for longer than 60000 ms"), noticed);
+        }
+    }
+
+    #[test]
+    fn an_early_ack_that_waits_too_long_is_noticed() {
+        let mut story = Story::new();
+        let until_ms = at(story.now_ms + 1_000);
+        story.durable("a", vec![Fact::EarlyAck { id: chain("t", 7, 900).id, until_ms }]);
+        story.wait(LATE_MS.unsigned_abs() + 1_100);
+        at_rest(&mut story, "a", |_| {});
+        story.breaks("P8", "1 early acks wait longer");
+    }
+}
