@@ -1,8 +1,8 @@
 //! Part of P5: a reset sets an offset to where it was asked to.
 //!
 //! Rule: a reset to a time begins with the first message of each queue that was stored at or after it, and one to the end
-//! passes over all that was there when it was asked for. A queue whose broker's clock was set back has no such message, and
-//! is left alone.
+//! passes over all that was there when it was asked for. A message that is past its retention is not there. A queue whose
+//! broker's clock was set back has no first message of a time, and is left alone.
 
 use super::Findings;
 use crate::ledger::{Ledger, OffsetReset, Stored, wire::ResetAsked};
@@ -27,7 +27,8 @@ fn wrong(ledger: &Ledger<'_>, reset: &OffsetReset<'_>, asked: &ResetAsked<'_>) -
         let place = stored.place;
         (place.node, place.topic, place.queue, place.era) == (to.node, to.topic, to.queue, to.era)
     });
-    let mut queue: Vec<&Stored<'_>> = queue.filter(|stored| stored.event < reset.event).collect();
+    let is_there = |stored: &&Stored<'_>| ledger.expired(stored).is_none_or(|event| event > reset.event);
+    let mut queue: Vec<&Stored<'_>> = queue.filter(|stored| stored.event < reset.event).filter(is_there).collect();
     queue.sort_by_key(|stored| stored.place.offset);
     if since_ms < 0 {
         let passed = queue.iter().rfind(|stored| stored.event < asked.call.event)?;
@@ -52,7 +53,7 @@ fn wrong(ledger: &Ledger<'_>, reset: &OffsetReset<'_>, asked: &ResetAsked<'_>) -
 #[cfg(test)]
 mod tests {
     use crate::{
-        evidence::frame::code,
+        evidence::{Fact, frame::code},
         oracles::fixture::{Story, at},
     };
 
@@ -77,6 +78,19 @@ mod tests {
         assert!(reset(second, 2).is_blamed("P5", "and 1 of"));
         assert!(reset(second, 0).is_blamed("P5", "and it begins with"));
         assert!(!reset(0, 0).is_blamed("P5", "reset to") && reset(0, 1).is_blamed("P5", "and 0 of"));
+    }
+
+    #[test]
+    fn a_reset_passes_over_what_is_past_its_retention() {
+        let mut story = Story::new();
+        for number in 0..3 {
+            story.send(number, number.into()).wait(10);
+        }
+        story.durable("a", vec![Fact::Expired { broker: "a".into(), before: 4 }]);
+        let fields = [("group", "g"), ("topic", "t"), ("queueId", "-1"), ("timestamp", "0")];
+        story.request("o", "a", code::RESET_OFFSET, &fields, b"");
+        story.reset(2, &[]);
+        assert!(!story.is_blamed("P5", "reset to"));
     }
 
     #[test]

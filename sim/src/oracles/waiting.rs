@@ -41,8 +41,13 @@ pub(super) fn was_in_vain(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> Result<(
         return Err(format!("it lay due for {lain} ms, the policy lasts {longest} ms"));
     }
     let (peer, since_ms) = (peer(life, before), parked.at_ms.cast_signed() - longest);
-    let heard = answers(ledger, life.node, peer, needed(before)).filter_map(|answer| answer.heard_ms);
-    match heard.filter(|at_ms| (since_ms + 1..parked.at_ms.cast_signed()).contains(at_ms)).max() {
+    let waited_for = |answer: &Answered| !gave_up(ledger, (life.node, peer), answer);
+    let heard = answers(ledger, life.node, peer, needed(before)).filter(waited_for);
+    match heard
+        .filter_map(|answer| answer.heard_ms)
+        .filter(|at_ms| (since_ms + 1..parked.at_ms.cast_signed()).contains(at_ms))
+        .max()
+    {
         Some(at_ms) => Err(format!("{peer} answered {} ms before", parked.at_ms.cast_signed() - at_ms)),
         None => Ok(()),
     }
@@ -139,9 +144,22 @@ const PULL_HEARD_MS: SimMs = 9_000;
 /// An answer that left a peer.
 struct Answered {
     event: usize,
+    /// When it was asked for.
+    asked_ms: i64,
     at_ms: i64,
     /// When the home had it, if it still waited for it.
     heard_ms: Option<i64>,
+}
+
+/// Whether an attempt of the home's failed at that peer while the answer was under way: looking for the peer and dialling
+/// it had taken so much of its time that it waited no longer.
+fn gave_up(ledger: &Ledger<'_>, (home, peer): (&str, &str), answer: &Answered) -> bool {
+    let lives = ledger.chains.iter().filter(|life| life.node == home);
+    lives.flat_map(|life| life.steps.windows(2).map(move |pair| (life, pair))).any(|(life, pair)| {
+        let has_failed = pair[1].chain.failures > pair[0].chain.failures && self::peer(life, &pair[0]) == peer;
+        let until_ms = answer.heard_ms.unwrap_or(i64::MAX);
+        has_failed && (answer.asked_ms..=until_ms).contains(&pair[1].at_ms.cast_signed())
+    })
 }
 
 /// Whose answers count.
@@ -175,7 +193,8 @@ fn answers<'a>(
                 _ => None,
             };
             let heard_ms = arrived_ms.filter(|at_ms| at_ms - call.at_ms <= heard_ms).map(SimMs::cast_signed);
-            Some(Answered { event, at_ms: ledger.at_ms(event).cast_signed(), heard_ms })
+            let (asked_ms, at_ms) = (call.at_ms.cast_signed(), ledger.at_ms(event).cast_signed());
+            Some(Answered { event, asked_ms, at_ms, heard_ms })
         },
     )
 }
@@ -273,6 +292,19 @@ mod tests {
         story.wait(1_000);
         park(&mut story, chain);
         story.breaks("P1", "a answered 1000 ms before");
+    }
+
+    #[test]
+    fn an_answer_that_its_home_no_longer_waits_for_tells_nobody() {
+        let (mut story, due) = due();
+        let mut other = chain("t", 1, story.now_ms).attempt(1).open(story.now_ms + 60_000);
+        story.durable("b", vec![other.clone().fact()]);
+        let call = story.wait(2_000).read(7);
+        other = other.failed("timeout");
+        story.wait(5).durable("b", vec![other.fact()]);
+        story.wait(5).response(("a", "b", call), (code::PULL, 19), &[], b"").wait(1_000);
+        park(&mut story, due);
+        assert!(!story.is_blamed("P1", "a answered"));
     }
 
     #[test]
