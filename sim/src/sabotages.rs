@@ -327,6 +327,24 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P8",
         scenario: "master-cut-off",
     },
+    Sabotage {
+        name: "shown-as-acked",
+        breaks: "the metrics count whatever ended as acked",
+        promise: "P9",
+        scenario: "flaky-link",
+    },
+    Sabotage {
+        name: "failing-for-ever",
+        breaks: "a chain that has failed once is shown as failing after it is over",
+        promise: "P9",
+        scenario: "broker-outage",
+    },
+    Sabotage {
+        name: "registered-for-ever",
+        breaks: "a broker shows itself registered whatever the name servers say",
+        promise: "P9",
+        scenario: "no-name-server",
+    },
 ];
 
 /// The sabotage of that name.

@@ -133,6 +133,8 @@ const fn kind(kind: &EventKind) -> Option<&'static str> {
         EventKind::Synced { .. } => "syncs",
         EventKind::Node { .. } | EventKind::ClockGained { .. } => "of nodes",
         EventKind::Fault { .. } => "of faults",
-        EventKind::Noted(Noted::AtRest { .. }) | EventKind::Healed | EventKind::Over => return None,
+        EventKind::Noted(Noted::AtRest { .. } | Noted::Scraped(_)) | EventKind::Healed | EventKind::Over => {
+            return None;
+        }
     })
 }

@@ -1,6 +1,6 @@
 //! What the clients of a cluster saw, and what its disks hold.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::Serialize;
 
@@ -47,6 +47,8 @@ pub enum Noted {
         /// The entry.
         entry: Arc<DurableEntry>,
     },
+    /// A broker showed how it is.
+    Scraped(Scraped),
     /// What a node's tables held, on its disk, when the run was over.
     AtRest {
         /// Whose disk.
@@ -203,4 +205,17 @@ pub struct Renewed {
     pub began_ms: SimMs,
     /// What came of it: the new handle, or `None` when it was too late.
     pub seen: Seen<Option<String>>,
+}
+
+/// What a broker shows whoever operates it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Scraped {
+    /// Which broker.
+    pub broker: NodeName,
+    /// When it was asked.
+    pub began_ms: SimMs,
+    /// Whether it says that it serves.
+    pub is_ready: bool,
+    /// Its metrics that are whole numbers, each with the labels that not all of them have.
+    pub samples: BTreeMap<String, u64>,
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-pub use client::{AckVerdict, Acked, Delivery, LedgerId, Noted, Popped, Renewed, Seen, Sent};
+pub use client::{AckVerdict, Acked, Delivery, LedgerId, Noted, Popped, Renewed, Scraped, Seen, Sent};
 pub use log::Log;
 pub use recorder::{Recorder, Sink};
 

@@ -6,7 +6,7 @@ pub mod facts;
 pub mod lives;
 pub mod obligations;
 pub mod replicas;
-mod tables;
+pub mod tables;
 pub mod wire;
 
 use rustc_hash::{FxHashMap, FxHashSet};

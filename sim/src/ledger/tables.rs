@@ -13,6 +13,8 @@ use crate::evidence::{
 /// A chain as its row has it, as far as other rows follow from it.
 struct Known {
     due_ms: Option<i64>,
+    /// Its last attempt in this round has failed.
+    has_failed: bool,
     is_parked: bool,
     is_live: bool,
     /// The group that it was handed over for and the term under which it was.
@@ -27,7 +29,8 @@ impl Known {
             ChainState::Parked { .. } => is_parked = true,
             ChainState::Moved { .. } | ChainState::Ended { .. } => is_live = false,
         }
-        Self { due_ms: due, is_parked, is_live, acted_for: chain.acted_for.clone() }
+        let has_failed = chain.failures > 0 && chain.attempt > 0;
+        Self { due_ms: due, has_failed, is_parked, is_live, acted_for: chain.acted_for.clone() }
     }
 }
 
@@ -38,9 +41,8 @@ struct Queue {
     messages: BTreeMap<i64, u64>,
 }
 
-/// Tables under construction.
-#[derive(Default)]
-struct Fold {
+/// Tables that follow a log, entry by entry.
+pub struct TableFold {
     log: BTreeSet<u64>,
     /// Those tables whose rows nothing else here asks for.
     rows: Rows,
@@ -80,19 +82,79 @@ impl Tables {
             }
             entries.insert(entry.index, entry);
         }
-        let mut fold = Fold { expired_before: 1, ..Fold::default() };
-        for entry in entries.range(..=settled).map(|(_, entry)| entry) {
-            fold.log.insert(entry.index);
-            for (number, fact) in (0..).zip(&entry.facts) {
-                fold.follow((entry.index, number), entry.at_ms, fact);
-            }
-        }
+        let mut fold = TableFold::default();
+        entries.range(..=settled).for_each(|(_, entry)| fold.follow(entry));
         fold.log.extend(entries.range((Bound::Excluded(settled), Bound::Unbounded)).map(|(index, _)| *index));
         fold.finish(settled)
     }
 }
 
-impl Fold {
+impl Default for TableFold {
+    /// Those of an empty log.
+    fn default() -> Self {
+        Self {
+            log: BTreeSet::new(),
+            rows: Rows::new(),
+            chains: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            over: BTreeSet::new(),
+            early_acks: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            sends: BTreeSet::new(),
+            kept: BTreeMap::new(),
+            needed: BTreeMap::new(),
+            free: BTreeSet::new(),
+            expired_before: 1,
+            acted: BTreeSet::new(),
+        }
+    }
+}
+
+impl TableFold {
+    /// Lets the tables follow the next entry.
+    pub fn follow(&mut self, entry: &DurableEntry) {
+        self.log.insert(entry.index);
+        for (number, fact) in (0..).zip(&entry.facts) {
+            self.take_in((entry.index, number), entry.at_ms, fact);
+        }
+    }
+
+    /// How many chains have a next step.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.chains.values().filter(|chain| chain.due_ms.is_some()).count() as u64
+    }
+
+    /// How many of these have failed in their round.
+    #[must_use]
+    pub fn failing(&self) -> u64 {
+        self.chains.values().filter(|chain| chain.due_ms.is_some() && chain.has_failed).count() as u64
+    }
+
+    /// How many chains are parked.
+    #[must_use]
+    pub fn parked(&self) -> u64 {
+        self.chains.values().filter(|chain| chain.is_parked).count() as u64
+    }
+
+    /// How many messages are past their retention and needed by live chains.
+    #[must_use]
+    pub fn held_back(&self) -> u64 {
+        self.kept.len() as u64
+    }
+
+    /// How many messages were set aside.
+    #[must_use]
+    pub fn set_aside(&self) -> u64 {
+        self.rows.get("set-aside").map_or(0, |rows| rows.len() as u64)
+    }
+
+    /// When the first next step of a chain is due, Unix ms.
+    #[must_use]
+    pub fn first_due_ms(&self) -> Option<i64> {
+        self.chains.values().filter_map(|chain| chain.due_ms).min()
+    }
+
     fn finish(mut self, settled: u64) -> Tables {
         for (id, chain) in &self.chains {
             add(&mut self.rows, "chains", id);
@@ -122,7 +184,7 @@ impl Fold {
         Tables { settled, log: self.log, rows: self.rows }
     }
 
-    fn follow(&mut self, place: (u64, u32), at_ms: i64, fact: &Fact) {
+    fn take_in(&mut self, place: (u64, u32), at_ms: i64, fact: &Fact) {
         match fact {
             Fact::Topic { name, .. } => {
                 add(&mut self.rows, "topics", name);

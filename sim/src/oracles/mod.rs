@@ -28,6 +28,7 @@ pub mod p7_identity;
 pub mod p8_bounded;
 mod p8_tables;
 pub mod p9_honest_answers;
+mod p9_metrics;
 mod p9_renewals;
 mod reached;
 mod reached_acting;

@@ -1,12 +1,14 @@
 //! P9, honest answers: at the instant a success leaves, as many disks as the degree says hold what it promises.
 //!
-//! Rule, at each success that leaves a broker (durable means: on `degree` disks of its group): a send's message is durable there (a delayed one's timer); each message
-//! of a pop's answer has its durable chain at its home (the broker itself, or the target it escapes to); an acked chain
-//! has durably ended as acked; a renewed one is durable under its new pop time; a checkpoint that one broker took from
-//! another is durable in all its chains; what a pull brings, from a master or a slave, is durable. What a client saw absorbed was durable by then, batches included. What it is told of renewals is in `p9_renewals`. A frame from a broker
-//! that cannot be read is a dishonest answer too. Answers made up by the network are no responses of a server.
+//! Rule, at each success that leaves a broker (durable means: on `degree` disks of its group): a send's message is durable
+//! there (a delayed one's timer); each message of a pop's answer has its durable chain at its home (the broker itself, or
+//! the target it escapes to); an acked chain has durably ended as acked; a renewed one is durable under its new pop time; a
+//! checkpoint that one broker took from another is durable in all its chains; what a pull brings, from a master or a slave,
+//! is durable. What a client saw absorbed was durable by then, batches included. What it is told of renewals is in
+//! `p9_renewals`, what an operator is shown in `p9_metrics`. A frame from a broker that cannot be read is a dishonest answer
+//! too. Answers made up by the network are no responses of a server.
 
-use super::{Findings, Reads, p9_renewals};
+use super::{Findings, Reads, p9_metrics, p9_renewals};
 use crate::{
     evidence::{ChainFact, ChainId, ChainState, Outcome},
     history::{AckVerdict, Seen},
@@ -50,6 +52,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         }
     }
     p9_renewals::check(ledger, found);
+    p9_metrics::check(ledger, found);
     seen_absorbed(ledger, found);
     for (event, node, why) in &ledger.wire.unreadable {
         found.broken(ledger.at_ms(*event), node, format!("it sent a frame that cannot be read: {why}"));

@@ -145,7 +145,7 @@ fn words(event: &Event, view: View) -> Option<(&str, String)> {
             let facts = facts::entry(entry, view == View::Condensed)?;
             (node, format!("durable by sync {sync}: {facts}"))
         }
-        EventKind::Noted(Noted::AtRest { .. }) => return None,
+        EventKind::Noted(Noted::AtRest { .. } | Noted::Scraped(_)) => return None,
         EventKind::Synced { node, sync, bytes } => (node, format!("sync {sync} of {bytes} bytes")),
         EventKind::ClockGained { node, ms } => {
             (node, format!("its clock has gained {ms} ms since it last began to run"))

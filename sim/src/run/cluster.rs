@@ -16,7 +16,7 @@ use crate::{
     plan::NodeName,
     random::Streams,
     scenario::{Broker as BrokerSpec, NAMESRV, Scenario},
-    workload::{Begun, Endpoint, Recorder, consumer, operator, producer},
+    workload::{Begun, Endpoint, Recorder, consumer, operator, producer, scraper},
     world::{StopSignal, World},
 };
 
@@ -27,6 +27,8 @@ const RESTART_WAIT: Duration = Duration::from_secs(1);
 /// How many rows a broker's store keeps back before it settles them; each seed draws one for each broker, so that
 /// crashes meet stores that settle all the time and stores that never did.
 const RECENT_ROWS: [usize; 4] = [32, 256, 1024, 4096];
+/// Port of metrics and health.
+const PAGES_PORT: u16 = 5557;
 /// The operator's node.
 pub const OPERATOR: &str = "operator";
 
@@ -127,6 +129,7 @@ fn config(scenario: &Scenario, member: &Member<'_>, streams: &Streams, addresses
     config.retention = RetentionConfig { age_ms: broker.retention.age_ms, bytes: broker.retention.bytes };
     let mut knobs = streams.stream(&format!("knobs/{node}"));
     config.recent_rows = RECENT_ROWS[knobs.random_range(0..RECENT_ROWS.len())];
+    config.metrics_listen = Some(pages(listen));
     config.auto_create_topics = false;
     config.policy = RewritePolicy {
         waits_ms: scenario.policy.waits_ms.clone(),
@@ -190,22 +193,34 @@ fn start_clients(world: &World, scenario: &Scenario, addresses: &Addresses, obse
     }
 }
 
+/// Where a broker that listens at `address` shows its metrics and health.
+fn pages(address: &str) -> String {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    format!("{host}:{PAGES_PORT}")
+}
+
 fn start_operator(world: &World, scenario: &Scenario, recorder: &Recorder, observer: &Arc<Observer>) {
     let name = |index: usize| scenario.brokers[index].name.clone();
     let endpoint = |index| Endpoint { name: name(index), address: Addresses::broker(index).1 };
     let brokers: Vec<Endpoint> = (0..scenario.brokers.len()).map(endpoint).collect();
     let cluster = operator::Cluster { topics: scenario.topics.clone(), groups: scenario.groups.clone(), brokers };
+    let shown = |at: &Endpoint| Endpoint { name: at.name.clone(), address: pages(&at.address) };
+    let watched: Vec<Endpoint> = cluster.brokers.iter().map(shown).collect();
     let steps = scenario.operators.clone();
     let (recorder, observer) = (recorder.clone(), observer.clone());
-    world.start_workload(OPERATOR, move |host, _, stop| {
-        let (cluster, steps) = (cluster.clone(), steps.clone());
+    world.start_workload(OPERATOR, move |host, _, stop: StopSignal| {
+        let (cluster, steps, watched) = (cluster.clone(), steps.clone(), watched.clone());
         let (recorder, observer) = (recorder.clone(), observer.clone());
         async move {
             if let Err(error) = operator::setup(&host, &cluster, &recorder).await {
                 tracing::error!(%error, "the cluster could not be set up");
             }
-            operator::run(host, steps, &cluster, recorder, stop).await;
-            observer.done(OPERATOR);
+            let watching = scraper::run(host.clone(), watched, recorder.clone(), stop.clone());
+            let operating = async {
+                operator::run(host, steps, &cluster, recorder, stop).await;
+                observer.done(OPERATOR);
+            };
+            tokio::join!(operating, watching);
         }
     });
 }
@@ -251,6 +266,7 @@ name = "t"
         let like_master = BrokerConfig {
             id: 0,
             listen: master.listen.clone(),
+            metrics_listen: master.metrics_listen.clone(),
             escape_to: master.escape_to.clone(),
             recent_rows: master.recent_rows,
             ..slave

@@ -101,7 +101,11 @@ impl Progress {
     /// Clients or the runner saw something; empty polls are nothing new.
     pub fn seen(&mut self, at_ms: SimMs, kind: &EventKind) {
         use crate::history::Seen;
-        let idle = matches!(kind, EventKind::Noted(Noted::Popped(popped)) if matches!(&popped.seen, Seen::Ok(list) if list.is_empty()));
+        let idle = match kind {
+            EventKind::Noted(Noted::Popped(popped)) => matches!(&popped.seen, Seen::Ok(list) if list.is_empty()),
+            EventKind::Noted(Noted::Scraped(_)) => true,
+            _ => false,
+        };
         if !idle {
             self.last_ms = at_ms;
         }

@@ -11,6 +11,7 @@ pub mod operator;
 pub mod producer;
 pub mod receipt;
 pub mod route;
+pub mod scraper;
 
 mod answer;
 mod habits;

@@ -102,6 +102,20 @@ fn failures_are_counted_by_cause_and_broker_and_by_attempt() {
 }
 
 #[test]
+fn a_round_whose_beginning_has_moved_on_is_one_failing_chain_and_none_when_it_is_over() {
+    let metrics = Arc::new(Metrics::default());
+    let first = failed(Open { due_ms: AT_MS + 1000 }, 1, Cause::Timeout, "broker-b");
+    let began_ms = first.round_began_ms.unwrap();
+    let second = failed(Open { due_ms: AT_MS + 2000 }, 2, Cause::Timeout, "broker-b");
+    commit(&metrics, &[first, Chain { round_began_ms: Some(began_ms + 300_000), ..second.clone() }]);
+    assert_eq!(value(&text(&metrics, readings()), "pop_revive_chains_failing", &[]), 1.0);
+    assert_eq!(value(&text(&metrics, readings()), "pop_revive_oldest_failing_chain_age_seconds", &[]), 300.0);
+    let state = ended(Outcome::Acked);
+    commit(&metrics, &[Chain { round_began_ms: Some(began_ms + 300_000), state, ..second }]);
+    assert_eq!(value(&text(&metrics, readings()), "pop_revive_chains_failing", &[]), 0.0);
+}
+
+#[test]
 fn parked_and_ended_chains_fail_no_more_and_resuming_counts() {
     let metrics = Arc::new(Metrics::default());
     let open = Open { due_ms: AT_MS + 1000 };
