@@ -13,9 +13,12 @@ pub mod receipt;
 pub mod route;
 
 mod answer;
+mod apache_slave;
 mod habits;
 mod handling;
 mod pause;
+mod slave_requests;
+mod span;
 
 #[cfg(test)]
 mod consumer_tests;
@@ -25,6 +28,7 @@ pub(crate) mod fake_broker;
 mod producer_tests;
 
 pub use crate::history::{Recorder, Sink};
+pub use apache_slave::Kept;
 pub use client::WireClient;
 pub use operator::{SetupError, setup};
 pub use producer::Begun;
