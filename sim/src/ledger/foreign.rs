@@ -79,3 +79,111 @@ impl Foreign {
         self.acked.get(&(node.to_owned(), topic.to_owned(), queue, offset, group.to_owned())).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        evidence::{ChainFact, Fact, Outcome, frame::code},
+        history::{AckVerdict, Delivery, EventKind, Noted, Popped, Seen},
+        oracles::fixture::{Story, at, chain, message},
+    };
+
+    /// Client `c` hands out the first messages of `a`, in the name of a slave, and notes it.
+    fn handed_out(count: u32) -> (Story, Vec<ChainFact>) {
+        let mut story = Story::new();
+        (0..count).for_each(|number| drop(story.send(number, number.into())));
+        let pop_ms = story.wait(10).now_ms;
+        let delivery = |number: u32| {
+            let message = message("t", number.into(), number, 0);
+            Delivery {
+                ledger: message.ledger,
+                handle: format!("0 {} 10000 0 0 a 0 {number}", at(pop_ms)),
+                topic: message.topic,
+                queue: 0,
+                offset: number.into(),
+                reconsume: 0,
+                body: message.body,
+                properties: message.properties,
+            }
+        };
+        let popped = Popped {
+            consumer: "c".into(),
+            group: "g".into(),
+            topic: "t".into(),
+            broker: "a".into(),
+            began_ms: pop_ms,
+            seen: Seen::Ok((0..count).map(delivery).collect()),
+        };
+        story.event(EventKind::Noted(Noted::Popped(popped))).wait(10);
+        let chains = (0..count).map(|number| chain("t", number.into(), pop_ms)).collect();
+        (story, chains)
+    }
+
+    /// The client sends the checkpoint of `count` messages in the old form with these acked; `b` has the chains and says so.
+    fn kept(story: &mut Story, chains: &[ChainFact], acked: i32, durable: &[&ChainFact]) {
+        let (count, time) = (chains.len(), chains[0].id.pop_time);
+        let body =
+            format!(r#"{{"bm":{acked},"bn":"a","c":"g","it":10000,"n":{count},"pt":{time},"q":0,"so":0,"t":"t"}}"#);
+        let ext = [("b", "rmq_sys_REVIVE_LOG_C"), ("i", "TAGS\u{1}ck\u{2}")];
+        let call = story.request("c", "b", code::SEND_V2, &ext, body.as_bytes());
+        story.durable("b", durable.iter().map(|chain| (*chain).clone().fact()).collect());
+        story.response(("b", "c", call), (code::SEND_V2, 0), &[("queueId", "0"), ("queueOffset", "0")], b"");
+        let offset = i64::try_from(count).unwrap_or(0);
+        story.durable("a", vec![Fact::Offset { group: "g".into(), topic: "t".into(), queue: 0, offset }]);
+    }
+
+    #[test]
+    fn what_a_checkpoint_tells_as_acked_needs_no_chain_and_all_else_does() {
+        let of_two = |acked: i32| {
+            let (mut story, chains) = handed_out(2);
+            let second = chains[1].clone().ended(Outcome::Acked);
+            kept(&mut story, &chains, acked, &[&second]);
+            for (number, chain) in (0..).zip(&chains) {
+                story.ack(chain, number, 0, Seen::Ok(AckVerdict::Absorbed));
+            }
+            story
+        };
+        of_two(0b01).holds();
+        let mut unmarked = of_two(0b00);
+        for (promise, words) in [
+            ("P1", "a/t/0/0 was passed"),
+            ("P5", "no chain stands for it"),
+            ("P9", "b took a checkpoint from c"),
+            ("P9", "no disk held a chain that had ended as acked"),
+        ] {
+            assert!(unmarked.is_blamed(promise, words), "{promise} {words}");
+        }
+    }
+
+    #[test]
+    fn a_mark_is_no_ack_of_anybody() {
+        let (mut story, chains) = handed_out(1);
+        kept(&mut story, &chains, 0b1, &[]);
+        story.breaks("P1", "lost for g");
+    }
+
+    #[test]
+    fn what_was_marked_is_not_copied_any_more() {
+        let (mut story, chains) = handed_out(1);
+        kept(&mut story, &chains, 0b1, &[&chains[0]]);
+        story.ack(&chains[0], 0, 0, Seen::Ok(AckVerdict::Absorbed)).wait(10_000);
+        let copy = Fact::Message(message("%RETRY%g_t", 0, 0, 1));
+        story.durable("b", vec![copy, chains[0].clone().attempt(1).revived("%RETRY%g_t", 0).fact()]);
+        story.breaks("P3", "copy 1 exists as b/%RETRY%g_t/0/0");
+    }
+
+    #[test]
+    fn the_invisible_time_runs_from_the_pop_and_not_from_the_checkpoint() {
+        for (is_noted, blamed) in [(true, false), (false, true)] {
+            let (mut story, chains) = handed_out(1);
+            if !is_noted {
+                story.history.events.retain(|event| !matches!(event.kind, EventKind::Noted(Noted::Popped(_))));
+            }
+            kept(story.wait(8_000), &chains, 0, &[&chains[0]]);
+            let copy = Fact::Message(message("%RETRY%g_t", 0, 0, 1));
+            let revived = chains[0].clone().attempt(1).revived("%RETRY%g_t", 0);
+            story.wait(2_000).durable("b", vec![copy, revived.fact()]);
+            assert_eq!(story.is_blamed("P6", "it comes back after"), blamed);
+        }
+    }
+}

@@ -28,8 +28,8 @@ use pop_revive::broker::BrokerConfig;
 use serde::Serialize;
 
 pub use cast::{
-    ApacheSlave, Broker, Consumer, CrashPoints, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer,
-    Retention, Settle, Topic, slave_name,
+    ApacheSlave, Broker, Consumer, CrashPoints, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy,
+    Producer, Retention, Settle, Topic, slave_name,
 };
 pub use error::{Place, Problem, ScenarioError, ScenarioErrors};
 pub use faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};

@@ -3,7 +3,9 @@
 //! Every table is taken apart field by field, so that a field that is not written does not compile.
 
 use super::Scenario;
-use super::cast::{ApacheSlave, Broker, Consumer, Group, Network, OperatorAction, OperatorStep, Policy, Producer, Retention, Topic};
+use super::cast::{
+    ApacheSlave, Broker, Consumer, Group, Network, OperatorAction, OperatorStep, Policy, Producer, Retention, Topic,
+};
 use super::lines::{Lines, list, quoted, share, time};
 use super::write_faults::fault;
 

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use pop_revive::{
     model::{Message, ReceiptHandle, chain::Chain},
-    remoting::{CallError, Command, Header, code::response, headers::{PullMessageResponseHeader, SendMessageResponseHeader}},
+    remoting::{
+        CallError, Command, Header,
+        code::response,
+        headers::{PullMessageResponseHeader, SendMessageResponseHeader},
+    },
 };
 
 use super::receipt::{deliveries, renewed_handle};

@@ -14,7 +14,13 @@ use pop_revive::remoting::code::response;
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::{consumer::Worker, habits::PassedOn, pause::pause, route::Endpoint, span::Span};
+use super::{
+    consumer::{Worker, discover},
+    habits::PassedOn,
+    pause::pause,
+    route::Endpoint,
+    span::Span,
+};
 use crate::{
     history::{AckVerdict, Acked, Delivery, Noted, Popped, Seen},
     random::Stream,
@@ -85,8 +91,7 @@ struct Served {
 async fn serve(served: Served, queue: i32) {
     let mut rng = served.worker.streams.stream(&format!("slave/{}/{queue}", served.slave.slave_of));
     while !served.worker.stop.is_cancelled() {
-        // Looks the route up when it is old.
-        let _ = served.worker.client.brokers_for(&served.worker.group.topic).await;
+        discover(&served.worker).await;
         let Queue { next, begun } = served.worker.kept.queue(queue);
         let span = match begun {
             Some(span) => span,

@@ -73,7 +73,7 @@ pub(super) struct Worker {
 }
 
 /// Starts polling brokers that are new in the route, which is looked up when it is old; says whether any is known.
-async fn discover(worker: &Arc<Worker>) -> bool {
+pub(super) async fn discover(worker: &Arc<Worker>) -> bool {
     let brokers = worker.client.brokers_for(&worker.group.topic).await;
     let mut polled = worker.polled.lock().unwrap_or_else(PoisonError::into_inner);
     for broker in brokers {
