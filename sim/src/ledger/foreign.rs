@@ -91,7 +91,9 @@ mod tests {
     /// Client `c` hands out the first messages of `a`, in the name of a slave, and notes it.
     fn handed_out(count: u32) -> (Story, Vec<ChainFact>) {
         let mut story = Story::new();
-        (0..count).for_each(|number| drop(story.send(number, number.into())));
+        for number in 0..count {
+            story.send(number, number.into());
+        }
         let pop_ms = story.wait(10).now_ms;
         let delivery = |number: u32| {
             let message = message("t", number.into(), number, 0);

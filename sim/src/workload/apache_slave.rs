@@ -91,7 +91,6 @@ struct Served {
 async fn serve(served: Served, queue: i32) {
     let mut rng = served.worker.streams.stream(&format!("slave/{}/{queue}", served.slave.slave_of));
     while !served.worker.stop.is_cancelled() {
-        discover(&served.worker).await;
         let Queue { next, begun } = served.worker.kept.queue(queue);
         let span = match begun {
             Some(span) => span,
@@ -107,8 +106,9 @@ async fn serve(served: Served, queue: i32) {
 }
 
 impl Served {
-    /// A broker, as far as the route tells where it is.
-    fn at(&self, broker: &str) -> Option<Endpoint> {
+    /// A broker, as far as the route tells where it is; looks that up when it is old.
+    async fn at(&self, broker: &str) -> Option<Endpoint> {
+        discover(&self.worker).await;
         self.worker.client.endpoint(&self.worker.group.topic, broker)
     }
 
@@ -116,7 +116,7 @@ impl Served {
     async fn take(&self, queue: i32, from: i64, rng: &mut Stream) -> Option<Span> {
         let Worker { spec, group, client, recorder, kept, stop, .. } = &*self.worker;
         let began_ms = recorder.now_ms();
-        let seen = match self.at(&self.slave.slave_of) {
+        let seen = match self.at(&self.slave.slave_of).await {
             Some(at) => tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
@@ -190,7 +190,7 @@ impl Served {
     async fn keep(&self, span: &Span, acked: &[Delivery]) -> bool {
         let body = span.checkpoint(acked);
         loop {
-            if let Some(home) = self.at(&self.slave.keeps_at)
+            if let Some(home) = self.at(&self.slave.keeps_at).await
                 && self.worker.client.keep_checkpoint(&home, &body).await == Seen::Ok(())
             {
                 return true;
@@ -204,7 +204,7 @@ impl Served {
     /// Moves the group's offset until it is told that it has moved.
     async fn commit(&self, queue: i32, next: i64) -> bool {
         loop {
-            if let Some(at) = self.at(&self.slave.slave_of)
+            if let Some(at) = self.at(&self.slave.slave_of).await
                 && self.worker.client.commit(&at, &self.worker.group, (queue, next)).await == Seen::Ok(())
             {
                 return true;
@@ -251,7 +251,7 @@ impl Served {
     /// One ack, recorded for each of its messages.
     async fn ack(&self, span: &Span, messages: &[Delivery]) -> Seen<Option<AckVerdict>> {
         let began_ms = self.worker.recorder.now_ms();
-        let seen = match self.at(&self.slave.keeps_at) {
+        let seen = match self.at(&self.slave.keeps_at).await {
             Some(home) => self.worker.client.keep_ack(&home, &span.ack(messages), span.revive_ms()).await,
             None => Seen::Unknown { cause: "connect".to_owned() },
         };

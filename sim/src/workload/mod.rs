@@ -21,6 +21,8 @@ mod slave_requests;
 mod span;
 
 #[cfg(test)]
+mod apache_slave_tests;
+#[cfg(test)]
 mod consumer_tests;
 #[cfg(test)]
 pub(crate) mod fake_broker;

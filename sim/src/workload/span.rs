@@ -144,3 +144,51 @@ impl Span {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::workload::fake_broker::message;
+
+    /// What a read of queue 3 from 100 brought: these offsets.
+    fn span(offsets: &[i64], wants_old: bool) -> Span {
+        let spec = Consumer { invisible_ms: 60_000, ..Consumer::default() };
+        let group = Group { name: "g".into(), topic: "t".into(), ..Group::default() };
+        let slave = ApacheSlave { slave_of: "broker-a".into(), keeps_at: "broker-b".into() };
+        let messages = offsets.iter().map(|offset| message("t", 3, *offset, "<<p#1>>")).collect();
+        Span::new((&spec, &group, &slave), (3, 100, 110), 1_700_000_000_000, messages, wants_old)
+    }
+
+    fn json(checkpoint: &CheckpointBody) -> String {
+        String::from_utf8(checkpoint.to_json()).unwrap()
+    }
+
+    #[test]
+    fn a_checkpoint_is_what_rocketmq_writes() {
+        let span = span(&[100, 102], true);
+        assert_eq!(
+            json(&span.checkpoint(&span.messages[1..])),
+            r#"{"bm":2,"bn":"broker-a","c":"g","d":[0,2],"it":60000,"n":2,"pt":1700000000000,"q":3,"reviveTime":1700000060000,"ro":0,"so":100,"t":"t"}"#
+        );
+        assert_eq!(span.messages[1].handle, "100 1700000000000 60000 3 0 broker-a 3 102");
+    }
+
+    #[test]
+    fn the_old_form_begins_with_its_first_message() {
+        let span = span(&[104, 105], true);
+        assert_eq!(
+            json(&span.checkpoint(&[])),
+            r#"{"bm":0,"bn":"broker-a","c":"g","it":60000,"n":2,"pt":1700000000000,"q":3,"reviveTime":1700000060000,"ro":0,"so":104,"t":"t"}"#
+        );
+    }
+
+    #[test]
+    fn an_ack_is_of_one_message_or_a_batch() {
+        let span = span(&[100, 102], false);
+        let (one, both) = (span.ack(&span.messages[..1]), span.ack(&span.messages));
+        assert_eq!((one.tag(), one.acked_offsets()), ("ack", vec![100]));
+        assert_eq!((both.tag(), both.acked_offsets(), both.ack_offset), ("bAck", vec![100, 102], -1));
+    }
+}
