@@ -110,7 +110,7 @@ impl Fold {
         let Self { over, early_acks, timers, sends, kept, needed, free, acted, rows, .. } = &mut self;
         over.iter().for_each(|(since_ms, id)| add(rows, "over", format!("{since_ms} {id}")));
         for (id, until_ms) in early_acks {
-            add(rows, "early-acks", &id);
+            add(rows, "early-acks", id);
             add(rows, "early-acks-until", format!("{until_ms} {id}"));
         }
         timers.iter().for_each(|(due_ms, index, record)| add(rows, "timers", format!("{due_ms} {index} {record}")));

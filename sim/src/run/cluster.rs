@@ -185,8 +185,8 @@ fn start_clients(world: &World, scenario: &Scenario, addresses: &Addresses, obse
         let (spec, recorder, name_servers) = (spec.clone(), recorder.clone(), name_servers.clone());
         let (name, kept) = (spec.name.clone(), Kept::default());
         world.start_workload(&name, move |host, rng, stop| {
-            let (spec, group, kept) = (spec.clone(), group.clone(), kept.clone());
-            consumer::run(host, spec, group, name_servers.clone(), rng, recorder.clone(), kept, stop)
+            let (who, kept) = ((spec.clone(), group.clone()), kept.clone());
+            consumer::run(host, who, name_servers.clone(), rng, recorder.clone(), kept, stop)
         });
     }
 }

@@ -22,7 +22,9 @@ pub(super) fn check_slaves(f: &mut Findings<'_>, entries: &[ConsumerEntry], scen
         let (Some(raw), Some(slave)) = (&entry.apache, &consumer.apache) else { continue };
         let group = scenario.groups.iter().find(|group| group.name == consumer.group);
         let topic = group.and_then(|group| scenario.topics.iter().find(|topic| topic.name == group.topic));
-        let Some((group, topic)) = group.zip(topic) else { continue };
+        let is_known = |name: &String| scenario.brokers.iter().any(|broker| broker.name == *name);
+        let are_known = is_known(&slave.slave_of) && is_known(&slave.keeps_at);
+        let Some((group, topic)) = group.zip(topic).filter(|_| are_known) else { continue };
         let members = scenario.consumers.iter().filter(|other| other.group == group.name).count();
         if let Some((why, accepted)) = wrong(slave, group, topic, members) {
             f.report("consumer.apache", raw.span(), Problem::NotThroughApache { why, accepted });

@@ -60,7 +60,7 @@ async fn consume(world: &TestWorld, kept: &Kept, seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         stopper.cancel();
     });
-    run(world.host(), spec, group, vec!["b:1".into()], rng, world.recorder(), kept.clone(), stop).await;
+    run(world.host(), (spec, group), vec!["b:1".into()], rng, world.recorder(), kept.clone(), stop).await;
 }
 
 fn acks(world: &TestWorld) -> Vec<Acked> {

@@ -38,8 +38,7 @@ const HELD_AT_LEAST: Duration = Duration::from_secs(1);
 /// A poll that `stop` interrupts is recorded as unknown. What a slave of Apache's has kept outlives the consumer's process.
 pub async fn run(
     host: Host,
-    spec: Consumer,
-    group: Group,
+    (spec, group): (Consumer, Group),
     name_servers: Vec<String>,
     mut rng: Stream,
     recorder: Recorder,

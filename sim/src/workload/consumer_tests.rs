@@ -54,7 +54,7 @@ async fn consume(world: &TestWorld, spec: Consumer, seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         stopper.cancel();
     });
-    run(world.host(), spec, group, vec!["b:1".into()], rng, world.recorder(), Kept::default(), stop).await;
+    run(world.host(), (spec, group), vec!["b:1".into()], rng, world.recorder(), Kept::default(), stop).await;
 }
 
 /// Two messages at the first pop, nothing later.
