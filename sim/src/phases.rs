@@ -74,10 +74,10 @@ impl<'h> Phases<'h> {
     pub(crate) fn request(&mut self, frame: &'h Frame) -> Phase {
         let phase = match frame.request_code {
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 => send_phase(frame),
-            request::POP_MESSAGE => Phase::Pop,
+            request::POP_MESSAGE | request::UPDATE_CONSUMER_OFFSET => Phase::Pop,
             request::ACK_MESSAGE | request::BATCH_ACK_MESSAGE => Phase::Ack,
             request::CHANGE_MESSAGE_INVISIBLETIME => Phase::Renew,
-            request::PULL_MESSAGE => Phase::RemoteRead,
+            request::PULL_MESSAGE => read_phase(frame),
             request::LIST_PARKED | request::RESUME_PARKED => Phase::Resume,
             request::DELETE_TOPIC_IN_BROKER | request::INVOKE_BROKER_TO_RESET_OFFSET => Phase::Operate,
             request::UPDATE_AND_CREATE_TOPIC | request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => Phase::SetUp,
@@ -110,6 +110,16 @@ pub(crate) fn heavier(one: Option<Phase>, other: Option<Phase>) -> Option<Phase>
 
 fn weight(phase: Phase) -> usize {
     WEIGHT.iter().position(|heavier| *heavier == phase).unwrap_or(WEIGHT.len())
+}
+
+/// How the group begins for which a broker reads from another.
+const INNER_GROUP: &str = "InnerConsumerGroup_";
+
+/// A read by another broker, or by somebody who hands out what he reads.
+fn read_phase(frame: &Frame) -> Phase {
+    let Ok(read) = WireFrame::read(&frame.bytes) else { return Phase::RemoteRead };
+    let is_broker = read.get("consumerGroup").is_none_or(|group| group.starts_with(INNER_GROUP));
+    if is_broker { Phase::RemoteRead } else { Phase::Pop }
 }
 
 /// A producer's message, or something that one broker tells another as a message to its revive topic.

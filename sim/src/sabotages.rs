@@ -345,6 +345,30 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P9",
         scenario: "no-name-server",
     },
+    Sabotage {
+        name: "early-ack-dropped",
+        breaks: "an ack that comes before its checkpoint is not kept",
+        promise: "P3",
+        scenario: "foreign-checkpoints",
+    },
+    Sabotage {
+        name: "early-ack-unused",
+        breaks: "a checkpoint begins a chain whose ack is here already",
+        promise: "P3",
+        scenario: "foreign-checkpoints",
+    },
+    Sabotage {
+        name: "bit-map-ignored",
+        breaks: "messages that a checkpoint tells as acked are revived",
+        promise: "P3",
+        scenario: "foreign-checkpoints",
+    },
+    Sabotage {
+        name: "old-form-names-one",
+        breaks: "a checkpoint that tells no distances stands for its first message alone",
+        promise: "P1",
+        scenario: "foreign-checkpoints",
+    },
 ];
 
 /// The sabotage of that name.

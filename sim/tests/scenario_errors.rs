@@ -342,6 +342,31 @@ fn wrong_network_faults() {
     );
 }
 
+/// The consumer of the sound file pops through a slave of Apache's.
+#[test]
+fn wrong_slaves_of_apache() {
+    let sound = SOUND.replacen("brokers = [\"broker-a\"]\n", "", 1).replacen(
+        "batch = 8",
+        "apache = { slave_of = \"broker-a\", keeps_at = \"broker-b\" }",
+        1,
+    );
+    let scenario = Scenario::parse("x", "x.toml", &sound).unwrap();
+    assert_eq!(scenario.consumers[0].apache.as_ref().unwrap().keeps_at, "broker-b");
+    let mut all = String::new();
+    for (from, to) in [
+        ("keeps_at = \"broker-b\"", "keeps_at = \"broker-a\""),
+        ("keeps_at = \"broker-b\"", "keeps_at = \"broker-c\""),
+        (", keeps_at = \"broker-b\"", ""),
+        ("queues = 4", "brokers = [\"broker-a\"]"),
+        ("max_reconsume = 16", "max_reconsume = 3"),
+        ("[policy]", "[[consumer]]\nname = \"consumer-2\"\ngroup = \"billing\"\n\n[policy]"),
+    ] {
+        assert!(sound.contains(from), "{from} is not in the sound file");
+        writeln!(all, "== {from} -> {to}\n{}\n", message(&sound.replacen(from, to, 1))).unwrap();
+    }
+    snapshot("scenario-errors-slaves-of-apache", &all);
+}
+
 #[test]
 fn wrong_crash_points() {
     let small = "[[crash_points.producer]]\nname = 'producer-1'\ntopic = 'orders'\nmessages = 3\nover = '10s'\n";

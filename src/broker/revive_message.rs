@@ -119,7 +119,8 @@ impl Shared {
             pop_time: body.pop_time,
             term: body.term,
         };
-        let keep_until_ms = Some(self.host.clock.now_ms().saturating_add(ACK_WAIT_MS));
+        let is_kept = !sabotage!("early-ack-dropped");
+        let keep_until_ms = is_kept.then(|| self.host.clock.now_ms().saturating_add(ACK_WAIT_MS));
         let ids = body.acked_offsets().into_iter().map(id).collect();
         let acked = self.store.submit(Ack { home: self.home.clone(), ids, keep_until_ms }).await?;
         let outcome = match () {

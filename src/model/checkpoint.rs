@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::body_error::{self, BodyError};
+use crate::sabotage;
 
 /// Tag of a checkpoint message.
 pub const TAG: &str = "ck";
@@ -150,7 +151,8 @@ impl CheckpointBody {
     pub fn offsets(&self) -> Vec<i64> {
         let from_start = |distance: i64| self.start_offset.saturating_add(distance);
         if self.differences.is_empty() {
-            (0..self.count).map(|index| from_start(i64::from(index))).collect()
+            let count = if sabotage!("old-form-names-one") { self.count.min(1) } else { self.count };
+            (0..count).map(|index| from_start(i64::from(index))).collect()
         } else {
             self.differences.iter().map(|difference| from_start(i64::from(*difference))).collect()
         }
@@ -158,7 +160,8 @@ impl CheckpointBody {
 
     /// Queue offsets of the messages whose ack bit is not set.
     pub fn unacked_offsets(&self) -> Vec<i64> {
-        let is_acked = |index: usize| index < 32 && self.bit_map >> index & 1 == 1;
+        let bit_map = if sabotage!("bit-map-ignored") { 0 } else { self.bit_map };
+        let is_acked = |index: usize| index < 32 && bit_map >> index & 1 == 1;
         let offsets = self.offsets().into_iter().enumerate();
         offsets.filter(|(index, _)| !is_acked(*index)).map(|(_, offset)| offset).collect()
     }

@@ -146,6 +146,7 @@ fn consumer<R: Rng>(dice: &mut Dice<R>, number: usize, group: &Group) -> Consume
         repeat_ack: if dice.likely(0.3) { 0.3 } else { 0.0 },
         repeat_after_ms: *dice.one(&[SECOND, MINUTE, 5 * MINUTE]),
         batch_ack: dice.likely(0.2),
+        apache: None,
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod biography;
 mod confirmed;
 pub mod facts;
+pub mod foreign;
 pub mod lives;
 pub mod obligations;
 pub mod replicas;
@@ -17,6 +18,7 @@ pub use facts::{
     ChainLife, ChainStep, Deletion, Expiry, FiredStep, Forgetting, LogStep, Merged, OffsetMove, OffsetReset, Place,
     Seal, Stored, TimerStep, TopicStep,
 };
+pub use foreign::Foreign;
 pub use obligations::{GroupSpec, Obligations, PolicySpec};
 pub use replicas::{ReplicaStep, Replicas};
 pub use wire::Wire;
@@ -97,6 +99,8 @@ pub struct Ledger<'h> {
     pub tables: BTreeMap<&'h str, &'h Tables>,
     /// What passed the wire.
     pub wire: Wire<'h>,
+    /// What clients keep checkpoints of.
+    pub foreign: Foreign,
     /// When a fault fired or a node was hit: positions.
     disturbances: Vec<usize>,
     by_place: FxHashMap<Place<'h>, usize>,
@@ -139,6 +143,7 @@ impl<'h> Ledger<'h> {
             acks: Vec::new(),
             tables: BTreeMap::new(),
             wire: Wire::default(),
+            foreign: Foreign::default(),
             disturbances: Vec::new(),
             by_place: FxHashMap::default(),
             by_stamp: FxHashMap::default(),
@@ -181,6 +186,7 @@ impl<'h> Ledger<'h> {
                 _ => {}
             }
         }
+        ledger.foreign = Foreign::of(history, &ledger.wire, &obligations.brokers);
         ledger
     }
 

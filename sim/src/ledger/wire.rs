@@ -430,7 +430,7 @@ fn settle<'h>(call: Call<'h>, read: &WireFrame<'_>) -> Option<Settle<'h>> {
     })
 }
 
-/// A checkpoint that one broker sent to another: which chains it hands over.
+/// A checkpoint that a broker was sent: which chains it hands over.
 #[derive(Debug, Deserialize)]
 pub struct Checkpoint {
     /// Who holds the messages.
@@ -439,7 +439,13 @@ pub struct Checkpoint {
     /// Consumer group.
     #[serde(rename = "c")]
     pub group: String,
-    /// Offsets relative to the start.
+    /// Messages that are acked already, a bit each.
+    #[serde(rename = "bm", default)]
+    pub acked: i32,
+    /// How many messages it stands for.
+    #[serde(rename = "n", default)]
+    pub count: i64,
+    /// Offsets relative to the start; old checkpoints lack them, and their messages follow each other.
     #[serde(rename = "d", default)]
     pub differences: Vec<i64>,
     /// When they were popped, Unix ms.
@@ -454,6 +460,18 @@ pub struct Checkpoint {
     /// Topic.
     #[serde(rename = "t")]
     pub topic: String,
+}
+
+impl Checkpoint {
+    /// The offsets of its messages, and whether it tells each as acked.
+    pub fn offsets(&self) -> impl Iterator<Item = (i64, bool)> {
+        let differences = match self.differences.is_empty() {
+            true => (0..self.count.clamp(0, LONGEST_SPAN)).collect(),
+            false => self.differences.clone(),
+        };
+        let is_acked = |bit: u32| self.acked.checked_shr(bit).is_some_and(|map| map & 1 == 1);
+        (0..).zip(differences).map(move |(bit, difference)| (self.start + difference, is_acked(bit)))
+    }
 }
 
 impl Send<'_> {

@@ -6,7 +6,8 @@
 //! copy that is durable and does. A message or copy without a chain was never popped: lost. A chain that ended acked
 //! counts only if a client tried to ack it. `Gone` is believed of a topic whose owner deleted it or created it again, and
 //! of a message that its owner let expire by `p1_retention`'s rule; a park, be it resumed or not, is believed by `p1_park`'s. What an operator
-//! deletes with its topic, or skips by a reset, is owed no longer; what a reset hands out anew has to be popped again.
+//! deletes with its topic, or skips by a reset, is owed no longer; what a reset hands out anew has to be popped again. What
+//! a client's own checkpoint tells as acked needs no chain.
 
 use super::{Findings, Reads, p1_park, p1_retention};
 use crate::{
@@ -121,6 +122,7 @@ impl<'h> Settling<'_, 'h> {
         match (last_popped, last_reset) {
             _ if is_skipped => Ok(()),
             (None, _) if self.ledger.expired(stored).is_some() => Ok(()),
+            (None, _) if self.is_acked_within_checkpoint(stored.place, group) => Ok(()),
             (None, _) => Err(self.never_popped(stored.place, group)),
             (Some(popped), Some(reset)) if popped < reset && self.ledger.expired(stored).is_none() => {
                 let at_ms = self.ledger.at_ms(reset);
@@ -128,6 +130,12 @@ impl<'h> Settling<'_, 'h> {
             }
             (Some(_), _) => Ok(()),
         }
+    }
+
+    /// A client had a checkpoint stored that tells the message as acked, and acked it.
+    fn is_acked_within_checkpoint(&self, place: Place<'_>, group: &GroupSpec) -> bool {
+        let is_tried = self.tried.contains(&(&group.name, place.topic, place.queue, place.offset));
+        is_tried && self.ledger.foreign.acked_within(place, &group.name).is_some()
     }
 
     fn leaf(&self, stored: &Stored<'h>, life: &ChainLife<'h>, group: &GroupSpec, depth: usize) -> Result<(), String> {

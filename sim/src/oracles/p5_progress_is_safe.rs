@@ -2,8 +2,8 @@
 //!
 //! Rule: a group's offset never falls but by a reset, and whenever it moves from a to b, every durable message in between
 //! that the group's filter takes has its chain in the same entry or an earlier one after the last reset (or, when an acting
-//! broker hands its chains over, already on its target's disk), or went because it was past its retention. Each broker's
-//! log has the indexes 1, 2, 3... without a gap, terms never fall, no place in it was ever durable with two contents, and
+//! broker hands its chains over, already on its target's disk; when a client keeps its own checkpoints, on any), or went
+//! because it was past its retention, or such a checkpoint tells it as acked. Each broker's log has the indexes 1, 2, 3... without a gap, terms never fall, no place in it was ever durable with two contents, and
 //! every record in it is understood. A slave's log is a prefix of its master's (see `p5_replicas`). What a later term has
 //! replaced is no part of a log: it may not have been confirmed, so that no slave has it.
 
@@ -64,6 +64,9 @@ fn passed(ledger: &Ledger<'_>, step: &OffsetMove<'_>, found: &mut Findings<'_>) 
             continue; // gone before anybody came for it
         }
         let wants = !is_normal || group.wants(stored.message.property("TAGS"));
+        if ledger.foreign.acked_within(place, &group.name).is_some_and(|event| event < step.event) {
+            continue; // acked before there was a chain
+        }
         if wants && !has_chain(ledger, group, place, step.since..=step.event) {
             let detail =
                 format!("{}'s offset moved past {place} to {}, no chain stands for it", group.name, step.to.offset);
@@ -75,7 +78,8 @@ fn passed(ledger: &Ledger<'_>, step: &OffsetMove<'_>, found: &mut Findings<'_>) 
 fn has_chain(ledger: &Ledger<'_>, group: &GroupSpec, place: Place<'_>, span: RangeInclusive<usize>) -> bool {
     let target = ledger.obligations.escapes.get(place.node).map(String::as_str);
     ledger.chains_of(place, &group.name).any(|life| {
-        let counts = life.node == place.node || Some(life.node) == target;
+        let is_foreign = ledger.foreign.popped_ms(life.id).is_some();
+        let counts = life.node == place.node || Some(life.node) == target || is_foreign;
         counts && span.contains(&life.steps[0].event)
     })
 }

@@ -3,10 +3,10 @@
 //! Rule, at each success that leaves a broker (durable means: on `degree` disks of its group): a send's message is durable
 //! there (a delayed one's timer); each message of a pop's answer has its durable chain at its home (the broker itself, or
 //! the target it escapes to); an acked chain has durably ended as acked; a renewed one is durable under its new pop time; a
-//! checkpoint that one broker took from another is durable in all its chains; what a pull brings, from a master or a slave,
-//! is durable. What a client saw absorbed was durable by then, batches included. What it is told of renewals is in
-//! `p9_renewals`, what an operator is shown in `p9_metrics`. A frame from a broker that cannot be read is a dishonest answer
-//! too. Answers made up by the network are no responses of a server.
+//! checkpoint that one broker took from another, or from a client, is durable in the chains of all that it does not tell as
+//! acked; what a pull brings, from a master or a slave, is durable. What a client saw absorbed was durable by then, batches
+//! included. What it is told of renewals is in `p9_renewals`, what an operator is shown in `p9_metrics`. A frame from a
+//! broker that cannot be read is a dishonest answer too. Answers made up by the network are no responses of a server.
 
 use super::{Findings, Reads, p9_metrics, p9_renewals};
 use crate::{
@@ -117,8 +117,7 @@ fn is_confirmed(ledger: &Ledger<'_>, stored: &Stored<'_>, event: usize) -> bool 
 
 fn handed_over(ledger: &Ledger<'_>, send: &Send<'_>, event: usize) -> Result<(), String> {
     let Some(checkpoint) = send.checkpoint() else { return Ok(()) };
-    for difference in &checkpoint.differences {
-        let offset = checkpoint.start + difference;
+    for (offset, _) in checkpoint.offsets().filter(|(_, is_acked)| !is_acked) {
         let (topic, queue) = (&checkpoint.topic, checkpoint.queue);
         let place = Place { node: &checkpoint.broker, topic, queue, offset, era: 0 };
         let is_there = |life: &ChainLife<'_>| {
@@ -185,7 +184,8 @@ fn seen_absorbed(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let (topic, queue, offset) = &ack.place;
         let holders = ledger.obligations.brokers.iter();
         let mut places = holders.map(|node| Place { node, topic, queue: *queue, offset: *offset, era: 0 });
-        if !places.any(|place| ends_acked(ledger, place, &ack.group, None, event)) {
+        let is_within = |place| ledger.foreign.acked_within(place, &ack.group).is_some_and(|at| at < event);
+        if !places.any(|place| ends_acked(ledger, place, &ack.group, None, event) || is_within(place)) {
             let detail = format!("{} saw its ack absorbed, no disk held a chain that had ended as acked", ack.group);
             found.message(ledger.at_ms(event), stamp, detail);
         }

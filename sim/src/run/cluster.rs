@@ -16,7 +16,7 @@ use crate::{
     plan::NodeName,
     random::Streams,
     scenario::{Broker as BrokerSpec, NAMESRV, Scenario},
-    workload::{Begun, Endpoint, Recorder, consumer, operator, producer, scraper},
+    workload::{Begun, Endpoint, Kept, Recorder, consumer, operator, producer, scraper},
     world::{StopSignal, World},
 };
 
@@ -186,9 +186,10 @@ fn start_clients(world: &World, scenario: &Scenario, addresses: &Addresses, obse
     for spec in &scenario.consumers {
         let Some(group) = scenario.groups.iter().find(|group| group.name == spec.group).cloned() else { continue };
         let (spec, recorder, name_servers) = (spec.clone(), recorder.clone(), name_servers.clone());
-        let name = spec.name.clone();
+        let (name, kept) = (spec.name.clone(), Kept::default());
         world.start_workload(&name, move |host, rng, stop| {
-            consumer::run(host, spec.clone(), group.clone(), name_servers.clone(), rng, recorder.clone(), stop)
+            let (who, kept) = ((spec.clone(), group.clone()), kept.clone());
+            consumer::run(host, who, name_servers.clone(), rng, recorder.clone(), kept, stop)
         });
     }
 }

@@ -192,6 +192,18 @@ pub struct Consumer {
     pub repeat_after_ms: SimMs,
     /// Acks travel in batches.
     pub batch_ack: bool,
+    /// The slave of Apache's through which it pops at one of the brokers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub apache: Option<ApacheSlave>,
+}
+
+/// A slave of Apache RocketMQ that acts for its master, as a consumer and brokers of ours meet it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApacheSlave {
+    /// The broker whose messages it hands out.
+    pub slave_of: NodeName,
+    /// The broker that keeps its checkpoints and acks.
+    pub keeps_at: NodeName,
 }
 
 impl Default for Consumer {
@@ -210,6 +222,7 @@ impl Default for Consumer {
             repeat_ack: 0.0,
             repeat_after_ms: 1000,
             batch_ack: false,
+            apache: None,
         }
     }
 }

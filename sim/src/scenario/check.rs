@@ -4,6 +4,7 @@ use super::cast::{
     Broker, CHAIN_WINDOW_MS, Consumer, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer,
     Retention, Settle, Topic, slave_name,
 };
+use super::check_apache;
 use super::check_crash_points::crash_points;
 use super::check_faults::check_fault;
 use super::error::{Problem, ScenarioErrors};
@@ -114,7 +115,7 @@ pub(super) fn assemble(f: &mut Findings, name: &str, parts: &Parts<'_>) -> Scena
     let shortest_window_ms = check_windows(f, file, &policy);
     let mut operators: Vec<_> = parts.operator.iter().map(|entry| operator(f, entry, &names)).collect();
     operators.sort_by_key(|step| step.at_ms);
-    Scenario {
+    let scenario = Scenario {
         name: name.to_owned(),
         summary: file.summary.get().trim().to_owned(),
         duration_ms,
@@ -130,7 +131,9 @@ pub(super) fn assemble(f: &mut Findings, name: &str, parts: &Parts<'_>) -> Scena
         operators,
         expect: expect(f, file.expect.as_ref()),
         crash_points: None,
-    }
+    };
+    check_apache::check_slaves(f, parts.consumer, &scenario);
+    scenario
 }
 
 /// The seeds that the file says to run.
@@ -341,6 +344,7 @@ fn consumer(f: &mut Findings, entry: &ConsumerEntry, names: &Names) -> Consumer 
             Zero::Accepted,
         ),
         batch_ack: entry.batch_ack.unwrap_or(plain.batch_ack),
+        apache: entry.apache.as_ref().map(|raw| check_apache::slave(f, raw, &names.brokers)),
     }
 }
 

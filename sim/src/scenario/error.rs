@@ -223,6 +223,14 @@ pub enum Problem {
     /// A broker whose slave cannot act for it.
     #[error("no slave can act for broker \"{0}\"; accepted: another broker, one slave, degree 2, and no `escapes_to`")]
     CannotAct(String),
+    /// A consumer that cannot pop through a slave of Apache's.
+    #[error("{why}; accepted: {accepted}")]
+    NotThroughApache {
+        /// Why not.
+        why: String,
+        /// What is accepted.
+        accepted: &'static str,
+    },
     /// A partition that does not part two sides.
     #[error("{0} sides; accepted: two lists of nodes, such as [[\"broker-a\"], [\"broker-b\", \"namesrv\"]]")]
     NotTwoSides(usize),

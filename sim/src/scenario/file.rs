@@ -185,6 +185,19 @@ pub(super) struct ConsumerEntry {
     pub(super) repeat_after: Option<Located<Time>>,
     /// Acks travel in batches; default false.
     pub(super) batch_ack: Option<bool>,
+    /// At one broker it pops through an acting slave of Apache RocketMQ, which keeps its checkpoints and acks at another;
+    /// for the only consumer of its group; default none.
+    pub(super) apache: Option<Located<ApacheSlaveEntry>>,
+}
+
+/// A slave of Apache RocketMQ that acts for its master.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApacheSlaveEntry {
+    /// The broker whose messages it hands out.
+    pub(super) slave_of: Located<String>,
+    /// The broker that keeps its checkpoints and acks.
+    pub(super) keeps_at: Located<String>,
 }
 
 /// How long a chain waits before each further revive attempt, and when it gives up.

@@ -5,6 +5,7 @@
 
 mod cast;
 mod check;
+mod check_apache;
 mod check_crash_points;
 mod check_faults;
 pub mod error;
@@ -27,8 +28,8 @@ use pop_revive::broker::BrokerConfig;
 use serde::Serialize;
 
 pub use cast::{
-    Broker, Consumer, CrashPoints, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer,
-    Retention, Settle, Topic, slave_name,
+    ApacheSlave, Broker, Consumer, CrashPoints, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy,
+    Producer, Retention, Settle, Topic, slave_name,
 };
 pub use error::{Place, Problem, ScenarioError, ScenarioErrors};
 pub use faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};

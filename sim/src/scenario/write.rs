@@ -3,7 +3,9 @@
 //! Every table is taken apart field by field, so that a field that is not written does not compile.
 
 use super::Scenario;
-use super::cast::{Broker, Consumer, Group, Network, OperatorAction, OperatorStep, Policy, Producer, Retention, Topic};
+use super::cast::{
+    ApacheSlave, Broker, Consumer, Group, Network, OperatorAction, OperatorStep, Policy, Producer, Retention, Topic,
+};
 use super::lines::{Lines, list, quoted, share, time};
 use super::write_faults::fault;
 
@@ -127,6 +129,7 @@ fn consumer(lines: &mut Lines, consumer: &Consumer) {
         repeat_ack,
         repeat_after_ms,
         batch_ack,
+        apache,
     } = consumer;
     let plain = Consumer::default();
     lines.table("[[consumer]]", "");
@@ -143,6 +146,12 @@ fn consumer(lines: &mut Lines, consumer: &Consumer) {
     lines.unless(&plain.repeat_ack, "repeat_ack", repeat_ack, share);
     lines.unless(&plain.repeat_after_ms, "repeat_after", repeat_after_ms, time);
     lines.unless(&plain.batch_ack, "batch_ack", batch_ack, bool::to_string);
+    lines.maybe("apache", apache.as_ref(), apache_slave);
+}
+
+fn apache_slave(slave: &ApacheSlave) -> String {
+    let ApacheSlave { slave_of, keeps_at } = slave;
+    format!("{{ slave_of = {}, keeps_at = {} }}", quoted(slave_of), quoted(keeps_at))
 }
 
 fn write_policy(lines: &mut Lines, policy: &Policy) {

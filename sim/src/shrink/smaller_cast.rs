@@ -32,9 +32,14 @@ pub fn smaller_cast(case: &Case) -> Vec<Case> {
             with(&|it| it.brokers[at].escapes_to = None);
         }
     }
+    for (at, consumer) in scenario.consumers.iter().enumerate() {
+        if consumer.apache.is_some() {
+            with(&|it| it.consumers[at].apache = None);
+        }
+    }
     for (at, topic) in scenario.topics.iter().enumerate() {
         for place in 0..topic.brokers.len() {
-            with(&|it| drop(it.topics[at].brokers.remove(place)));
+            with(&|it| without_place(it, at, place));
         }
         counts(topic.queues.into(), 1).for_each(|queues| with(&|it| it.topics[at].queues = queues as u32));
     }
@@ -46,6 +51,9 @@ fn without_broker(scenario: &mut Scenario, name: &str) {
     for broker in &mut scenario.brokers {
         broker.escapes_to.take_if(|to| to == name);
         broker.acting_to.take_if(|to| to == name);
+    }
+    for consumer in &mut scenario.consumers {
+        consumer.apache.take_if(|slave| slave.slave_of == name || slave.keeps_at == name);
     }
     for topic in &mut scenario.topics {
         topic.brokers.retain(|broker| broker != name);
@@ -61,6 +69,13 @@ fn without_broker(scenario: &mut Scenario, name: &str) {
         | OperatorAction::CreateTopic { broker, .. }
         | OperatorAction::ResetOffset { broker, .. } => broker.as_deref() != Some(name),
     });
+}
+
+fn without_place(scenario: &mut Scenario, topic: usize, place: usize) {
+    let broker = scenario.topics[topic].brokers.remove(place);
+    for consumer in &mut scenario.consumers {
+        consumer.apache.take_if(|slave| slave.slave_of == broker || slave.keeps_at == broker);
+    }
 }
 
 fn without_topic(scenario: &mut Scenario, name: &str) {

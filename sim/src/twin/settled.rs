@@ -68,7 +68,8 @@ fn ends(ledger: &Ledger<'_>, stored: &Stored<'_>, group: &str) -> Vec<End> {
         *known = reached.max(*known);
     }
     if furthest.is_empty() {
-        return vec![End::Open];
+        let is_acked = ledger.foreign.acked_within(stored.place, group).is_some();
+        return vec![if is_acked { End::Acked } else { End::Open }];
     }
     furthest.into_values().filter_map(|(_, end)| end).collect()
 }

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use pop_revive::{
-    model::{ReceiptHandle, chain::Chain},
-    remoting::{CallError, Command, Header, code::response, headers::SendMessageResponseHeader},
+    model::{Message, ReceiptHandle, chain::Chain},
+    remoting::{
+        CallError, Command, Header,
+        code::response,
+        headers::{PullMessageResponseHeader, SendMessageResponseHeader},
+    },
 };
 
 use super::receipt::{deliveries, renewed_handle};
@@ -20,6 +24,8 @@ const ACK_OUTCOMES: &str = "ackOutcomes";
 /// Answer field of a resumption: how many chains it resumed.
 const COUNT: &str = "count";
 const TOO_LATE: &str = "too-late";
+/// The ack came before its checkpoint and waits for it.
+const EARLY: &str = "early";
 
 /// Nobody answered, so nobody knows.
 pub(super) fn no_answer<T>(error: &CallError) -> Seen<T> {
@@ -65,6 +71,29 @@ pub(super) fn acked(answer: &Command) -> Seen<AckVerdict> {
         (response::SUCCESS, _) => Seen::Ok(AckVerdict::Absorbed),
         (response::NO_MESSAGE, Some(TOO_LATE)) => Seen::Ok(AckVerdict::TooLate),
         _ => refused(answer),
+    }
+}
+
+/// What became of an ack that came as a message; `None` if it waits for its checkpoint.
+pub(super) fn ack_message(answer: &Command) -> Seen<Option<AckVerdict>> {
+    match (answer.code, answer.ext.get(ACK_OUTCOME).map(String::as_str)) {
+        (response::SUCCESS, Some(EARLY)) => Seen::Ok(None),
+        (response::SUCCESS, Some(TOO_LATE)) => Seen::Ok(Some(AckVerdict::TooLate)),
+        (response::SUCCESS, _) => Seen::Ok(Some(AckVerdict::Absorbed)),
+        _ => refused(answer),
+    }
+}
+
+/// Messages of a pull, and where the next one begins.
+pub(super) fn pulled(answer: &Command) -> Seen<(Vec<Message>, i64)> {
+    let messages = match answer.code {
+        response::SUCCESS => Message::decode_all(answer.body.clone()),
+        response::PULL_NOT_FOUND | response::PULL_RETRY_IMMEDIATELY | response::PULL_OFFSET_MOVED => Ok(Vec::new()),
+        _ => return refused(answer),
+    };
+    match messages {
+        Ok(messages) => header(answer, |told: PullMessageResponseHeader| (messages, told.next_begin_offset)),
+        Err(_) => unknown("malformed"),
     }
 }
 

@@ -37,7 +37,7 @@ use crate::{
 const SEND_TIMEOUT: Duration = Duration::from_secs(3);
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a pop may take beyond its poll time.
-const POP_GRACE: Duration = Duration::from_secs(10);
+pub(super) const POP_GRACE: Duration = Duration::from_secs(10);
 /// Where a group without an offset starts: at the first message.
 const INIT_AT_MIN: i32 = 0;
 const ANY_QUEUE: i32 = -1;
@@ -96,6 +96,18 @@ impl WireClient {
             Ok(text) => text,
             Err(error) => return Seen::Refused { code: response::MESSAGE_ILLEGAL, remark: error.to_string() },
         };
+        let stored = self.store(at, (topic, queue), (properties, flag), body).await;
+        stored.map_or_else(no_answer, |answer| answer::sent(&answer))
+    }
+
+    /// Stores one message in a queue of a topic.
+    pub(super) async fn store(
+        &self,
+        at: &Endpoint,
+        (topic, queue): (&str, i32),
+        (properties, flag): (String, i32),
+        body: Bytes,
+    ) -> Result<Command, CallError> {
         let header = SendMessageHeader {
             producer_group: format!("{}-group", self.id),
             topic: topic.to_owned(),
@@ -112,7 +124,7 @@ impl WireClient {
         };
         let mut request = Command::request(request::SEND_MESSAGE_V2).with_body(body);
         header.write_v2(&mut request.ext);
-        self.ask(at, topic, request, SEND_TIMEOUT).await.map_or_else(no_answer, |answer| answer::sent(&answer))
+        self.ask(at, topic, request, SEND_TIMEOUT).await
     }
 
     /// Pops from all queues of a broker, as `consumer` does for `group`.
@@ -284,13 +296,24 @@ impl WireClient {
         answer.map_or_else(no_answer, |answer| answer::resumed(&answer))
     }
 
-    async fn command(&self, at: &Endpoint, topic: &str, request: Command) -> Seen<()> {
+    /// What the clock of this client's host says, Unix ms.
+    pub(super) fn clock_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    pub(super) async fn command(&self, at: &Endpoint, topic: &str, request: Command) -> Seen<()> {
         let answer = self.ask(at, topic, request, CALL_TIMEOUT).await;
         answer.map_or_else(no_answer, |answer| answer::done(&answer))
     }
 
     /// Calls a broker about `topic`; what speaks against the route has it looked up again.
-    async fn ask(&self, at: &Endpoint, topic: &str, request: Command, timeout: Duration) -> Result<Command, CallError> {
+    pub(super) async fn ask(
+        &self,
+        at: &Endpoint,
+        topic: &str,
+        request: Command,
+        timeout: Duration,
+    ) -> Result<Command, CallError> {
         let outcome = self.client.call(&at.address, request, timeout).await;
         let is_doubtful = match &outcome {
             Ok(answer) => answer.code == response::TOPIC_NOT_EXIST,
@@ -347,10 +370,10 @@ fn batch_body(broker: &str, group: &Group, handles: &[ReceiptHandle]) -> Option<
     Some(BatchAckBody { acks, broker_name: Some(broker.to_owned()) })
 }
 
-fn no_answer<T>(error: CallError) -> Seen<T> {
+pub(super) fn no_answer<T>(error: CallError) -> Seen<T> {
     answer::no_answer(&error)
 }
 
-fn wire_ms(ms: SimMs) -> i64 {
+pub(super) fn wire_ms(ms: SimMs) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }

@@ -12,6 +12,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    apache_slave::{self, Kept},
     client::WireClient,
     habits::Habits,
     handling::{parcels, settle},
@@ -34,14 +35,14 @@ const HELD_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// Runs the consumer until `stop` fires; acks under way come to their end first.
 ///
-/// A poll that `stop` interrupts is recorded as unknown.
+/// A poll that `stop` interrupts is recorded as unknown. What a slave of Apache's has kept outlives the consumer's process.
 pub async fn run(
     host: Host,
-    spec: Consumer,
-    group: Group,
+    (spec, group): (Consumer, Group),
     name_servers: Vec<String>,
     mut rng: Stream,
     recorder: Recorder,
+    kept: Kept,
     stop: CancellationToken,
 ) {
     let client = WireClient::new(&host, &spec.name, name_servers);
@@ -49,7 +50,7 @@ pub async fn run(
     let habits = Habits::new(&spec, streams.clone());
     let polled = Mutex::default();
     let (alive, mut all_done) = mpsc::channel(1);
-    let worker = Arc::new(Worker { spec, group, client, recorder, stop, habits, streams, polled, _alive: alive });
+    let worker = Arc::new(Worker { spec, group, client, recorder, kept, stop, habits, streams, polled, _alive: alive });
     while !discover(&worker).await && pause(&worker.stop, ROUTE_RETRY).await {}
     drop(worker);
     all_done.recv().await; // gives `None` once the last task has dropped its share
@@ -61,16 +62,17 @@ pub(super) struct Worker {
     pub(super) group: Group,
     pub(super) client: WireClient,
     pub(super) recorder: Recorder,
+    pub(super) kept: Kept,
     pub(super) stop: CancellationToken,
-    habits: Habits,
-    streams: Streams,
+    pub(super) habits: Habits,
+    pub(super) streams: Streams,
     /// Brokers that have a polling task.
     polled: Mutex<BTreeSet<NodeName>>,
     _alive: mpsc::Sender<()>,
 }
 
 /// Starts polling brokers that are new in the route, which is looked up when it is old; says whether any is known.
-async fn discover(worker: &Arc<Worker>) -> bool {
+pub(super) async fn discover(worker: &Arc<Worker>) -> bool {
     let brokers = worker.client.brokers_for(&worker.group.topic).await;
     let mut polled = worker.polled.lock().unwrap_or_else(PoisonError::into_inner);
     for broker in brokers {
@@ -83,7 +85,10 @@ async fn discover(worker: &Arc<Worker>) -> bool {
 
 /// A plain function, because the polling task itself discovers brokers.
 fn start_polling(worker: &Arc<Worker>, broker: Endpoint) {
-    tokio::spawn(poll(Arc::clone(worker), broker));
+    match worker.spec.apache.clone().filter(|slave| slave.slave_of == broker.name) {
+        Some(slave) => tokio::spawn(apache_slave::run(Arc::clone(worker), slave)),
+        None => tokio::spawn(poll(Arc::clone(worker), broker)),
+    };
 }
 
 /// Polls one broker until `stop` fires, wherever the route says that it is.

@@ -13,6 +13,7 @@ use pop_revive::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    apache_slave::Kept,
     consumer::run,
     fake_broker::{FakeBroker, TestWorld, message, pop_answer, route, success},
     route::Endpoint,
@@ -40,6 +41,7 @@ fn spec() -> Consumer {
         repeat_ack: 0.0,
         repeat_after_ms: 1000,
         batch_ack: false,
+        apache: None,
     }
 }
 
@@ -52,7 +54,7 @@ async fn consume(world: &TestWorld, spec: Consumer, seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         stopper.cancel();
     });
-    run(world.host(), spec, group, vec!["b:1".into()], rng, world.recorder(), stop).await;
+    run(world.host(), (spec, group), vec!["b:1".into()], rng, world.recorder(), Kept::default(), stop).await;
 }
 
 /// Two messages at the first pop, nothing later.

@@ -43,6 +43,17 @@ pub(super) enum AckTime {
     Never,
 }
 
+/// How a slave of Apache's passes an ack on that came in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PassedOn {
+    /// By a message of its own, before the checkpoint.
+    Before,
+    /// In the checkpoint itself.
+    Within,
+    /// By a message of its own, after the checkpoint.
+    After,
+}
+
 impl Habits {
     /// The habits of `spec`, with decisions from `streams`.
     pub(super) fn new(spec: &Consumer, streams: Streams) -> Self {
@@ -54,6 +65,20 @@ impl Habits {
             renew: spec.renew,
             repeat_ack: spec.repeat_ack,
             repeat_after: Duration::from_millis(spec.repeat_after_ms),
+        }
+    }
+
+    /// Decides how an ack of a message is passed on.
+    pub(super) fn passed_on(&self, delivery: &Delivery) -> PassedOn {
+        let Delivery { ledger, topic, queue, offset, .. } = delivery;
+        let name = match ledger {
+            Some(ledger) => format!("passed-on/{ledger}"),
+            None => format!("passed-on/{topic}/{queue}/{offset}"),
+        };
+        match self.streams.stream(&name).random_range(0..3) {
+            0 => PassedOn::Before,
+            1 => PassedOn::Within,
+            _ => PassedOn::After,
         }
     }
 

@@ -14,10 +14,15 @@ pub mod route;
 pub mod scraper;
 
 mod answer;
+mod apache_slave;
 mod habits;
 mod handling;
 mod pause;
+mod slave_requests;
+mod span;
 
+#[cfg(test)]
+mod apache_slave_tests;
 #[cfg(test)]
 mod consumer_tests;
 #[cfg(test)]
@@ -26,6 +31,7 @@ pub(crate) mod fake_broker;
 mod producer_tests;
 
 pub use crate::history::{Recorder, Sink};
+pub use apache_slave::Kept;
 pub use client::WireClient;
 pub use operator::{SetupError, setup};
 pub use producer::Begun;

@@ -57,7 +57,7 @@ impl Step for Adopt {
                 continue;
             }
             adopted.new += 1;
-            if txn.early_ack(&chain.id)?.is_some() {
+            if txn.early_ack(&chain.id)?.is_some() && !sabotage!("early-ack-unused") {
                 sometimes!("adopt-acked-early");
                 txn.record(Record::EarlyAckDropped { id: chain.id.clone() })?;
                 let now_ms = txn.now_ms();
