@@ -53,8 +53,8 @@ pub enum Noted {
     AtRest {
         /// Whose disk.
         node: NodeName,
-        /// The tables.
-        tables: Tables,
+        /// The tables; `None` if nothing can be read in its file.
+        tables: Option<Tables>,
     },
 }
 

@@ -95,8 +95,8 @@ pub struct Ledger<'h> {
     pub sends: Vec<(usize, &'h Sent)>,
     /// Acks as clients saw them, with their positions.
     pub acks: Vec<(usize, &'h Acked)>,
-    /// Node → what its tables held when the run was over.
-    pub tables: BTreeMap<&'h str, &'h Tables>,
+    /// Node → what its tables held when the run was over, as far as its file can be read.
+    pub tables: BTreeMap<&'h str, Option<&'h Tables>>,
     /// What passed the wire.
     pub wire: Wire<'h>,
     /// What clients keep checkpoints of.
@@ -175,7 +175,7 @@ impl<'h> Ledger<'h> {
                 EventKind::Noted(Noted::Durable { node, entry, .. }) => {
                     ledger.durable((event, happened.at_ms), node, entry)
                 }
-                EventKind::Noted(Noted::AtRest { node, tables }) => drop(ledger.tables.insert(node, tables)),
+                EventKind::Noted(Noted::AtRest { node, tables }) => drop(ledger.tables.insert(node, tables.as_ref())),
                 EventKind::Fault { text, .. } => {
                     ledger.disturbances.push(event);
                     if text.starts_with("damaged-answer") {

@@ -22,17 +22,23 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for (node, tables) in &ledger.tables {
         if let Some(log) = ledger.logs.get(node) {
             let entries = || log.iter().map(|step| step.entry);
-            as_the_log_says(entries(), tables).into_iter().for_each(|detail| found.broken(end_ms, node, detail));
+            as_the_log_says(entries(), *tables).into_iter().for_each(|detail| found.broken(end_ms, node, detail));
             overdue(ledger, node, end_ms).into_iter().for_each(|detail| found.broken(end_ms, node, detail));
         } else if ledger.obligations.slaves.contains_key(*node) {
             let entries = ledger.replicas.log(node).iter().map(|step| step.entry);
-            as_the_log_says(entries, tables).into_iter().for_each(|detail| found.broken(end_ms, node, detail));
+            as_the_log_says(entries, *tables).into_iter().for_each(|detail| found.broken(end_ms, node, detail));
         }
     }
 }
 
 /// Where the tables and what follows from the log differ.
-fn as_the_log_says<'e>(log: impl Iterator<Item = &'e DurableEntry>, tables: &Tables) -> Vec<String> {
+fn as_the_log_says<'e>(log: impl Iterator<Item = &'e DurableEntry>, tables: Option<&Tables>) -> Vec<String> {
+    let Some(tables) = tables else {
+        let entries = log.count();
+        let unread = (entries > 0)
+            .then(|| format!("its file holds no tables that can be read, and {entries} entries went into it"));
+        return unread.into_iter().collect();
+    };
     let due = Tables::that_follow_from(log, tables.settled);
     let none = BTreeSet::new();
     let names: BTreeSet<&str> = tables.rows.keys().chain(due.rows.keys()).copied().collect();
@@ -96,7 +102,7 @@ mod tests {
         });
         let mut tables = Tables::that_follow_from(entries, u64::MAX);
         change(&mut tables);
-        story.event(EventKind::Noted(Noted::AtRest { node: node.into(), tables }));
+        story.event(EventKind::Noted(Noted::AtRest { node: node.into(), tables: Some(tables) }));
     }
 
     fn over() -> Story {
@@ -115,6 +121,13 @@ mod tests {
             at_rest(&mut story, node, |_| {});
         }
         story.holds();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_noticed() {
+        let mut story = over();
+        story.event(EventKind::Noted(Noted::AtRest { node: "a".into(), tables: None }));
+        story.breaks("P8", "its file holds no tables that can be read");
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub(super) fn reached(ledger: &Ledger<'_>, reads: &Reads<'_>) -> BTreeSet<&'stat
         ("expired", ledger.messages.iter().any(|stored| ledger.expired(stored).is_some())),
         ("kept-past-expiry", ledger.chains.iter().any(|life| is_kept_past_expiry(ledger, life))),
         ("filtered", is_filtered(ledger)),
+        ("scraped", ledger.history.noted().any(|(_, noted)| matches!(noted, Noted::Scraped(_)))),
     ];
     reached.extend(conditions.iter().filter(|(_, held)| *held).map(|(name, _)| *name));
     reached

@@ -169,9 +169,8 @@ impl Tap for Observer {
     }
 
     fn at_rest(&self, at_ms: SimMs, node: &str, file: &str, content: &Bytes) {
-        if file == pop_revive::store::FILE
-            && let Some(tables) = Tables::read(content)
-        {
+        if file == pop_revive::store::FILE {
+            let tables = Tables::read(content);
             self.log.push(at_ms, EventKind::Noted(Noted::AtRest { node: node.into(), tables }));
         }
     }

@@ -63,6 +63,7 @@ pub const REACHED: &[(&str, &str)] = &[
     ("gone-expired", "a chain ended because its message had expired at its owner"),
     ("kept-past-expiry", "a message was revived after it had expired, because a chain still needed it"),
     ("timer-delivered", "a delayed message was delivered"),
+    ("scraped", "a broker showed its metrics and health to whoever watches it"),
     ("filtered", "a message did not match the tag of a group"),
     ("set-aside", "a chain was put aside while the breaker of its peer was open"),
     ("failed-sync-survived", "a sync failed, and what it should have made durable was on the disk all the same"),
