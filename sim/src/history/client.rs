@@ -216,6 +216,8 @@ pub struct Scraped {
     pub began_ms: SimMs,
     /// Whether it says that it serves.
     pub is_ready: bool,
+    /// Whether it says, with that, that a name server knows it.
+    pub is_registered: bool,
     /// Its metrics that are whole numbers, each with the labels that not all of them have.
     pub samples: BTreeMap<String, u64>,
 }

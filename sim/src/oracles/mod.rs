@@ -1,7 +1,7 @@
 //! The oracles: one file per promise, each a function from the ledger to violations.
 //!
-//! They see clients' outcomes, frames at the wire and synced pages, never the broker's own events or counters. P11 is
-//! checked by running twice, which no single history shows. A broker confirms alone in its group here, after a sync, and
+//! They see clients' outcomes, frames at the wire and synced pages, and believe nothing of the broker's own: its metrics and
+//! its tables are what is judged by these. P11 is checked by running twice, which no single history shows. A broker confirms alone in its group here, after a sync, and
 //! its slaves only follow, so nothing is tolerated and no charge is ever due.
 
 mod counts;

@@ -56,9 +56,16 @@ fn differences<R: Ord + ToString>(table: &str, is: &BTreeSet<R>, should: &BTreeS
     [tell("still holds", surplus), tell("lacks", missing)].into_iter().flatten().collect()
 }
 
-/// What the node should have dropped long ago by its own clock.
+/// What the node should have dropped long ago by its own clock, which nothing has touched since it wrote last. Nor has
+/// anything kept it from looking: it may have come back, or heard that all is merged, a moment before the end.
 fn overdue(ledger: &Ledger<'_>, node: &str, end_ms: SimMs) -> Vec<String> {
     let Some(last) = ledger.logs.get(node).and_then(|log| log.last()) else { return Vec::new() };
+    let events = &ledger.history.events;
+    let since = events.partition_point(|event| event.at_ms.saturating_add(LATE_MS.unsigned_abs()) < end_ms);
+    let has_merged = ledger.merges.iter().any(|merged| merged.node == node && merged.event >= since);
+    if has_merged || ledger.was_disturbed(since.min(last.event), events.len()) {
+        return Vec::new();
+    }
     let idle_ms = end_ms.saturating_sub(ledger.at_ms(last.event));
     let now_ms = last.entry.at_ms.saturating_add(i64::try_from(idle_ms).unwrap_or(i64::MAX));
     let log = ledger.logs.get(node).into_iter().flatten().map(|step| step.entry);
@@ -163,6 +170,19 @@ mod tests {
             at_rest(&mut story, "a", |_| {});
             assert_eq!(story.is_blamed("P8", "1 chains are known for longer than 60000 ms"), noticed);
         }
+    }
+
+    #[test]
+    fn who_was_hit_or_has_merged_a_moment_ago_may_be_late() {
+        let late_ms = LATE_MS.unsigned_abs() + 70_000;
+        let mut story = over();
+        story.wait(late_ms).event(EventKind::Node { node: "a".into(), event: "resumed".into() }).wait(1_000);
+        at_rest(&mut story, "a", |_| {});
+        assert!(!story.is_blamed("P8", "are known for longer"));
+        let mut story = over();
+        story.wait(late_ms).durable("a", vec![Fact::Merged { group: "b".into(), term: 2 }]).wait(1_000);
+        at_rest(&mut story, "a", |_| {});
+        assert!(!story.is_blamed("P8", "are known for longer"));
     }
 
     #[test]

@@ -41,13 +41,10 @@ pub(super) fn was_in_vain(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> Result<(
         return Err(format!("it lay due for {lain} ms, the policy lasts {longest} ms"));
     }
     let (peer, since_ms) = (peer(life, before), parked.at_ms.cast_signed() - longest);
-    let waited_for = |answer: &Answered| !gave_up(ledger, (life.node, peer), answer);
-    let heard = answers(ledger, life.node, peer, needed(before)).filter(waited_for);
-    match heard
-        .filter_map(|answer| answer.heard_ms)
-        .filter(|at_ms| (since_ms + 1..parked.at_ms.cast_signed()).contains(at_ms))
-        .max()
-    {
+    let is_meanwhile = |at_ms: &i64| (since_ms + 1..parked.at_ms.cast_signed()).contains(at_ms);
+    let answers =
+        answers(ledger, life.node, peer, needed(before)).filter(|it| it.heard_ms.as_ref().is_some_and(is_meanwhile));
+    match answers.filter(|it| !gave_up(ledger, (life.node, peer), it)).filter_map(|it| it.heard_ms).max() {
         Some(at_ms) => Err(format!("{peer} answered {} ms before", parked.at_ms.cast_signed() - at_ms)),
         None => Ok(()),
     }
@@ -107,6 +104,8 @@ fn is_any_back(
 const ABSENT: [&str; 6] = ["timeout", "refused", "reset", "no-route", "busy", "not-serving"];
 /// The same as answers: busy, flow control, not available, not the leader, going away.
 const NOT_SERVING: [i32; 5] = [2, 215, 14, 501, 1500];
+/// Failures whose time was up.
+const GIVEN_UP: [&str; 2] = ["timeout", "no-route"];
 /// Failures that come without its having been asked.
 const UNASKED: [&str; 2] = ["overloaded", "away"];
 
@@ -151,14 +150,19 @@ struct Answered {
     heard_ms: Option<i64>,
 }
 
-/// Whether an attempt of the home's failed at that peer while the answer was under way: looking for the peer and dialling
-/// it had taken so much of its time that it waited no longer.
+/// Whether an attempt of the home's at that peer, under way when this was asked for, was given up before the answer came:
+/// looking for the peer and dialling had used up its time.
 fn gave_up(ledger: &Ledger<'_>, (home, peer): (&str, &str), answer: &Answered) -> bool {
+    let Some(heard_ms) = answer.heard_ms else { return false };
     let lives = ledger.chains.iter().filter(|life| life.node == home);
     lives.flat_map(|life| life.steps.windows(2).map(move |pair| (life, pair))).any(|(life, pair)| {
-        let has_failed = pair[1].chain.failures > pair[0].chain.failures && self::peer(life, &pair[0]) == peer;
-        let until_ms = answer.heard_ms.unwrap_or(i64::MAX);
-        has_failed && (answer.asked_ms..=until_ms).contains(&pair[1].at_ms.cast_signed())
+        let (old, new, ended_ms) = (pair[0].chain, pair[1].chain, pair[1].at_ms.cast_signed());
+        let failed = new.latest.last().filter(|_| new.failures > old.failures).map(|failed| &failed.failure);
+        failed.is_some_and(|failure| {
+            let began_ms = ended_ms.saturating_sub_unsigned(failure.took_ms);
+            let is_of_peer = self::peer(life, &pair[0]) == peer && GIVEN_UP.contains(&failure.cause.name.as_str());
+            is_of_peer && began_ms <= answer.asked_ms && (answer.asked_ms..heard_ms).contains(&ended_ms)
+        })
     })
 }
 
@@ -296,15 +300,19 @@ mod tests {
 
     #[test]
     fn an_answer_that_its_home_no_longer_waits_for_tells_nobody() {
-        let (mut story, due) = due();
-        let mut other = chain("t", 1, story.now_ms).attempt(1).open(story.now_ms + 60_000);
-        story.durable("b", vec![other.clone().fact()]);
-        let call = story.wait(2_000).read(7);
-        other = other.failed("timeout");
-        story.wait(5).durable("b", vec![other.fact()]);
-        story.wait(5).response(("a", "b", call), (code::PULL, 19), &[], b"").wait(1_000);
-        park(&mut story, due);
-        assert!(!story.is_blamed("P1", "a answered"));
+        // What ended another attempt, how long that had lasted, and whether the answer counts all the same.
+        for (cause, took_ms, counts) in [("timeout", 3_000, false), ("timeout", 1, true), ("refused", 3_000, true)] {
+            let (mut story, due) = due();
+            let mut other = chain("t", 1, story.now_ms).attempt(1).open(story.now_ms + 60_000);
+            story.durable("b", vec![other.clone().fact()]);
+            let call = story.wait(2_000).read(7);
+            other = other.failed(cause);
+            other.latest[0].failure.took_ms = took_ms;
+            story.wait(5).durable("b", vec![other.fact()]);
+            story.wait(5).response(("a", "b", call), (code::PULL, 19), &[], b"").wait(1_000);
+            park(&mut story, due);
+            assert_eq!(story.is_blamed("P1", "a answered"), counts, "{cause} after {took_ms} ms");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use pop_revive::seams::Host;
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{pause::pause, route::Endpoint};
@@ -19,6 +20,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The labels that all metrics of a broker have.
 const COMMON: [&str; 3] = ["cluster=", "node_type=", "node_id="];
 
+/// What is read of a broker's health.
+#[derive(Deserialize)]
+struct Health {
+    registered: bool,
+}
+
 /// A page that was not shown.
 #[derive(Debug, thiserror::Error)]
 enum NotShown {
@@ -28,6 +35,10 @@ enum NotShown {
     Exchange(#[from] hyper::Error),
     #[error("the request cannot be made")]
     Request(#[from] hyper::http::Error),
+    #[error("it answered {0}")]
+    Refused(StatusCode),
+    #[error("its health is not told in JSON")]
+    Health(#[from] serde_json::Error),
     #[error("no answer in {TIMEOUT:?}")]
     TimedOut(#[from] tokio::time::error::Elapsed),
 }
@@ -47,13 +58,17 @@ pub async fn run(host: Host, brokers: Vec<Endpoint>, recorder: Recorder, stop: C
 
 async fn scrape(host: &Host, broker: &Endpoint, recorder: &Recorder) -> Result<Scraped, NotShown> {
     let began_ms = recorder.now_ms();
-    let (_, metrics) = get(host, &broker.address, "/metrics").await?;
-    let (status, _) = get(host, &broker.address, "/health/ready").await?;
-    let is_ready = status == StatusCode::OK;
+    let (status, metrics) = get(host, &broker.address, "/metrics").await?;
+    if status != StatusCode::OK {
+        return Err(NotShown::Refused(status));
+    }
+    let (status, health) = get(host, &broker.address, "/health/ready").await?;
+    let (is_ready, Health { registered }) = (status == StatusCode::OK, serde_json::from_slice(&health)?);
     Ok(Scraped {
         broker: broker.name.clone(),
         began_ms,
         is_ready,
+        is_registered: registered,
         samples: samples(&String::from_utf8_lossy(&metrics)),
     })
 }
