@@ -187,6 +187,7 @@ impl<'t> Draft<'t> {
     /// chain and never a chain of the topic's successor.
     fn apply_deletion(&mut self, topic: &str, at: LogPosition) -> Result<(), StoreError> {
         self.remove(Key::of(Table::Topics).text(topic));
+        self.drop_kept(topic)?;
         for table in [Table::Bounds, Table::Queues] {
             let all = Key::of(table).text(topic);
             let rows = self.rows().scan(table, Bound::Unbounded, &all)?;

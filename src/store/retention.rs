@@ -239,6 +239,25 @@ impl Draft<'_> {
         self.need_no_more(index)
     }
 
+    /// Nothing of a deleted topic is kept: what its successor has at the same place is another message.
+    pub(super) fn drop_kept(&mut self, topic: &str) -> Result<(), StoreError> {
+        if self.counts().kept == 0 {
+            return Ok(());
+        }
+        let all = Key::of(Table::Kept);
+        let rows = self.rows().scan(Table::Kept, Bound::Unbounded, &all)?.collect::<Result<Vec<_>, _>>()?;
+        for (key, row) in rows {
+            let message = Parts::of(&key).text();
+            let Row::Place(index, _) = row else { continue };
+            if message.split('/').nth(1) == Some(topic) {
+                self.remove(kept(&message));
+                self.counts_mut().kept = self.counts().kept.saturating_sub(1);
+                self.need_no_more(index)?;
+            }
+        }
+        Ok(())
+    }
+
     /// One more body in this entry must stay.
     pub(super) fn need(&mut self, index: u64) -> Result<(), StoreError> {
         let key = by_index(Table::Needed, index);

@@ -103,6 +103,24 @@ fn messages_go_from_the_front_of_every_queue_once_they_are_old() {
 }
 
 #[test]
+fn what_is_held_back_for_a_chain_of_a_deleted_topic_is_not_taken_for_its_successor_s() {
+    let mut store = Direct::new();
+    store.run(POPPED_MS, Put(0));
+    store.run(POPPED_MS, Facts(vec![in_state(OWN, 0, POPPED_MS, open())]));
+    store.run(POPPED_MS + AGE_MS, Expire(BY_AGE));
+    assert_eq!((store.view().counts().kept, readable(&store, 0)), (1, true));
+    let at = LogPosition { term: 1, index: store.view().last() + 1 };
+    let deleted = Record::TopicDeleted { topic: "t".into(), epoch: LogPosition::default(), at };
+    store.run(POPPED_MS + AGE_MS, Facts(vec![deleted]));
+    assert_eq!(store.view().counts().kept, 0);
+    assert_eq!(store.run(POPPED_MS + AGE_MS, Put(0)), 0, "offsets begin anew");
+    store.run(POPPED_MS + AGE_MS, Facts(vec![in_state(OWN, 0, POPPED_MS, ended(Outcome::Acked))]));
+    assert!(readable(&store, 0), "the successor's message is nobody else's");
+    store.run(POPPED_MS + 3 * AGE_MS, Expire(BY_AGE));
+    assert_eq!((store.view().counts().kept, readable(&store, 0)), (0, false));
+}
+
+#[test]
 fn the_oldest_go_when_there_are_too_many_bytes() {
     let mut store = Direct::new();
     for _ in 0..10 {

@@ -236,6 +236,12 @@ impl TableFold {
     fn delete_topic(&mut self, name: &str) {
         self.take("topics", name);
         self.queues.retain(|(topic, _), _| topic != name);
+        // What its successor has at the same place is another message.
+        let of_topic = |message: &&String| message.split('/').nth(1) == Some(name);
+        let dropped: Vec<String> = self.kept.keys().filter(of_topic).cloned().collect();
+        for index in dropped.iter().filter_map(|message| self.kept.remove(message)).collect::<Vec<_>>() {
+            self.need_no_more(index);
+        }
         if let Some(offsets) = self.rows.get_mut("offsets") {
             offsets.retain(|key| key.split(' ').nth(1) != Some(name));
         }
