@@ -360,6 +360,8 @@ fn wrong_slaves_of_apache() {
         ("queues = 4", "brokers = [\"broker-a\"]"),
         ("max_reconsume = 16", "max_reconsume = 3"),
         ("[policy]", "[[consumer]]\nname = \"consumer-2\"\ngroup = \"billing\"\n\n[policy]"),
+        ("[policy]", "[[operator]]\nat = \"5m\"\ndo = \"delete-topic\"\ntopic = \"orders\"\n\n[policy]"),
+        ("[policy]", "[[operator]]\nat = \"5m\"\ndo = \"reset-offset\"\ngroup = \"billing\"\n\n[policy]"),
     ] {
         assert!(sound.contains(from), "{from} is not in the sound file");
         writeln!(all, "== {from} -> {to}\n{}\n", message(&sound.replacen(from, to, 1))).unwrap();

@@ -1,7 +1,7 @@
 //! Whether consumers may pop through a slave of Apache's.
 
 use super::Scenario;
-use super::cast::{ApacheSlave, Group, Topic};
+use super::cast::{ApacheSlave, Group, OperatorAction, Topic};
 use super::error::Problem;
 use super::file::{ApacheSlaveEntry, ConsumerEntry};
 use super::findings::Findings;
@@ -26,7 +26,8 @@ pub(super) fn check_slaves(f: &mut Findings<'_>, entries: &[ConsumerEntry], scen
         let are_known = is_known(&slave.slave_of) && is_known(&slave.keeps_at);
         let Some((group, topic)) = group.zip(topic).filter(|_| are_known) else { continue };
         let members = scenario.consumers.iter().filter(|other| other.group == group.name).count();
-        if let Some((why, accepted)) = wrong(slave, group, topic, members) {
+        let problem = wrong(slave, group, topic, members).or_else(|| begins_anew(scenario, group));
+        if let Some((why, accepted)) = problem {
             f.report("consumer.apache", raw.span(), Problem::NotThroughApache { why, accepted });
         }
     }
@@ -52,4 +53,18 @@ fn wrong(slave: &ApacheSlave, group: &Group, topic: &Topic, members: usize) -> O
         let why = format!("group \"{}\" allows {} redeliveries", group.name, group.max_reconsume);
         (why, "RocketMQ's 16, for its checkpoints tell no other number")
     })
+}
+
+/// RocketMQ's checkpoints do not tell of which topic of a name their messages are, nor in which life of them.
+fn begins_anew(scenario: &Scenario, group: &Group) -> Option<(String, &'static str)> {
+    let why = scenario.operators.iter().find_map(|step| match &step.action {
+        OperatorAction::DeleteTopic { topic, .. } if *topic == group.topic => {
+            Some(format!("an operator deletes topic \"{topic}\""))
+        }
+        OperatorAction::ResetOffset { group: whose, .. } if *whose == group.name => {
+            Some(format!("an operator resets group \"{whose}\""))
+        }
+        _ => None,
+    })?;
+    Some((why, "a group whose messages are handed out once"))
 }
