@@ -18,6 +18,16 @@ pub mod code {
     pub const REPLICATE: i32 = 900_004;
     /// SEAL: how a slave takes a term. RocketMQ has no such request.
     pub const SEAL: i32 = 900_005;
+    /// MERGED: how a master tells that it has merged what was done under a term. RocketMQ has no such request.
+    pub const MERGED: i32 = 900_007;
+    /// RESUME_PARKED: how an operator has parked chains go on. RocketMQ has no such request.
+    pub const RESUME_PARKED: i32 = 900_002;
+    /// UPDATE_AND_CREATE_TOPIC.
+    pub const CREATE_TOPIC: i32 = 17;
+    /// DELETE_TOPIC_IN_BROKER.
+    pub const DELETE_TOPIC: i32 = 215;
+    /// UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
+    pub const CREATE_GROUP: i32 = 200;
     /// INVOKE_BROKER_TO_RESET_OFFSET.
     pub const RESET_OFFSET: i32 = 222;
     /// REGISTER_BROKER.

@@ -126,6 +126,7 @@ fn producer<R: Rng>(dice: &mut Dice<R>, at: usize, topic: &Topic, duration_ms: S
         burst: *dice.one(&[1, 1, 4, 16]),
         body_bytes: *dice.one(&[64, 64, 1024]),
         tags,
+        keys: (features & 4 != 0).then(|| "forwarded".to_owned()),
         delay_ms: if features & 2 == 0 { None } else { dice.maybe(0.5, |dice| dice.span(SECOND..=2 * MINUTE)) },
     }
 }

@@ -6,6 +6,7 @@ pub mod facts;
 pub mod foreign;
 pub mod lives;
 pub mod obligations;
+pub mod orders;
 pub mod replicas;
 pub mod tables;
 pub mod wire;

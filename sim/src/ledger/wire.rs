@@ -11,7 +11,10 @@ use crate::{
         message,
     },
     history::{Frame, LedgerId},
-    ledger::Obligations,
+    ledger::{
+        Obligations,
+        orders::{Order, Ordered},
+    },
     plan::SimMs,
 };
 
@@ -153,21 +156,6 @@ pub struct Settle<'h> {
     pub renewed: Option<i64>,
 }
 
-/// A reset of a group's offsets, as somebody asked for it.
-#[derive(Debug)]
-pub struct ResetAsked<'h> {
-    /// Who and when.
-    pub call: Call<'h>,
-    /// The consumer group.
-    pub group: String,
-    /// Topic.
-    pub topic: String,
-    /// The one queue; `None` is all.
-    pub queue: Option<i32>,
-    /// To what was stored since, Unix ms on the broker's clock; negative is the end. `None` when an offset was named.
-    pub since_ms: Option<i64>,
-}
-
 /// Everything that passed the wire and matters.
 #[derive(Debug, Default)]
 pub struct Wire<'h> {
@@ -183,8 +171,8 @@ pub struct Wire<'h> {
     pub renewals: Vec<Settle<'h>>,
     /// Batch acks: caller, callee and body.
     pub batch_acks: Vec<(Call<'h>, Bytes)>,
-    /// Resets that were asked for.
-    pub resets: Vec<ResetAsked<'h>>,
+    /// What brokers were told to do besides.
+    pub orders: Vec<Ordered<'h>>,
     /// Registrations with a name server: position, node, body (empty if the frame was not kept).
     pub registrations: Vec<(usize, &'h str, Bytes)>,
     /// Frames that should be readable and are not: position, sender, why.
@@ -204,6 +192,7 @@ enum Pending<'h> {
     Ack(usize),
     Renewal(usize),
     BatchAck(usize),
+    Order(usize),
     Pop { call: Call<'h>, group: String, topic: String },
 }
 
@@ -220,7 +209,6 @@ impl<'h> Wire<'h> {
             return;
         }
         match WireFrame::read(&frame.bytes) {
-            Ok(read) if read.code == code::RESET_OFFSET => self.resets.extend(reset_asked(call, &read)),
             Ok(read) => match self.sort_in(call, &read) {
                 Some(pending) => drop(self.pending.insert((frame.connection, frame.opaque), pending)),
                 None => self.unreadable.push((event, &frame.from, format!("request {} lacks a field", read.code))),
@@ -274,9 +262,13 @@ impl<'h> Wire<'h> {
                 self.renewals.push(settle(call, read)?);
                 Pending::Renewal(self.renewals.len() - 1)
             }
-            _ => {
+            code::BATCH_ACK => {
                 self.batch_acks.push((call, Bytes::copy_from_slice(read.body)));
                 Pending::BatchAck(self.batch_acks.len() - 1)
+            }
+            _ => {
+                self.orders.push(Ordered { call, order: Order::read(read)? });
+                Pending::Order(self.orders.len() - 1)
             }
         })
     }
@@ -307,6 +299,13 @@ impl<'h> Wire<'h> {
             }
             Pending::Ack(at) => self.acks[at].call.answer = answer,
             Pending::BatchAck(at) => self.batch_acks[at].0.answer = answer,
+            Pending::Order(at) => {
+                let ordered = &mut self.orders[at];
+                ordered.call.answer = answer;
+                if let Some(read) = read {
+                    ordered.order.answered(&read);
+                }
+            }
             Pending::Renewal(at) => {
                 self.renewals[at].call.answer = answer;
                 self.renewals[at].renewed = read.and_then(|read| read.number("popTime"));
@@ -391,29 +390,12 @@ struct BatchItem<'a> {
     so: i64,
 }
 
-fn reset_asked<'h>(call: Call<'h>, read: &WireFrame<'_>) -> Option<ResetAsked<'h>> {
-    let named: Option<i64> = read.number("offset").filter(|offset| *offset >= 0);
-    Some(ResetAsked {
-        call,
-        group: read.get("group")?.to_owned(),
-        topic: read.get("topic")?.to_owned(),
-        queue: read.number("queueId").filter(|queue| *queue >= 0),
-        since_ms: read.number("timestamp").filter(|_| named.is_none()),
-    })
-}
-
 const fn is_known(request: i32) -> bool {
-    matches!(
+    let is_about_messages = matches!(
         request,
-        code::RESET_OFFSET
-            | code::PULL
-            | code::SEND
-            | code::SEND_V2
-            | code::POP
-            | code::ACK
-            | code::CHANGE_INVISIBLE
-            | code::BATCH_ACK
-    )
+        code::PULL | code::SEND | code::SEND_V2 | code::POP | code::ACK | code::CHANGE_INVISIBLE | code::BATCH_ACK
+    );
+    is_about_messages || Order::is_one(request)
 }
 
 fn settle<'h>(call: Call<'h>, read: &WireFrame<'_>) -> Option<Settle<'h>> {

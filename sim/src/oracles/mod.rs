@@ -29,6 +29,7 @@ pub mod p8_bounded;
 mod p8_tables;
 pub mod p9_honest_answers;
 mod p9_metrics;
+mod p9_orders;
 mod p9_renewals;
 mod reached;
 mod reached_acting;
@@ -36,6 +37,7 @@ mod reached_disks;
 mod reached_slaves;
 mod reads;
 mod silence;
+pub mod times;
 mod waiting;
 
 use std::collections::BTreeSet;
@@ -44,6 +46,7 @@ use serde::Serialize;
 
 pub use counts::Counts;
 use reads::Reads;
+use times::Times;
 
 pub(crate) use crate::framework::Findings;
 pub use crate::framework::Violation;
@@ -78,6 +81,8 @@ pub struct Verdict {
     pub counts: Counts,
     /// Situations the run got into.
     pub reached: BTreeSet<&'static str>,
+    /// How long some things took.
+    pub times: Times,
 }
 
 impl Judged for Verdict {
@@ -137,7 +142,8 @@ pub fn judge(history: &History, obligations: &Obligations) -> Verdict {
     let reads = Reads::of(&ledger);
     let violations = violations(&ORACLES, &Known { ledger: &ledger, reads: &reads });
     let counts = Counts::of(&ledger, &violations);
-    Verdict { violations, charges: Vec::new(), counts, reached: reached::reached(&ledger, &reads) }
+    let times = times::times(&ledger);
+    Verdict { violations, charges: Vec::new(), counts, reached: reached::reached(&ledger, &reads), times }
 }
 
 #[cfg(test)]

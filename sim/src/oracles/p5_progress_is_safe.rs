@@ -3,9 +3,10 @@
 //! Rule: a group's offset never falls but by a reset, and whenever it moves from a to b, every durable message in between
 //! that the group's filter takes has its chain in the same entry or an earlier one after the last reset (or, when an acting
 //! broker hands its chains over, already on its target's disk; when a client keeps its own checkpoints, on any), or went
-//! because it was past its retention, or such a checkpoint tells it as acked. Each broker's log has the indexes 1, 2, 3... without a gap, terms never fall, no place in it was ever durable with two contents, and
-//! every record in it is understood. A slave's log is a prefix of its master's (see `p5_replicas`). What a later term has
-//! replaced is no part of a log: it may not have been confirmed, so that no slave has it.
+//! because it was past its retention, or such a checkpoint tells it as acked. Each broker's log has the indexes 1, 2, 3...
+//! without a gap, terms and times never fall, no place in it was ever durable with two contents, and every record in it is
+//! understood. A slave's log is a prefix of its master's (see `p5_replicas`). What a later term has replaced is no part of a
+//! log: it may not have been confirmed, so that no slave has it.
 
 use std::ops::RangeInclusive;
 
@@ -85,7 +86,7 @@ fn has_chain(ledger: &Ledger<'_>, group: &GroupSpec, place: Place<'_>, span: Ran
 }
 
 fn log(ledger: &Ledger<'_>, node: &str, entries: &[LogStep<'_>], found: &mut Findings<'_>) {
-    let (mut last_term, mut next) = (0, 1);
+    let (mut last_term, mut last_at_ms, mut next) = (0, i64::MIN, 1);
     for LogStep { event, entry } in entries {
         let (event, term, index) = (*event, entry.term, entry.index);
         let at_ms = ledger.at_ms(event);
@@ -97,7 +98,16 @@ fn log(ledger: &Ledger<'_>, node: &str, entries: &[LogStep<'_>], found: &mut Fin
         if term < last_term {
             found.broken(at_ms, node, format!("at log index {index} the term falls from {last_term} to {term}"));
         }
+        if entry.at_ms < last_at_ms {
+            let fallen_ms = last_at_ms - entry.at_ms;
+            found.broken(
+                at_ms,
+                node,
+                format!("at log index {index} its clock is {fallen_ms} ms behind the entry before"),
+            );
+        }
         last_term = last_term.max(term);
+        last_at_ms = last_at_ms.max(entry.at_ms);
         next = next.max(index + 1);
     }
 }
@@ -159,6 +169,15 @@ mod tests {
         story.create_topic().send(2, 0).wait(10);
         story.durable("a", vec![offset(1)]);
         story.breaks("P5", "no chain stands for it");
+    }
+
+    #[test]
+    fn a_log_knows_no_earlier_time() {
+        let mut story = Story::new();
+        story.wait(10).send(1, 0);
+        story.now_ms -= 5;
+        story.durable("a", vec![]);
+        story.breaks("P5", "its clock is 5 ms behind");
     }
 
     #[test]

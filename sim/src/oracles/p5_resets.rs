@@ -5,24 +5,31 @@
 //! broker's clock was set back has no first message of a time, and is left alone.
 
 use super::Findings;
-use crate::ledger::{Ledger, OffsetReset, Stored, wire::ResetAsked};
+use crate::ledger::{
+    Ledger, OffsetReset, Stored,
+    orders::{Order, Ordered},
+};
 
 pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for reset in &ledger.resets {
-        let is_it = |asked: &&ResetAsked<'_>| {
-            let is_of_queue = asked.queue.is_none_or(|queue| queue == reset.to.queue);
-            let is_of = asked.group == reset.group && asked.topic == reset.to.topic && is_of_queue;
-            is_of && asked.call.to == reset.to.node && asked.call.event < reset.event
-        };
-        let Some(asked) = ledger.wire.resets.iter().rfind(is_it) else { continue };
+        let is_it = |asked: &&Ordered<'_>| is_of(reset, asked);
+        let Some(asked) = ledger.wire.orders.iter().rfind(is_it) else { continue };
         if let Some(detail) = wrong(ledger, reset, asked) {
             found.broken(reset.at_ms, format!("{} at {}", reset.group, reset.to), detail);
         }
     }
 }
 
-fn wrong(ledger: &Ledger<'_>, reset: &OffsetReset<'_>, asked: &ResetAsked<'_>) -> Option<String> {
-    let (since_ms, to) = (asked.since_ms?, reset.to);
+fn is_of(reset: &OffsetReset<'_>, asked: &Ordered<'_>) -> bool {
+    let Order::Reset { group, topic, queue, .. } = &asked.order else { return false };
+    let is_of_queue = queue.is_none_or(|queue| queue == reset.to.queue);
+    let is_of = group == reset.group && topic == reset.to.topic && is_of_queue;
+    is_of && asked.call.to == reset.to.node && asked.call.event < reset.event
+}
+
+fn wrong(ledger: &Ledger<'_>, reset: &OffsetReset<'_>, asked: &Ordered<'_>) -> Option<String> {
+    let Order::Reset { since_ms: Some(since_ms), .. } = asked.order else { return None };
+    let to = reset.to;
     let queue = ledger.messages.iter().filter(|stored| {
         let place = stored.place;
         (place.node, place.topic, place.queue, place.era) == (to.node, to.topic, to.queue, to.era)
@@ -82,20 +89,18 @@ mod tests {
 
     #[test]
     fn a_reset_passes_over_what_is_past_its_retention() {
-        let mut story = Story::new();
-        for number in 0..3 {
-            story.send(number, number.into()).wait(10);
-        }
-        story.durable("a", vec![Fact::Expired { broker: "a".into(), before: 4 }]);
-        let fields = [("group", "g"), ("topic", "t"), ("queueId", "-1"), ("timestamp", "0")];
-        story.request("o", "a", code::RESET_OFFSET, &fields, b"");
-        story.reset(2, &[]);
-        assert!(!story.is_blamed("P5", "reset to"));
-    }
-
-    #[test]
-    fn a_reset_to_the_end_passes_over_all_there_was() {
-        assert!(!reset(-1, 3).is_blamed("P5", "reset to"));
-        assert!(reset(-1, 2).is_blamed("P5", "reset to the end, and 2 is behind it"));
+        let reset_to = |offset| {
+            let mut story = Story::new();
+            for number in 0..3 {
+                story.send(number, number.into()).wait(10);
+            }
+            story.durable("a", vec![Fact::Expired { broker: "a".into(), before: 4 }]);
+            let fields = [("group", "g"), ("topic", "t"), ("queueId", "-1"), ("timestamp", "0")];
+            story.request("o", "a", code::RESET_OFFSET, &fields, b"");
+            story.reset(offset, &[]);
+            story.is_blamed("P5", "is passed over")
+        };
+        assert!(!reset_to(2), "the first two are past it");
+        assert!(reset_to(3), "the last one is not");
     }
 }

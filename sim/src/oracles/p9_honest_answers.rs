@@ -5,10 +5,11 @@
 //! the target it escapes to); an acked chain has durably ended as acked; a renewed one is durable under its new pop time; a
 //! checkpoint that one broker took from another, or from a client, is durable in the chains of all that it does not tell as
 //! acked; what a pull brings, from a master or a slave, is durable. What a client saw absorbed was durable by then, batches
-//! included. What it is told of renewals is in `p9_renewals`, what an operator is shown in `p9_metrics`. A frame from a
+//! included. What it is told of renewals is in `p9_renewals`, of orders in
+//! `p9_orders`, what an operator is shown in `p9_metrics`. A frame from a
 //! broker that cannot be read is a dishonest answer too. Answers made up by the network are no responses of a server.
 
-use super::{Findings, Reads, p9_metrics, p9_renewals};
+use super::{Findings, Reads, p9_metrics, p9_orders, p9_renewals};
 use crate::{
     evidence::{ChainFact, ChainId, ChainState, Outcome},
     history::{AckVerdict, Seen},
@@ -52,6 +53,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         }
     }
     p9_renewals::check(ledger, found);
+    p9_orders::check(ledger, found);
     p9_metrics::check(ledger, found);
     seen_absorbed(ledger, found);
     for (event, node, why) in &ledger.wire.unreadable {

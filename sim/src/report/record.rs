@@ -1,6 +1,6 @@
 //! The result of one seed, as one line of JSON says it.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,9 @@ pub struct SeedRecord {
     pub violations: Vec<ViolationRecord>,
     /// Situations the run got into, sorted.
     pub reached: Vec<Cow<'static, str>>,
+    /// How long some things took, simulated ms.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub times: BTreeMap<Cow<'static, str>, Vec<SimMs>>,
 }
 
 /// One broken promise.
@@ -112,6 +115,7 @@ impl SeedRecord {
             charges: verdict.charges.len() as u64,
             violations: verdict.violations.iter().map(Into::into).collect(),
             reached: verdict.reached.iter().map(|name| Cow::Borrowed(*name)).collect(),
+            times: verdict.times.iter().map(|(name, times)| (Cow::Borrowed(*name), times.clone())).collect(),
             ..self
         }
     }

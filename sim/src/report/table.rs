@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::{Grid, Tally, grid::number};
+use crate::plan::SimMs;
 
 /// The sweep as a table, with below it what failed, what was not reached and what never struck.
 ///
@@ -38,9 +39,34 @@ pub fn table(tallies: &[Tally], for_terminal: bool) -> String {
     for tally in tallies {
         below(&mut text, tally);
     }
+    text.push_str(&times(tallies));
     text.push_str(&phases(tallies));
     text.push_str(&last_line(tallies));
     text
+}
+
+/// How long it took: the middle, what nine of ten stayed below, and the most.
+fn times(tallies: &[Tally]) -> String {
+    let mut text = String::new();
+    for tally in tallies {
+        for (name, times) in tally.times.iter().filter(|(_, times)| !times.is_empty()) {
+            let mut times = times.clone();
+            times.sort_unstable();
+            let at = |share: usize| seconds(times[((times.len() - 1) * share).div_ceil(100)]);
+            let (half, most, all, count) = (at(50), at(90), at(100), times.len());
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {:<24}{name:<20}{count:>6}{half:>10}{most:>10}{all:>10}", tally.scenario);
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    let head = format!("  {:<24}{:<20}{:>6}{:>10}{:>10}{:>10}", "", "", "times", "median", "90 %", "most");
+    format!("\nhow long it took, simulated:\n{head}\n{text}")
+}
+
+fn seconds(ms: SimMs) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
 }
 
 /// In which phases faults struck.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{Grid, expectations::FEWEST_SEEDS, kept::Fired, record::SeedRecord};
+use crate::plan::SimMs;
 
 /// Failing seeds of which a tally keeps the verdict; of more it keeps the number.
 const FAILURES_KEPT: usize = 3;
@@ -49,6 +50,8 @@ pub struct Tally {
     fired: BTreeMap<String, bool>,
     /// In which phases faults struck.
     pub grid: Grid,
+    /// How long some things took, simulated ms.
+    pub times: BTreeMap<Cow<'static, str>, Vec<SimMs>>,
 }
 
 /// A failing seed.
@@ -80,6 +83,9 @@ impl Tally {
         self.max_attempts = self.max_attempts.max(record.max_attempts);
         self.sim_seconds += record.sim_seconds;
         self.reached.extend(record.reached.iter().cloned());
+        for (name, times) in &record.times {
+            self.times.entry(name.clone()).or_default().extend(times);
+        }
         for fate in faults {
             self.faults_fired += u64::from(fate.fired);
             *self.fired.entry(fate.kind.clone()).or_default() |= fate.fired;

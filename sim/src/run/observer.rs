@@ -32,7 +32,7 @@ struct Books {
 }
 
 /// Requests whose frames oracles read; of all others only the header is kept.
-const READ_BY_ORACLES: [i32; 9] = [
+const READ_BY_ORACLES: [i32; 15] = [
     request::SEND_MESSAGE,
     request::SEND_MESSAGE_V2,
     request::PULL_MESSAGE,
@@ -42,6 +42,12 @@ const READ_BY_ORACLES: [i32; 9] = [
     request::CHANGE_MESSAGE_INVISIBLETIME,
     request::REGISTER_BROKER,
     request::INVOKE_BROKER_TO_RESET_OFFSET,
+    request::UPDATE_AND_CREATE_TOPIC,
+    request::DELETE_TOPIC_IN_BROKER,
+    request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP,
+    request::RESUME_PARKED,
+    request::SEAL,
+    request::MERGED,
 ];
 
 impl Books {

@@ -145,6 +145,8 @@ pub struct Producer {
     pub tags: Vec<String>,
     /// `Some`: every message is a delayed one, due this long after it was sent.
     pub delay_ms: Option<SimMs>,
+    /// What the `UNIQ_KEY`s of its messages begin with, in the place of its name.
+    pub keys: Option<String>,
 }
 
 impl Default for Producer {
@@ -159,6 +161,7 @@ impl Default for Producer {
             body_bytes: 64,
             tags: Vec::new(),
             delay_ms: None,
+            keys: None,
         }
     }
 }

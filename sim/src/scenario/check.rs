@@ -173,6 +173,15 @@ fn check_cast(f: &mut Findings, parts: &Parts<'_>) {
     f.distinct_texts("node", &[NAMESRV], written.chain(slaves));
     f.distinct("topic", &[], file.topic.iter().map(|entry| ("topic.name", &entry.name)));
     f.distinct("group", &[], file.group.iter().map(|entry| ("group.name", &entry.name)));
+    for topic in &file.topic {
+        // Within a topic, a message with a key that is known there is the same one, sent again.
+        let producers = parts.producer.iter().filter(|entry| entry.topic.get() == topic.name.get());
+        let keys: Vec<_> = producers.map(|entry| (&entry.keys, &entry.name)).collect();
+        if keys.iter().any(|(keys, _)| keys.is_some()) {
+            let keys = keys.into_iter().map(|(keys, name)| ("producer.keys", keys.as_ref().unwrap_or(name)));
+            f.distinct("beginning of a key", &[], keys);
+        }
+    }
     let faults = parts.fault.iter().filter_map(|entry| entry.get().name.as_ref());
     f.distinct("fault", &[], faults.map(|name| ("fault.name", name)));
 }
@@ -311,6 +320,7 @@ fn producer(f: &mut Findings, entry: &ProducerEntry, names: &Names, duration_ms:
         body_bytes: f.number("producer.body_bytes", entry.body_bytes.as_ref(), plain.body_bytes, BODY_BYTES),
         tags,
         delay_ms: entry.delay.as_ref().map(|raw| f.time("producer.delay", raw, Zero::Refused)),
+        keys: entry.keys.as_ref().map(|raw| f.name("producer.keys", "beginning of a key", raw)),
     }
 }
 

@@ -153,6 +153,9 @@ pub(super) struct ProducerEntry {
     pub(super) tags: Option<Vec<Located<String>>>,
     /// Makes every message a delayed one, due this long after it was sent.
     pub(super) delay: Option<Located<Time>>,
+    /// What the `UNIQ_KEY`s of its messages begin with; a producer to another topic may have the same, as an application
+    /// has that sends on what it got. Default its name.
+    pub(super) keys: Option<Located<String>>,
 }
 
 /// A client that pops and acks.

@@ -100,7 +100,7 @@ fn group(lines: &mut Lines, group: &Group) {
 }
 
 fn producer(lines: &mut Lines, producer: &Producer) {
-    let Producer { name, topic, messages, from_ms, over_ms, burst, body_bytes, tags, delay_ms } = producer;
+    let Producer { name, topic, messages, from_ms, over_ms, burst, body_bytes, tags, delay_ms, keys } = producer;
     let plain = Producer::default();
     lines.table("[[producer]]", "");
     lines.key("name", quoted(name));
@@ -112,6 +112,7 @@ fn producer(lines: &mut Lines, producer: &Producer) {
     lines.unless(&plain.body_bytes, "body_bytes", body_bytes, u32::to_string);
     lines.unless(&plain.tags, "tags", tags, |tags| list(tags.iter().map(quoted)));
     lines.maybe("delay", delay_ms.as_ref(), time);
+    lines.maybe("keys", keys.as_ref(), quoted);
 }
 
 fn consumer(lines: &mut Lines, consumer: &Consumer) {

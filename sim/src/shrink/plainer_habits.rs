@@ -80,6 +80,7 @@ fn producers(producer: &Producer) -> Vec<Producer> {
     };
     let mut plainer = vec![
         with(&|it| it.delay_ms = None),
+        with(&|it| it.keys = None),
         with(&|it| it.tags.clear()),
         with(&|it| it.body_bytes = plain.body_bytes),
         with(&|it| it.burst = plain.burst),

@@ -107,7 +107,8 @@ impl Outgoing {
         let ledger = ledger_id(&spec.name, number);
         let tag = (!spec.tags.is_empty()).then(|| spec.tags[number as usize % spec.tags.len()].clone());
         let mut properties = Properties::new();
-        properties.set(names::UNIQ_KEY, ledger.to_string());
+        let key = ledger_id(spec.keys.as_ref().unwrap_or(&spec.name), number);
+        properties.set(names::UNIQ_KEY, key.to_string());
         properties.set(names::KEYS, ledger.to_string());
         if let Some(tag) = &tag {
             properties.set(names::TAGS, tag.clone());

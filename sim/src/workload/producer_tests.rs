@@ -31,6 +31,7 @@ fn spec() -> Producer {
         body_bytes: 40,
         tags: vec!["A".into(), "B".into()],
         delay_ms: Some(5_000),
+        keys: None,
     }
 }
 
