@@ -117,7 +117,8 @@ impl Shared {
         let group = self.other_group(header.group_name)?;
         let member = natural("memberId", header.member_id)?;
         let above = natural("above", header.above)?;
-        let term = self.store.submit(Seal { group, member, above }).await?;
+        let term = self.store.submit(Seal { group: group.clone(), member, above }).await?;
+        self.neighbours.acts(&group, member != 0);
         Ok(Command::response(response::SUCCESS).with_header(&SealResponseHeader { term: signed(term) }))
     }
 

@@ -62,6 +62,11 @@ impl Neighbours {
         self.breakers.refusal(peer)
     }
 
+    /// A slave acts for this group's master, or does no longer: its messages are read where they can be.
+    pub fn acts(&self, broker: &str, acts: bool) {
+        self.routes.acts(broker, acts);
+    }
+
     /// The group under which this broker reads from others.
     pub(super) fn inner_consumer_group(&self) -> String {
         format!("InnerConsumerGroup_{}_{}", self.config.own_broker, self.config.own_id)

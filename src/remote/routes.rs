@@ -1,10 +1,10 @@
 //! Where the brokers are: asked of the name servers, remembered until a broker fails.
 //!
-//! A group's messages are read from its master, or while that fails from a slave; whatever changes something goes to the
-//! master alone.
+//! A group's messages are read from its master, or from a slave while the master fails or a slave acts for it; whatever
+//! changes something goes to the master alone.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -54,6 +54,8 @@ struct Known {
     members: BTreeMap<String, BTreeMap<i64, String>>,
     /// Address → since when it is avoided, and for how long.
     avoided: BTreeMap<String, (Instant, Duration)>,
+    /// Groups for whose master a slave acts, as far as this broker was told.
+    acted_for: BTreeSet<String>,
 }
 
 impl Routes {
@@ -74,8 +76,8 @@ impl Routes {
         master(&self.known())
     }
 
-    /// The member of a group to read from: the first that has not just failed, or the first if all have. `None` when no
-    /// name server knows one.
+    /// The member of a group to read from: of those that have not just failed, or of all if all have, the first, and the
+    /// master last while a slave acts for it. `None` when no name server knows one.
     pub async fn holder(&self, broker: &str) -> Option<Member> {
         let found = self.known().holder(broker);
         if found.is_some() {
@@ -97,6 +99,15 @@ impl Routes {
         let before = known.avoided.get(&member.address).map(|(_, span)| *span);
         let span = before.map_or(AVOIDED_FIRST, |span| (span * 2).min(AVOIDED_LONGEST));
         known.avoided.insert(member.address.clone(), (Instant::now(), span));
+    }
+
+    /// A slave acts for this group's master, or does no longer. Nobody need find out first that the master does not answer.
+    pub fn acts(&self, broker: &str, acts: bool) {
+        let mut known = self.known();
+        match acts {
+            true => known.acted_for.insert(broker.to_owned()),
+            false => known.acted_for.remove(broker),
+        };
     }
 
     /// A member has answered.
@@ -139,7 +150,8 @@ impl Known {
     fn holder(&self, broker: &str) -> Option<Member> {
         let is_avoided =
             |member: &Member| self.avoided.get(&member.address).is_some_and(|(since, span)| since.elapsed() < *span);
-        self.members(broker).find(|member| !is_avoided(member)).or_else(|| self.members(broker).next())
+        let is_away = |member: &Member| member.is_master() && self.acted_for.contains(broker);
+        self.members(broker).min_by_key(|member| (is_avoided(member), is_away(member)))
     }
 
     fn learn(&mut self, cluster: ClusterInfo) {
@@ -156,7 +168,7 @@ mod tests {
 
     fn known() -> Known {
         let members = BTreeMap::from([(0, "10.0.0.1:1".to_owned()), (1, "10.0.0.2:1".to_owned())]);
-        Known { members: BTreeMap::from([("a".to_owned(), members)]), avoided: BTreeMap::new() }
+        Known { members: BTreeMap::from([("a".to_owned(), members)]), avoided: BTreeMap::new(), ..Known::default() }
     }
 
     #[tokio::test]
@@ -179,6 +191,25 @@ mod tests {
         assert!(routes.holder("a").await.unwrap().is_master(), "all have failed");
         routes.answered(&master);
         routes.answered(&slave);
+        assert!(routes.holder("a").await.unwrap().is_master());
+    }
+
+    #[tokio::test]
+    async fn while_a_slave_acts_reads_go_to_it_first() {
+        let routes = Routes::new(
+            Arc::new(Client::new(Arc::new(crate::seams::tcp::Tcp), crate::remoting::ClientConfig::default())),
+            Vec::new(),
+        );
+        *routes.known() = known();
+        routes.acts("a", true);
+        let slave = routes.holder("a").await.unwrap();
+        assert_eq!(slave.id, 1);
+        assert!(routes.master("a").await.unwrap().is_master(), "what changes something goes to no other");
+        routes.failed("a", &slave);
+        routes.known().members = known().members;
+        assert!(routes.holder("a").await.unwrap().is_master(), "the slave has failed");
+        routes.answered(&slave);
+        routes.acts("a", false);
         assert!(routes.holder("a").await.unwrap().is_master());
     }
 }

@@ -125,3 +125,70 @@ impl<'l> Takeover<'l> {
         asked.filter(|at_ms| *at_ms <= merged_ms).min().map(|asked_ms| merged_ms - asked_ms)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        evidence::{ChainFact, Fact, frame::code},
+        oracles::fixture::{Story, at, chain, encode, message},
+    };
+
+    fn poll(story: &mut Story) {
+        let call = story.request("a-s1", "a", code::REPLICATE, &[], b"");
+        story.response(("a", "a-s1", call), (code::REPLICATE, 0), &[], b"");
+    }
+
+    /// The slave hears of its master for the last time, and takes a term 30 s later.
+    fn taken_over() -> Story {
+        let mut story = Story::with_slave();
+        story.obligations.acting.insert("a".into(), "b".into());
+        poll(&mut story);
+        story.wait(30_000).durable("b", vec![Fact::Sealed { group: "a".into(), term: 2, member: 1 }]);
+        story
+    }
+
+    fn values(story: &mut Story, name: &str) -> Vec<SimMs> {
+        story.judge().times.remove(name).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_slave_acts_so_long_after_it_heard_of_its_master() {
+        let mut story = taken_over();
+        story.wait(10).durable("b", vec![Fact::Sealed { group: "a".into(), term: 3, member: 1 }]);
+        assert_eq!(
+            values(&mut story, SLAVE_ACTS),
+            [30_000],
+            "a further term of it is none of another master's absence"
+        );
+    }
+
+    #[test]
+    fn the_next_delivery_is_the_slave_s() {
+        let mut story = taken_over();
+        let call = story.request("c", "a-s1", code::POP, &[("consumerGroup", "g"), ("topic", "t")], b"");
+        let time = at(story.wait(2_000).now_ms).to_string();
+        let body = encode(&message("t", 0, 1, 0));
+        story.response(("a-s1", "c", call), (code::POP, 0), &[("popTime", &time)], &body);
+        assert_eq!(values(&mut story, NEXT_DELIVERY), [32_000]);
+    }
+
+    #[test]
+    fn a_chain_of_the_absent_master_s_is_revived_so_long_after_it_was_due() {
+        let mut story = taken_over();
+        let moved = ChainFact { acted_for: Some(("a".into(), 2)), ..chain("t", 0, 5).open(story.now_ms + 5_000) };
+        story.durable("b", vec![moved.clone().fact()]).wait(6_000);
+        let copy = Fact::Message(message("%RETRY%g_t", 0, 1, 1));
+        story.durable("b", vec![copy, moved.revived("%RETRY%g_t", 0).fact()]);
+        assert_eq!(values(&mut story, REVIVED_FOR_ABSENT), [1_000]);
+    }
+
+    #[test]
+    fn a_master_that_hears_of_its_slave_has_merged_so_long_after() {
+        let mut story = taken_over();
+        poll(story.wait(60_000));
+        story.wait(2_000).durable("a", vec![Fact::Merged { group: "a".into(), term: 3 }]);
+        assert_eq!(values(&mut story, TAKEN_BACK), [2_000]);
+        assert!(values(&mut taken_over(), TAKEN_BACK).is_empty(), "it has not");
+    }
+}
