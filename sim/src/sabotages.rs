@@ -196,6 +196,18 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "master-cut-off",
     },
     Sabotage {
+        name: "seal-not-recorded",
+        breaks: "a term is given, and the log that decides does not know of it",
+        promise: "P9",
+        scenario: "master-down",
+    },
+    Sabotage {
+        name: "clock-begins-anew",
+        breaks: "a broker that starts goes by a clock that was set back behind its log",
+        promise: "P5",
+        scenario: "clock-steps",
+    },
+    Sabotage {
         name: "tail-kept",
         breaks: "a master that is back keeps what it had written and never confirmed",
         promise: "P2",

@@ -57,6 +57,7 @@ use crate::{
     remote::{Neighbours, neighbours::NeighboursConfig, routes::Routes},
     remoting::{Client, ClientConfig, Peer, Server, ServerConfig},
     revive::{self, Peers, ReviveConfig, ReviveService, Reviver, apply::Home},
+    sabotage,
     seams::{Host, steady_clock::SteadyClock},
     store::{CommitListener, Store, StoreConfig, StoreError, Tables as _},
     wake::Wake,
@@ -154,7 +155,9 @@ impl Broker {
             ..StoreConfig::default()
         };
         let store = Store::open(&host, store_config, listener(woken.clone())).await?;
-        clock.not_before(store.durable()?.last_at_ms()?);
+        if !sabotage!("clock-begins-anew") {
+            clock.not_before(store.durable()?.last_at_ms()?);
+        }
         if !config.is_slave() {
             observe::began(&woken.metrics, &store, host.clock.now_ms())?;
         }

@@ -22,7 +22,7 @@ pub const NEXT: &str = "next";
 
 const LIST_MAX: usize = 1000;
 /// Chains resumed in one transaction.
-const RESUME_BATCH: usize = 256;
+const RESUME_BATCH: usize = 64;
 
 /// A message that was set aside, as an operator sees it.
 #[derive(Serialize)]

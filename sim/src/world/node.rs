@@ -205,7 +205,11 @@ impl World {
     ) {
         let index = self.expect_node(node);
         let boot: Boot = Arc::new(move |host, stop| Box::pin(boot(host, stop)));
-        lock(&self.inner.nodes).nodes[index.0].boot = Some(boot);
+        {
+            let node = &mut lock(&self.inner.nodes).nodes[index.0];
+            node.boot = Some(boot);
+            node.offset.gained_ms(self.now()); // what it is off from the start it has not gained
+        }
         self.tap_node(node, NodeEvent::Started);
         let world = self.downgrade();
         let init = move || {
