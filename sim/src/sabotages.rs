@@ -202,6 +202,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "master-down",
     },
     Sabotage {
+        name: "forgotten-unmerged",
+        breaks: "what was done for a master that is away is forgotten before it has merged that",
+        promise: "P2",
+        scenario: "long-absence",
+    },
+    Sabotage {
         name: "clock-begins-anew",
         breaks: "a broker that starts goes by a clock that was set back behind its log",
         promise: "P5",

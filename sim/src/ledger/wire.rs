@@ -133,6 +133,8 @@ pub struct Delivery<'h> {
     pub message: StoredMessage,
     /// The pop time it was given, Unix ms on the broker's clock.
     pub pop_time: i64,
+    /// How many messages the pop asked for at the most.
+    pub at_most: usize,
 }
 
 /// An ack or a renewal of one handle.
@@ -193,7 +195,7 @@ enum Pending<'h> {
     Renewal(usize),
     BatchAck(usize),
     Order(usize),
-    Pop { call: Call<'h>, group: String, topic: String },
+    Pop { call: Call<'h>, group: String, topic: String, at_most: usize },
 }
 
 impl<'h> Wire<'h> {
@@ -253,6 +255,7 @@ impl<'h> Wire<'h> {
                 call,
                 group: read.get("consumerGroup")?.to_owned(),
                 topic: read.get("topic")?.to_owned(),
+                at_most: read.number("maxMsgNums").unwrap_or(usize::MAX),
             },
             code::ACK => {
                 self.acks.push(settle(call, read)?);
@@ -318,10 +321,10 @@ impl<'h> Wire<'h> {
                     send.ack_outcome = read.get("ackOutcome").map(str::to_owned);
                 }
             }
-            Pending::Pop { mut call, group, topic } => {
+            Pending::Pop { mut call, group, topic, at_most } => {
                 call.answer = answer;
                 if let Some(read) = read.filter(|_| frame.code == 0) {
-                    self.popped(at_ms, call, (&group, &topic), &read);
+                    self.popped(at_ms, call, (&group, &topic, at_most), &read);
                 }
             }
         }
@@ -336,7 +339,13 @@ impl<'h> Wire<'h> {
         }
     }
 
-    fn popped(&mut self, at_ms: SimMs, call: Call<'h>, (group, asked): (&str, &str), read: &WireFrame<'h>) {
+    fn popped(
+        &mut self,
+        at_ms: SimMs,
+        call: Call<'h>,
+        (group, asked, at_most): (&str, &str, usize),
+        read: &WireFrame<'h>,
+    ) {
         let event = call.answer.map_or(call.event, |answer| answer.0);
         let messages = match StoredMessage::read_all(read.body) {
             Ok(messages) => messages,
@@ -359,7 +368,7 @@ impl<'h> Wire<'h> {
                 continue;
             };
             let (group, asked, named) = (group.to_owned(), asked.to_owned(), message.topic.clone());
-            self.deliveries.push(Delivery { call, at_ms, group, asked, named, topic, message, pop_time });
+            self.deliveries.push(Delivery { call, at_ms, group, asked, named, topic, message, pop_time, at_most });
         }
     }
 

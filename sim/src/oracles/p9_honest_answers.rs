@@ -4,7 +4,7 @@
 //! there (a delayed one's timer); each message of a pop's answer has its durable chain at its home (the broker itself, or
 //! the target it escapes to); an acked chain has durably ended as acked; a renewed one is durable under its new pop time; a
 //! checkpoint that one broker took from another, or from a client, is durable in the chains of all that it does not tell as
-//! acked; what a pull brings, from a master or a slave, is durable. What a client saw absorbed was durable by then, batches
+//! acked; what a pull brings, from a master or a slave, is durable; no answer has more messages than were asked for. What a client saw absorbed was durable by then, batches
 //! included. What it is told of renewals is in `p9_renewals`, of orders in
 //! `p9_orders`, what an operator is shown in `p9_metrics`. A frame from a
 //! broker that cannot be read is a dishonest answer too. Answers made up by the network are no responses of a server.
@@ -15,7 +15,7 @@ use crate::{
     history::{AckVerdict, Seen},
     ledger::{
         ChainLife, Ledger, Place, Stored,
-        wire::{Call, Send, Settle},
+        wire::{Call, Delivery, Send, Settle},
     },
 };
 
@@ -31,6 +31,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     }
     popped(ledger, found);
     pulled(ledger, found);
+    too_many(ledger, found);
     for ack in &ledger.wire.acks {
         let Some(event) = success(&ack.call) else { continue };
         if !ends_acked(ledger, place(ack), &ack.group, Some(ack.pop_time), event) {
@@ -146,6 +147,24 @@ fn pulled(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         if !stored.any(|stored| is_confirmed(ledger, stored, event)) {
             let detail = format!("{} gave it to {} before it was durable", pull.call.server, pull.call.from);
             found.broken(ledger.at_ms(event), place.to_string(), detail);
+        }
+    }
+}
+
+/// Nobody gets more messages in one answer than it asked for.
+fn too_many(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    for pull in &ledger.wire.pulls {
+        let (Some(event), (brought, _)) = (success(&pull.call), pull.brought) else { continue };
+        if i64::try_from(brought).is_ok_and(|brought| brought > pull.count) {
+            let detail = format!("{brought} messages to {}, which asked for {}", pull.call.from, pull.count);
+            found.broken(ledger.at_ms(event), pull.call.server, detail);
+        }
+    }
+    for answer in ledger.wire.deliveries.chunk_by(|one, next| one.call.event == next.call.event) {
+        let Delivery { call, at_ms, at_most, .. } = &answer[0];
+        if answer.len() > *at_most {
+            let detail = format!("{} messages to {}, which asked for {at_most}", answer.len(), call.from);
+            found.broken(*at_ms, call.server, detail);
         }
     }
 }
@@ -407,6 +426,21 @@ mod tests {
             story.response(("a", "b", call), (code::PULL, 0), &[], &body);
             assert_eq!(story.is_blamed("P9", "a gave it to b before it was durable"), heard);
         }
+    }
+
+    #[test]
+    fn nobody_gets_more_than_it_asked_for() {
+        let answered = |code, asked: &str| {
+            let mut story = Story::new();
+            let fields = [("topic", "t"), ("queueId", "0"), ("queueOffset", "0"), ("consumerGroup", "g")];
+            let fields = [&fields[..], &[("maxMsgNums", asked)]].concat();
+            let body = [encode(&message("t", 0, 1, 0)), encode(&message("t", 1, 2, 0))].concat();
+            let call = story.request("b", "a", code, &fields, b"");
+            story.response(("a", "b", call), (code, 0), &[("popTime", "1")], &body);
+            story.is_blamed("P9", "2 messages to b, which asked for 1")
+        };
+        assert!(answered(code::PULL, "1") && !answered(code::PULL, "2"));
+        assert!(answered(code::POP, "1") && !answered(code::POP, "2"));
     }
 
     #[test]
