@@ -2,7 +2,10 @@
 
 use super::{ack::id_of, refusal::Refusal, shared::Shared};
 use crate::{
-    model::{chain::Chain, handle::ReceiptHandle},
+    model::{
+        chain::{Chain, ChainId},
+        handle::ReceiptHandle,
+    },
     remoting::{
         Command,
         code::response,
@@ -27,21 +30,37 @@ impl Shared {
         match self.store.submit(step).await? {
             Renewed::As(chain) => Ok(success(&chain)),
             Renewed::TooLate => Err(Refusal::NoMessage(format!("too late: {id} is over"))),
-            Renewed::Elsewhere { to, .. } => self.renew_there(&to, &header).await,
+            Renewed::Elsewhere { to, id } => self.renew_there(&to, &header, &id).await,
             Renewed::Unknown => match self.other_home(&id) {
-                Some(to) => self.renew_there(&to, &header).await,
+                Some(to) => self.renew_there(&to, &header, &id).await,
                 None => Err(Refusal::NoMessage(format!("no checkpoint {id} is known"))),
             },
         }
     }
 
-    pub(super) async fn renew_there(&self, to: &str, header: &ChangeInvisibleHeader) -> Result<Command, Refusal> {
-        match self.neighbours.renew_elsewhere(to, header).await {
+    /// Has the group that knows the chain by `id` renew it.
+    pub(super) async fn renew_there(
+        &self,
+        to: &str,
+        header: &ChangeInvisibleHeader,
+        id: &ChainId,
+    ) -> Result<Command, Refusal> {
+        match self.neighbours.renew_elsewhere(to, &of_chain(header, id)).await {
             Ok(Some(fields)) => Ok(Command::response(response::SUCCESS).with_header(&fields)),
             Ok(None) => Err(Refusal::NoMessage(format!("too late: {to} says that it is over"))),
             Err(failure) => Err(Refusal::NotConfirmed(failure)),
         }
     }
+}
+
+/// The request with the handle of this chain: the client may hold an older one, which only its own broker knows.
+fn of_chain(header: &ChangeInvisibleHeader, id: &ChainId) -> ChangeInvisibleHeader {
+    let mut header = header.clone();
+    if let Ok(handle) = header.extra_info.parse::<ReceiptHandle>() {
+        let revive_queue = ReceiptHandle::revive_queue_of(id.term);
+        header.extra_info = ReceiptHandle { pop_time: id.pop_time, revive_queue, ..handle }.to_string();
+    }
+    header
 }
 
 fn success(chain: &Chain) -> Command {

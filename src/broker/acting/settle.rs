@@ -15,8 +15,8 @@ use crate::{
 
 /// Where an ack or a renewal has to go.
 enum Home {
-    /// To this group.
-    At(String),
+    /// To this group, which knows the chain by this id: that of the newest handle.
+    At(String, ChainId),
     /// Nowhere: what it is about is over.
     Over(Acked),
 }
@@ -28,7 +28,7 @@ impl Shared {
     /// Why that is not known.
     pub(in crate::broker) async fn ack_acting(&self, term: &Term, id: ChainId) -> Result<Acked, Refusal> {
         Ok(match self.home_of(term, &id).await? {
-            Home::At(to) => sometimes!("acting-ack-passed-on", Acked::Elsewhere { to, id }),
+            Home::At(to, id) => sometimes!("acting-ack-passed-on", Acked::Elsewhere { to, id }),
             Home::Over(acked) => sometimes!("acting-ack-over", acked),
         })
     }
@@ -38,7 +38,7 @@ impl Shared {
         let header: ChangeInvisibleHeader = request.header()?;
         let id = id_of(&header.extra_info, &header.topic, &header.consumer_group, header.queue_id, header.offset)?;
         match self.home_of(term, &id).await? {
-            Home::At(to) => sometimes!("acting-renewal-passed-on", self.renew_there(&to, &header).await),
+            Home::At(to, id) => sometimes!("acting-renewal-passed-on", self.renew_there(&to, &header, &id).await),
             Home::Over(_) => {
                 sometimes!("acting-renewal-too-late", Err(Refusal::NoMessage(format!("too late: {id} is over"))))
             }
@@ -47,22 +47,22 @@ impl Shared {
 
     /// The group that decides on a chain. One that is at home here is moved first: this slave decides nothing.
     async fn home_of(&self, term: &Term, id: &ChainId) -> Result<Home, Refusal> {
-        let at_target = || Home::At(term.target.clone());
+        let at_target = |id: &ChainId| Home::At(term.target.clone(), id.clone());
         if term.is_moved(id) {
-            return sometimes!("acting-home-known", Ok(at_target()));
+            return sometimes!("acting-home-known", Ok(at_target(id)));
         }
         let Some(chain) = newest(&self.store.view()?, id)? else {
-            return sometimes!("acting-home-unknown", Ok(at_target())); // popped under an earlier term of acting, or never
+            return sometimes!("acting-home-unknown", Ok(at_target(id))); // popped under an earlier term of acting, or never
         };
         Ok(match &chain.state {
-            _ if term.is_moved(&chain.id) => sometimes!("acting-home-of-successor", at_target()),
+            _ if term.is_moved(&chain.id) => sometimes!("acting-home-of-successor", at_target(&chain.id)),
             ChainState::Open { .. } if sabotage!("slave-decides-on-acks") => Home::Over(Acked::Absorbed),
             ChainState::Open { .. } => {
                 sometimes!("acting-moves-acked");
                 self.hand_over_acting(term, std::slice::from_ref(&chain)).await.map_err(refused)?;
-                at_target()
+                at_target(&chain.id)
             }
-            ChainState::Moved { to } => sometimes!("acting-home-elsewhere", Home::At(to.clone())),
+            ChainState::Moved { to } => sometimes!("acting-home-elsewhere", Home::At(to.clone(), chain.id.clone())),
             ChainState::Ended { outcome: Outcome::Acked, .. } => {
                 sometimes!("acting-acked-before", Home::Over(Acked::Absorbed))
             }

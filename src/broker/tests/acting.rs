@@ -217,6 +217,41 @@ async fn a_slave_that_restarts_while_it_acts_hands_nothing_out_twice() {
     assert!(group.world.pop_at(SLAVE, &one).await.is_empty());
 }
 
+/// A message that was popped for long and renewed for long at its master, which is away now: the old and the new handle.
+async fn renewed_before_the_master_went(group: &mut Group) -> (Delivered, Delivered) {
+    group.send("one").await;
+    let long = PopMessageHeader { invisible_time: 60_000, poll_time: 0, ..popping("t") };
+    let old = group.world.pop_at(MASTER, &long).await.remove(0);
+    let new = group.world.renew(&old, 60_000).await.unwrap();
+    group.stop_master().await;
+    group.until_it_acts().await;
+    (old, new)
+}
+
+#[tokio::test]
+async fn at_an_acting_slave_an_old_handle_keeps_the_message_away_too() {
+    let mut group = Group::new().await;
+    let (old, new) = renewed_before_the_master_went(&mut group).await;
+    for handle in [&old, &new, &old] {
+        let answer = group.world.ack_at(SLAVE, handle).await;
+        assert_eq!(answer.code, response::SUCCESS, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_is_repeated_at_an_acting_slave_and_at_the_master_that_is_back() {
+    let mut group = Group::new().await;
+    let (old, _) = renewed_before_the_master_went(&mut group).await;
+    let at_slave = group.world.renew_at(SLAVE, &old, 60_000).await.unwrap();
+    group.start_master().await;
+    group.until_it_follows().await;
+    let at_master = group.world.renew(&old, 60_000).await.unwrap();
+    for handle in [&at_slave, &at_master] {
+        let answer = group.world.ack_at(MASTER, handle).await;
+        assert_eq!(answer.code, response::SUCCESS, "{answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn without_its_target_a_slave_does_nothing_and_a_master_waits() {
     let mut group = Group::new().await;

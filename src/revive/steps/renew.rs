@@ -43,12 +43,21 @@ impl Step for Renew {
     type Reply = Renewed;
 
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Renewed, StoreError> {
-        let Some(chain) = txn.chain(&self.id)? else { return sometimes!("renewal-of-nothing", Ok(Renewed::Unknown)) };
+        let Some(mut chain) = txn.chain(&self.id)? else {
+            return sometimes!("renewal-of-nothing", Ok(Renewed::Unknown));
+        };
         if let ChainState::Ended { outcome: Outcome::Superseded(_), .. } = &chain.state {
             sometimes!("renewal-repeated");
             // The answer to the first renewal may have been lost: the new handle is told again while it lives.
-            let alive = newest(txn, &self.id)?.filter(|now| matches!(now.state, ChainState::Open { .. }));
-            return Ok(alive.map_or(Renewed::TooLate, |now| Renewed::As(Box::new(now))));
+            let Some(now) = newest(txn, &self.id)? else { return Ok(Renewed::TooLate) };
+            if let ChainState::Open { .. } = now.state {
+                return Ok(Renewed::As(Box::new(now)));
+            }
+            // Whoever has it by now decides.
+            if !matches!(now.state, ChainState::Moved { .. }) {
+                return Ok(Renewed::TooLate);
+            }
+            chain = now;
         }
         let Some(by) = self.successor(txn, &chain)? else { return Ok(Renewed::TooLate) };
         match self.home.apply(txn, &chain, Event::Renewed { by: by.id.clone() })?.answer {
