@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::remoting::CallError;
 
 pub(super) const MASTER: &str = "10.0.0.1:10911";
 pub(super) const NEIGHBOUR: &str = "10.0.0.2:10911";
@@ -87,8 +88,12 @@ impl World {
         self.clock.now_ms()
     }
 
+    /// A connection that a broker has closed, which may have been started anew since, costs a second try.
     pub(super) async fn ask(&self, address: &str, request: Command) -> Command {
-        self.client.call(address, request, LIMIT).await.unwrap()
+        match self.client.call(address, request.clone(), LIMIT).await {
+            Err(CallError::Reset { .. }) => self.client.call(address, request, LIMIT).await.unwrap(),
+            answer => answer.unwrap(),
+        }
     }
 
     pub(super) async fn ask_code(&self, code: i32, header: &impl Header) -> i32 {
