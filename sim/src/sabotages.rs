@@ -193,7 +193,7 @@ pub const SABOTAGES: &[Sabotage] = &[
         name: "seal-ignored",
         breaks: "chains are taken from a slave that acts no longer",
         promise: "P2",
-        scenario: "master-cut-off",
+        scenario: "paused-holder",
     },
     Sabotage {
         name: "seal-not-recorded",
