@@ -20,10 +20,12 @@ use std::{
 
 use machine::{
     MemoryDisk, block_on,
-    chains::{DUE_MS, Fill, OTHER, OWN, Opened, POPPED_MS, chain},
+    chains::{DUE_MS, Fill, OWN, Opened, POPPED_MS, chain},
 };
 use pop_revive::revive::{Engine, Peers, Reviver, RewritePolicy};
 
+/// Who has the messages.
+const OTHER: &str = "broker-b";
 const CHAINS: i64 = 2_048;
 const ATTEMPT_LIMIT_MS: i64 = 10_000;
 /// The most that errors may cost the way that succeeds.
@@ -104,6 +106,7 @@ fn run(way: &str) {
             opened.revive(engine, peers, CHAINS as usize).await;
         }
         opened.store.close().await;
-        println!("entries {}", opened.counted.entries.load(SeqCst));
+        let (entries, bytes) = (opened.counted.entries.load(SeqCst), opened.counted.bytes.load(SeqCst));
+        println!("entries {entries} of {bytes} bytes; {} written, a file of {}", disk.written(), disk.size());
     });
 }

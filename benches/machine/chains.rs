@@ -28,8 +28,6 @@ use super::{MemoryDisk, Pipes, RunningClock, host};
 
 /// The broker of the benchmarks.
 pub const OWN: &str = "broker-a";
-/// Its neighbour.
-pub const OTHER: &str = "broker-b";
 /// When everything was popped, Unix ms.
 pub const POPPED_MS: i64 = 1_700_000_000_000;
 /// When everything is due, Unix ms.

@@ -1,7 +1,5 @@
 //! A machine in memory for the benchmarks: nothing of it costs time of its own.
 
-#![allow(dead_code, reason = "each benchmark needs another part of it")]
-
 pub mod chains;
 
 use std::{

@@ -8,6 +8,7 @@ pub mod lives;
 pub mod obligations;
 pub mod orders;
 pub mod replicas;
+mod retained;
 pub mod tables;
 pub mod wire;
 

@@ -5,6 +5,7 @@ use std::{
     ops::Bound,
 };
 
+use super::retained::{Retained, message_of};
 use crate::evidence::{
     ChainFact, ChainState, DurableEntry, Fact, Outcome,
     tables::{Rows, Tables},
@@ -34,20 +35,13 @@ impl Known {
     }
 }
 
-/// A queue's messages: the log index of each, and the lowest offset that was never past its retention.
+/// Tables that follow a log, entry by entry; those of an empty one at first.
 #[derive(Default)]
-struct Queue {
-    minimum: i64,
-    messages: BTreeMap<i64, u64>,
-}
-
-/// Tables that follow a log, entry by entry.
 pub struct TableFold {
-    log: BTreeSet<u64>,
+    retained: Retained,
     /// Those tables whose rows nothing else here asks for.
     rows: Rows,
     chains: BTreeMap<String, Known>,
-    queues: BTreeMap<(String, i32), Queue>,
     /// When a chain was over, and which.
     over: BTreeSet<(i64, String)>,
     /// Chain id → until when its early ack waits.
@@ -55,12 +49,6 @@ pub struct TableFold {
     timers: BTreeSet<(i64, u64, u32)>,
     /// Until when a send is known, its topic and key.
     sends: BTreeSet<(i64, String, String)>,
-    /// Beginning of chain ids about a message that is past its retention → the log index of the message.
-    kept: BTreeMap<String, u64>,
-    /// Log index → how many bodies in there are needed.
-    needed: BTreeMap<u64, u32>,
-    free: BTreeSet<u64>,
-    expired_before: u64,
     acted: BTreeSet<(String, String)>,
 }
 
@@ -84,36 +72,15 @@ impl Tables {
         }
         let mut fold = TableFold::default();
         entries.range(..=settled).for_each(|(_, entry)| fold.follow(entry));
-        fold.log.extend(entries.range((Bound::Excluded(settled), Bound::Unbounded)).map(|(index, _)| *index));
+        fold.retained.log.extend(entries.range((Bound::Excluded(settled), Bound::Unbounded)).map(|(index, _)| *index));
         fold.finish(settled)
-    }
-}
-
-impl Default for TableFold {
-    /// Those of an empty log.
-    fn default() -> Self {
-        Self {
-            log: BTreeSet::new(),
-            rows: Rows::new(),
-            chains: BTreeMap::new(),
-            queues: BTreeMap::new(),
-            over: BTreeSet::new(),
-            early_acks: BTreeMap::new(),
-            timers: BTreeSet::new(),
-            sends: BTreeSet::new(),
-            kept: BTreeMap::new(),
-            needed: BTreeMap::new(),
-            free: BTreeSet::new(),
-            expired_before: 1,
-            acted: BTreeSet::new(),
-        }
     }
 }
 
 impl TableFold {
     /// Lets the tables follow the next entry.
     pub fn follow(&mut self, entry: &DurableEntry) {
-        self.log.insert(entry.index);
+        self.retained.log.insert(entry.index);
         for (number, fact) in (0..).zip(&entry.facts) {
             self.take_in((entry.index, number), entry.at_ms, fact);
         }
@@ -140,7 +107,7 @@ impl TableFold {
     /// How many messages are past their retention and needed by live chains.
     #[must_use]
     pub fn held_back(&self) -> u64 {
-        self.kept.len() as u64
+        self.retained.held_back()
     }
 
     /// How many messages were set aside.
@@ -165,11 +132,8 @@ impl TableFold {
                 add(&mut self.rows, "parked", id);
             }
         }
-        for ((topic, queue), Queue { messages, .. }) in &self.queues {
-            add(&mut self.rows, "bounds", format!("{topic} {queue}"));
-            messages.keys().for_each(|offset| add(&mut self.rows, "queues", format!("{topic} {queue} {offset}")));
-        }
-        let Self { over, early_acks, timers, sends, kept, needed, free, acted, rows, .. } = &mut self;
+        let Self { retained, over, early_acks, timers, sends, acted, rows, .. } = &mut self;
+        retained.add_to(rows);
         over.iter().for_each(|(since_ms, id)| add(rows, "over", format!("{since_ms} {id}")));
         for (id, until_ms) in early_acks {
             add(rows, "early-acks", id);
@@ -177,11 +141,8 @@ impl TableFold {
         }
         timers.iter().for_each(|(due_ms, index, record)| add(rows, "timers", format!("{due_ms} {index} {record}")));
         sends.iter().for_each(|(until_ms, topic, key)| add(rows, "sends", format!("{until_ms} {topic} {key}")));
-        kept.keys().for_each(|message| add(rows, "kept", message));
-        needed.keys().for_each(|index| add(rows, "needed", index));
-        free.iter().for_each(|index| add(rows, "free", index));
         acted.iter().for_each(|(group, id)| add(rows, "acted", format!("{group} {id}")));
-        Tables { settled, log: self.log, rows: self.rows }
+        Tables { settled, log: self.retained.log, rows: self.rows }
     }
 
     fn take_in(&mut self, place: (u64, u32), at_ms: i64, fact: &Fact) {
@@ -192,17 +153,14 @@ impl TableFold {
             }
             Fact::TopicDeleted { name, .. } => self.delete_topic(name),
             Fact::Group { name, .. } => add(&mut self.rows, "groups", name),
-            Fact::Message(message) => {
-                let queue = self.queues.entry((message.topic.clone(), message.queue)).or_default();
-                queue.messages.insert(message.offset, place.0);
-            }
+            Fact::Message(message) => self.retained.store(message, place.0),
             Fact::Timer { due_ms, .. } => {
                 self.timers.insert((*due_ms, place.0, place.1));
-                self.need(place.0);
+                self.retained.need(place.0);
             }
             Fact::TimerFired { due_ms, index, record } => {
                 self.timers.remove(&(*due_ms, *index, *record));
-                self.need_no_more(*index);
+                self.retained.need_no_more(*index);
             }
             Fact::Offset { group, topic, queue, .. } | Fact::OffsetReset { group, topic, queue, .. } => {
                 add(&mut self.rows, "offsets", format!("{group} {topic} {queue}"));
@@ -211,37 +169,35 @@ impl TableFold {
             Fact::EarlyAck { id, until_ms } => drop(self.early_acks.insert(id.to_string(), *until_ms)),
             Fact::EarlyAckDropped { id } => drop(self.early_acks.remove(&id.to_string())),
             Fact::SetAside { .. } => add(&mut self.rows, "set-aside", format!("{} {}", place.0, place.1)),
-            Fact::Sent { topic, key, expires_ms, .. } => {
-                self.sends.insert((*expires_ms, topic.clone(), key.clone()));
-                for _ in 0..SENDS_TAKEN_ALONG {
-                    self.sends.first().is_some_and(|first| first.0 <= at_ms).then(|| self.sends.pop_first());
-                }
-            }
+            Fact::Sent { topic, key, expires_ms, .. } => self.sent(at_ms, (*expires_ms, topic.clone(), key.clone())),
             Fact::Expired { broker, before } => self.expire(broker, *before),
             Fact::Forgotten { chains } => chains.iter().for_each(|id| self.forget(&id.broker, &id.to_string())),
             Fact::Sealed { group, .. } => add(&mut self.rows, "sealed", group),
-            Fact::Merged { group, term } => {
-                add(&mut self.rows, "merged", group);
-                let Self { acted, chains, .. } = self;
-                let is_earlier = |id: &String| {
-                    let under = chains.get(id).and_then(|chain| chain.acted_for.as_ref());
-                    under.is_none_or(|(_, under)| under < term)
-                };
-                acted.retain(|(whose, id)| whose != group || !is_earlier(id));
-            }
+            Fact::Merged { group, term } => self.merge(group, *term),
             Fact::Unknown(_) => {}
         }
     }
 
+    fn sent(&mut self, at_ms: i64, send: (i64, String, String)) {
+        self.sends.insert(send);
+        for _ in 0..SENDS_TAKEN_ALONG {
+            self.sends.first().is_some_and(|first| first.0 <= at_ms).then(|| self.sends.pop_first());
+        }
+    }
+
+    fn merge(&mut self, group: &str, term: u64) {
+        add(&mut self.rows, "merged", group);
+        let Self { acted, chains, .. } = self;
+        let is_earlier = |id: &String| {
+            let under = chains.get(id).and_then(|chain| chain.acted_for.as_ref());
+            under.is_none_or(|(_, under)| *under < term)
+        };
+        acted.retain(|(whose, id)| whose != group || !is_earlier(id));
+    }
+
     fn delete_topic(&mut self, name: &str) {
         self.take("topics", name);
-        self.queues.retain(|(topic, _), _| topic != name);
-        // What its successor has at the same place is another message.
-        let of_topic = |message: &&String| message.split('/').nth(1) == Some(name);
-        let dropped: Vec<String> = self.kept.keys().filter(of_topic).cloned().collect();
-        for index in dropped.iter().filter_map(|message| self.kept.remove(message)).collect::<Vec<_>>() {
-            self.need_no_more(index);
-        }
+        self.retained.delete_topic(name);
         if let Some(offsets) = self.rows.get_mut("offsets") {
             offsets.retain(|key| key.split(' ').nth(1) != Some(name));
         }
@@ -276,18 +232,9 @@ impl TableFold {
     fn release(&mut self, chain: &ChainFact) {
         let id = &chain.id;
         let message = message_of(&id.broker, &id.topic, id.queue, id.offset);
-        let Some(index) = self.kept.get(&message).copied().filter(|_| !self.is_needed(&message)) else { return };
-        self.kept.remove(&message);
-        if let Some(queue) = self.queues.get_mut(&(id.topic.clone(), id.queue)) {
-            queue.messages.remove(&id.offset);
+        if self.retained.keeps(&message) && !is_needed(&self.chains, &message) {
+            self.retained.release(&message, (&id.topic, id.queue, id.offset));
         }
-        self.need_no_more(index);
-    }
-
-    /// Whether a live chain is about the message that these ids begin with.
-    fn is_needed(&self, message: &str) -> bool {
-        let about = self.chains.range(message.to_owned()..).take_while(|(id, _)| id.starts_with(message));
-        about.into_iter().any(|(_, chain)| chain.is_live)
     }
 
     fn forget(&mut self, broker: &str, id: &str) {
@@ -300,44 +247,8 @@ impl TableFold {
     }
 
     fn expire(&mut self, broker: &str, before: u64) {
-        let mut gone = Vec::new();
-        for ((topic, number), queue) in &mut self.queues {
-            let past = queue.messages.range(queue.minimum..).take_while(|(_, index)| **index < before);
-            let past: Vec<(i64, u64)> = past.map(|(offset, index)| (*offset, *index)).collect();
-            queue.minimum = past.last().map_or(queue.minimum, |(offset, _)| offset + 1);
-            gone.extend(past.into_iter().map(|(offset, index)| (topic.clone(), *number, offset, index)));
-        }
-        for (topic, number, offset, index) in gone {
-            let message = message_of(broker, &topic, number, offset);
-            if self.is_needed(&message) {
-                self.kept.insert(message, index);
-                self.need(index);
-            } else if let Some(queue) = self.queues.get_mut(&(topic, number)) {
-                queue.messages.remove(&offset);
-            }
-        }
-        let Self { log, needed, free, .. } = self;
-        // The last one that expired stays: a slave whose log ends there has to be recognized.
-        log.retain(|index| *index + 1 >= before || needed.contains_key(index) || *index + 1 < self.expired_before);
-        let freed = std::mem::take(free);
-        log.retain(|index| !freed.contains(index));
-        self.expired_before = before;
+        self.retained.expire(broker, before, |message| is_needed(&self.chains, message));
         add(&mut self.rows, "marks", "expired-before");
-    }
-
-    fn need(&mut self, index: u64) {
-        *self.needed.entry(index).or_default() += 1;
-    }
-
-    fn need_no_more(&mut self, index: u64) {
-        if let Some(count) = self.needed.get_mut(&index).filter(|count| **count > 1) {
-            *count -= 1;
-            return;
-        }
-        self.needed.remove(&index);
-        if index < self.expired_before {
-            self.free.insert(index);
-        }
     }
 
     fn take(&mut self, table: &str, key: &str) {
@@ -347,12 +258,14 @@ impl TableFold {
     }
 }
 
-/// How the ids of all chains about a message begin.
-fn message_of(broker: &str, topic: &str, queue: i32, offset: i64) -> String {
-    format!("{broker}/{topic}/{queue}/{offset}/")
+/// Whether a live chain is about the message that these ids begin with.
+fn is_needed(chains: &BTreeMap<String, Known>, message: &str) -> bool {
+    let mut about = chains.range(message.to_owned()..).take_while(|(id, _)| id.starts_with(message));
+    about.any(|(_, chain)| chain.is_live)
 }
 
-fn add(rows: &mut Rows, table: &'static str, key: impl ToString) {
+/// Adds a row.
+pub(super) fn add(rows: &mut Rows, table: &'static str, key: impl ToString) {
     rows.entry(table).or_default().insert(key.to_string());
 }
 

@@ -103,4 +103,10 @@ mod tests {
         assert!(!reset_to(2), "the first two are past it");
         assert!(reset_to(3), "the last one is not");
     }
+
+    #[test]
+    fn a_reset_to_the_end_passes_over_all_there_was() {
+        assert!(!reset(-1, 3).is_blamed("P5", "reset to"));
+        assert!(reset(-1, 2).is_blamed("P5", "reset to the end, and 2 is behind it"));
+    }
 }

@@ -4,10 +4,10 @@
 //! there (a delayed one's timer); each message of a pop's answer has its durable chain at its home (the broker itself, or
 //! the target it escapes to); an acked chain has durably ended as acked; a renewed one is durable under its new pop time; a
 //! checkpoint that one broker took from another, or from a client, is durable in the chains of all that it does not tell as
-//! acked; what a pull brings, from a master or a slave, is durable; no answer has more messages than were asked for. What a client saw absorbed was durable by then, batches
-//! included. What it is told of renewals is in `p9_renewals`, of orders in
-//! `p9_orders`, what an operator is shown in `p9_metrics`. A frame from a
-//! broker that cannot be read is a dishonest answer too. Answers made up by the network are no responses of a server.
+//! acked; what a pull brings, from a master or a slave, is durable; no answer has more messages than were asked for. What a
+//! client saw absorbed was durable by then, batches included. What it is told of renewals is in `p9_renewals`, of orders in
+//! `p9_orders`, what an operator is shown in `p9_metrics`. A frame from a broker that cannot be read is a dishonest answer
+//! too. Answers made up by the network are no responses of a server.
 
 use super::{Findings, Reads, p9_metrics, p9_orders, p9_renewals};
 use crate::{
