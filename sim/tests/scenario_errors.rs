@@ -198,7 +198,10 @@ fn wrong_names() {
             ("tag = \"*\"", "tag = \"A | B\""),
             ("tags = [\"A\", \"B\"]", "tags = [\"A\", \"\"]"),
             ("tags = [\"A\", \"B\"]", "keys = \"for ward\""),
-            ("[[consumer]]", "[[producer]]\nname = \"p\"\ntopic = \"orders\"\nkeys = \"producer-1\"\nmessages = 1\nover = \"1m\"\n[[consumer]]"),
+            (
+                "[[consumer]]",
+                "[[producer]]\nname = \"p\"\ntopic = \"orders\"\nkeys = \"producer-1\"\nmessages = 1\nover = \"1m\"\n[[consumer]]",
+            ),
             ("broker = \"broker-b\"", "broker = \"broker\""),
             ("reached = [\"parked\"]", "reached = [\"parkd\"]"),
             ("reached = [\"parked\"]", "reached = [\"parked\", \"parked\"]"),
