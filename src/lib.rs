@@ -9,6 +9,7 @@
 //! is handed in at start, see [`seams`].
 
 pub mod broker;
+pub mod buggify;
 pub mod metrics;
 pub mod model;
 pub mod namesrv;

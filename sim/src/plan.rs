@@ -105,6 +105,15 @@ pub enum Fault {
         /// Longest.
         max_ms: SimMs,
     },
+    /// A site of a node's code takes its unlikely turn.
+    Buggify {
+        /// Whose.
+        node: NodeName,
+        /// Which site, see [`SITES`](crate::scenario::sites::SITES).
+        site: String,
+        /// Which of the times that it is reached, counted over the whole run, or when.
+        hits: Hits,
+    },
     /// Nothing passes from `from` to `to` (and back, unless `one_way`): silence, not refusal.
     Partition {
         /// One side.
@@ -197,6 +206,7 @@ impl Fault {
             Self::DiskError { .. } => "disk-error",
             Self::DiskFull { .. } => "disk-full",
             Self::SlowDisk { .. } => "slow-disk",
+            Self::Buggify { .. } => "buggify",
             Self::Partition { .. } => "partition",
             Self::Reset { .. } => "reset",
             Self::Latency { .. } => "latency",
@@ -229,6 +239,7 @@ impl Fault {
             | Self::DiskError { .. }
             | Self::DiskFull { .. }
             | Self::SlowDisk { .. }
+            | Self::Buggify { .. }
             | Self::Partition { .. }
             | Self::Latency { .. }
             | Self::Bandwidth { .. } => None,
@@ -244,7 +255,7 @@ impl Fault {
             | Self::Partition { window, .. }
             | Self::Latency { window, .. }
             | Self::Bandwidth { window, .. } => return Some(window),
-            Self::DiskError { hits, .. } => hits,
+            Self::DiskError { hits, .. } | Self::Buggify { hits, .. } => hits,
             other => match other.rpcs_mut() {
                 Some(rpcs) => &mut rpcs.hits,
                 None => return None,

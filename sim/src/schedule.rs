@@ -47,6 +47,7 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
         FaultKind::DiskError { node, operation, hits: spec } => {
             Fault::DiskError { node, operation, hits: hits(spec, rng) }
         }
+        FaultKind::Buggify { node, site, hits: spec } => Fault::Buggify { node, site, hits: hits(spec, rng) },
         FaultKind::DiskFull { node, window: spec } => Fault::DiskFull { node, window: window(spec, rng) },
         FaultKind::SlowDisk { node, window: spec, min_ms, max_ms } => {
             Fault::SlowDisk { node, window: window(spec, rng), min_ms, max_ms }

@@ -293,6 +293,9 @@ fn wrong_disk_and_clock_faults() {
         "scenario-errors-disk-and-clock-faults",
         &[
             "kind = 'disk-error'\nnode = 'broker-a'\nnth = 1",
+            "kind = 'buggify'\nnode = 'broker-a'\nnth = 1",
+            "kind = 'buggify'\nnode = 'broker-a'\nsite = 'pops-two'\nnth = 1",
+            "kind = 'buggify'\nnode = 'broker-a'\nsite = 'pops-one'",
             "kind = 'disk-error'\nnode = 'broker-a'\noperation = 'fsync'\nnth = 1",
             "kind = 'disk-error'\nnode = 'broker-a'\noperation = 'sync'",
             "kind = 'disk-error'\nnode = 'consumer-1'\noperation = 'read'\nnth = 1",

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{refusal::Refusal, shared::Shared};
 use crate::{
+    buggify,
     remoting::{Command, code::response},
     revive::steps::resume::{Resume, Resumed, Which},
     store::Tables,
@@ -48,18 +49,18 @@ impl Shared {
 
     /// Serves RESUME_PARKED: one chain, or all.
     pub(super) async fn resume_parked(&self, request: &Command) -> Result<Command, Refusal> {
-        let mut count = 0;
+        let (mut count, batch) = (0, buggify!("resumes-one", 1, RESUME_BATCH));
         let mut which = match request.ext.get(CHAIN) {
             Some(text) => Which::One(text.parse().map_err(|error: crate::model::chain::ChainIdError| {
                 Refusal::Field { field: CHAIN, found: text.clone(), expected: error.to_string() }
             })?),
-            None => Which::After { key: String::new(), limit: RESUME_BATCH },
+            None => Which::After { key: String::new(), limit: batch },
         };
         loop {
             let Resumed { count: resumed, last } = self.store.submit(Resume { home: self.home.clone(), which }).await?;
             count += resumed;
             match last {
-                Some(key) => which = Which::After { key, limit: RESUME_BATCH },
+                Some(key) => which = Which::After { key, limit: batch },
                 None => break,
             }
         }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::filter::Filter;
 use crate::{
+    buggify,
     model::{
         chain::{Chain, ChainId, ChainState, History, LogPosition},
         handle::RetryFlag,
@@ -183,16 +184,17 @@ impl PopStep {
         let at_end = self.from_maximum && source.retry == RetryFlag::Normal;
         let start = known.unwrap_or(if at_end { bounds.next } else { bounds.minimum }).max(bounds.minimum);
         let (mut next, mut messages) = (start, Vec::new());
+        let (bytes_max, skip_max) = (buggify!("pops-one", 1, BYTES_MAX), buggify!("skips-one", 1, SKIP_MAX));
         while next < bounds.next
             && messages.len() < limit
-            && usize::try_from(next - start).unwrap_or(0) < SKIP_MAX + limit
+            && usize::try_from(next - start).unwrap_or(0) < skip_max + limit
         {
             let Some(stored) = tables.message(&source.topic, queue, next)? else {
                 next += 1; // a hole: nothing was ever stored there
                 continue;
             };
             if self.filter.wants(&stored) {
-                if *bytes > 0 && *bytes + stored.len() > BYTES_MAX {
+                if *bytes > 0 && *bytes + stored.len() > bytes_max {
                     break;
                 }
                 *bytes += stored.len();

@@ -10,6 +10,7 @@ use super::{
     shared::{Shared, check_queue, readable},
 };
 use crate::{
+    buggify,
     model::{chain::LogPosition, group::SubscriptionGroupConfig},
     remote::read::{HOLDER_TERM, TOPIC_DELETED, TOPIC_EPOCH, position_text},
     remoting::{
@@ -130,7 +131,8 @@ impl Shared {
             }
             () => {}
         }
-        let limit = usize::try_from(header.max_msg_nums).unwrap_or(1).clamp(1, BATCH_MAX);
+        let limit = usize::try_from(header.max_msg_nums).unwrap_or(1);
+        let limit = limit.clamp(1, buggify!("pulls-one", 1, BATCH_MAX));
         let wanted = header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
         let bytes_max = wanted.unwrap_or(BYTES_MAX).min(BYTES_MAX);
         let (mut body, mut next) = (BytesMut::new(), from);

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 
 use super::{refusal::Refusal, shared::Shared};
 use crate::{
+    buggify,
     model::chain::LogPosition,
     remoting::{
         Command,
@@ -40,7 +41,8 @@ impl Shared {
             tokio::pin!(grown);
             grown.as_mut().enable(); // before the look, so that no commit falls between the two
             let view = self.store.durable()?;
-            let (part, last_index) = (view.log_after(end, BYTES_MAX)?, view.last_index()?);
+            let (part, last_index) =
+                (view.log_after(end, buggify!("replicates-one-entry", 1, BYTES_MAX))?, view.last_index()?);
             drop(view);
             if matches!(part, LogPart::Entries(_)) {
                 self.store.confirm(self.in_sync.holds(follower, end.position.index));

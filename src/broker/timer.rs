@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    buggify,
     model::{chain::LogPosition, message::Message, record::Record},
     sabotage,
     seams::Clock,
@@ -61,7 +62,7 @@ impl Step for FireTimers {
     type Reply = Option<i64>;
 
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Option<i64>, StoreError> {
-        for (due_ms, index, record) in txn.first_timers(BATCH)? {
+        for (due_ms, index, record) in txn.first_timers(buggify!("fires-one-timer", 1, BATCH))? {
             let early_ms = if sabotage!("timer-early") { 10_000 } else { 0 };
             if due_ms > txn.now_ms().saturating_add(early_ms) {
                 return Ok(Some(due_ms));

@@ -2,6 +2,7 @@
 
 use super::{hand_over::failure, neighbours::Neighbours};
 use crate::{
+    buggify,
     model::{
         cause::{Cause, ReadFailure},
         chain::Chain,
@@ -43,7 +44,7 @@ impl Neighbours {
             let header = ListActedHeader {
                 group_name: self.config.own_broker.clone(),
                 after: chains.last().map_or_else(String::new, |last| last.id.to_string()),
-                limit: LISTED_AT_ONCE,
+                limit: buggify!("lists-one-acted", 1, LISTED_AT_ONCE),
             };
             let answer = self.asked(to, Command::request(request::LIST_ACTED).with_header(&header)).await?;
             let told =

@@ -8,6 +8,7 @@ use super::{
     routes::Member,
 };
 use crate::{
+    buggify,
     model::{
         cause::{Cause, ReadFailure},
         chain::{Chain, LogPosition},
@@ -122,7 +123,7 @@ impl Neighbours {
             subscription: Some("*".into()),
             sub_version: 0,
             expression_type: Some("TAG".into()),
-            max_msg_bytes: Some(BYTES_MAX),
+            max_msg_bytes: Some(buggify!("reads-few-bytes", 1, BYTES_MAX)),
             bname: Some(id.broker.clone()),
             ..PullMessageHeader::default()
         };

@@ -11,6 +11,7 @@ use std::{
 
 use super::work::{CHAINS_MAX, GAP_MAX, SPAN_MAX};
 use crate::{
+    buggify,
     model::chain::{Chain, ChainState},
     store::{StoreError, Tables},
 };
@@ -65,7 +66,8 @@ impl Agenda {
     /// # Errors
     /// The store cannot be read.
     pub(super) fn look(&mut self, tables: &impl Tables, own: &str, now_ms: i64) -> Result<Looked, StoreError> {
-        let (due, next_ms) = tables.due_from((self.seen_to.0, &self.seen_to.1), now_ms, ROWS_MAX)?;
+        let (due, next_ms) =
+            tables.due_from((self.seen_to.0, &self.seen_to.1), now_ms, buggify!("looks-at-one-due", 1, ROWS_MAX))?;
         let looked = Looked {
             next_due_ms: next_ms.filter(|next_ms| *next_ms > now_ms),
             more: next_ms.is_some_and(|next_ms| next_ms <= now_ms),

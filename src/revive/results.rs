@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::engine::Event;
-use crate::model::chain::ChainId;
+use crate::{buggify, model::chain::ChainId};
 
 /// Most results that one transaction takes in.
 const AT_ONCE: usize = 256;
@@ -43,9 +43,10 @@ impl<C> Results<C> {
     /// What has come by now, as much as one transaction takes; `None` ends the caller's work.
     pub(super) fn take(&self) -> Option<(Vec<Outcome>, Vec<C>)> {
         let mut inner = self.lock();
+        let at_once = buggify!("concludes-one", 1, AT_ONCE);
         let (mut outcomes, mut claims) = (Vec::new(), Vec::new());
         while let Some((more, claim)) = inner.waiting.pop_front() {
-            if !outcomes.is_empty() && outcomes.len() + more.len() > AT_ONCE {
+            if !outcomes.is_empty() && outcomes.len() + more.len() > at_once {
                 inner.waiting.push_front((more, claim));
                 break;
             }

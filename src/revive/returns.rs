@@ -10,6 +10,7 @@ use std::{
 
 use super::Peers;
 use crate::{
+    buggify,
     model::chain::{Chain, ChainState, FailedAttempt},
     sabotage,
     store::{StoreError, Tables},
@@ -78,7 +79,7 @@ impl Returns {
     ) -> Result<Vec<(String, Chain)>, StoreError> {
         let Some(back) = self.back.front_mut() else { return Ok(Vec::new()) };
         let from = (back.seen_to.0, back.seen_to.1.as_str());
-        let (waiting, next_ms) = tables.due_from(from, i64::MAX, ROWS_MAX)?;
+        let (waiting, next_ms) = tables.due_from(from, i64::MAX, buggify!("looks-at-one-waiting", 1, ROWS_MAX))?;
         let mut found = Vec::new();
         for (due_ms, key) in waiting {
             let Some(chain) = tables.chain_by_key(&key)? else {

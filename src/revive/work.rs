@@ -1,7 +1,10 @@
 //! What one trip to another node does: one read of neighbouring messages, or one checkpoint handed over.
 
 use super::apply::Job;
-use crate::model::chain::{Chain, ChainState};
+use crate::{
+    buggify,
+    model::chain::{Chain, ChainState},
+};
 
 /// Most messages a checkpoint holds (`PopCheckPoint`'s bit map has 32 bits).
 const CHECKPOINT_MAX: usize = 32;
@@ -56,7 +59,7 @@ impl Work {
 
     fn room_for(&mut self, target: &str, chain: &Chain) -> Option<&mut Vec<Chain>> {
         match self {
-            Self::HandOver { to, chains } if to == target && chains.len() < CHECKPOINT_MAX => {
+            Self::HandOver { to, chains } if to == target && chains.len() < checkpoint_max() => {
                 // Near to every one of them: a checkpoint counts from its smallest offset, whichever that is.
                 chains.iter().all(|one| is_same_checkpoint(one, chain)).then_some(chains)
             }
@@ -65,14 +68,18 @@ impl Work {
     }
 }
 
+fn checkpoint_max() -> usize {
+    buggify!("hands-over-one", 1, CHECKPOINT_MAX)
+}
+
 /// Gathers chains into as few checkpoints as hold them.
 #[must_use]
 pub fn checkpoints(chains: Vec<Chain>) -> Vec<Vec<Chain>> {
+    let most = checkpoint_max();
     let mut checkpoints: Vec<Vec<Chain>> = Vec::new();
     for chain in chains {
-        let has_room = |one: &&mut Vec<Chain>| {
-            one.len() < CHECKPOINT_MAX && one.iter().all(|other| is_same_checkpoint(other, &chain))
-        };
+        let has_room =
+            |one: &&mut Vec<Chain>| one.len() < most && one.iter().all(|other| is_same_checkpoint(other, &chain));
         match checkpoints.iter_mut().rev().find(has_room) {
             Some(room) => room.push(chain),
             None => checkpoints.push(vec![chain]),

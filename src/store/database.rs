@@ -19,6 +19,7 @@ use super::{
     view::{Committed, Cuts},
 };
 use crate::{
+    buggify,
     model::record::{LogEntry, Record},
     sabotage,
     seams::Disk,
@@ -250,7 +251,7 @@ pub(super) fn commit(
     }
     let lengths = append(&transaction, &entries, &followed)?;
     counts.retained_bytes += lengths.iter().map(|bytes| *bytes as u64).sum::<u64>();
-    let may_wait = cuts.is_empty() || sabotage!("cut-without-settling");
+    let may_wait = (cuts.is_empty() || sabotage!("cut-without-settling")) && !buggify!("settles-rows-now");
     let (recent, settled) = match may_wait && recent.len() < config.recent_rows {
         true => (recent, base.settled_index()),
         false => settle_confirmed(&transaction, base, confirmed, (recent, counts), last)?,

@@ -14,6 +14,7 @@ use super::{
     row::{Row, Table},
 };
 use crate::{
+    buggify,
     model::{
         chain::{Chain, ChainId, ChainState},
         record::{ForgottenChain, Record},
@@ -71,7 +72,7 @@ impl Txn<'_, '_> {
             return Ok(0);
         }
         let before_ms = self.now_ms().saturating_sub(window_ms);
-        let mut chains = self.over(BATCH)?;
+        let mut chains = self.over(buggify!("forgets-one", 1, BATCH))?;
         chains.retain(|chain| chain.since_ms <= before_ms);
         let count = chains.len();
         if count > 0 {

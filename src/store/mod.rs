@@ -52,7 +52,7 @@ use self::{
     confirmation::Confirmation,
     waiting::{Order, Told},
 };
-use crate::{metrics::commits::Commits, model::record::LogEntry, seams::Host};
+use crate::{buggify, metrics::commits::Commits, model::record::LogEntry, seams::Host};
 
 /// The store's file on its disk.
 pub const FILE: &str = "store.redb";
@@ -223,6 +223,9 @@ impl Store {
     }
 
     async fn enqueue_with<S: Step>(&self, step: S, told: Told, order: Order) -> Result<S::Reply, StoreError> {
+        if buggify!("refuses-step") {
+            return Err(StoreError::NotCommitted { reason: "asked to refuse a step".into() });
+        }
         let (reply, answer) = oneshot::channel();
         let waiting = Box::new(waiting::Waiting::new(step, told, reply).with_order(order));
         self.steps.try_send(waiting).map_err(|refused| match refused {

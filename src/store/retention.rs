@@ -15,6 +15,7 @@ use super::{
     tables::Source as _,
 };
 use crate::{
+    buggify,
     model::{
         chain::{ChainId, ChainState, Outcome},
         record::{LogEntry, Record},
@@ -115,7 +116,8 @@ impl Txn<'_, '_> {
     /// # Errors
     /// The store fails.
     pub fn expire(&mut self, broker: &str, retention: Retention) -> Result<Expiry, StoreError> {
-        let span = self.draft().expired_span(retention, self.now_ms())?;
+        let batch = buggify!("expires-one-entry", 1, BATCH);
+        let span = self.draft().expired_span(retention, self.now_ms(), batch)?;
         let from = self.expired_before()?;
         let free = self.rows().scan(Table::Free, Bound::Unbounded, &Key::of(Table::Free))?.next().is_some();
         if span.before == from && !free {
@@ -123,16 +125,20 @@ impl Txn<'_, '_> {
         }
         let Span { before, messages, bytes } = span;
         self.record(Record::Expired { broker: broker.to_owned(), before, messages, bytes })?;
-        Ok(Expiry { messages, more: before - from >= BATCH / 2 })
+        Ok(Expiry { messages, more: before - from >= batch / 2 })
     }
 }
 
 impl Draft<'_> {
     /// What has expired by `now_ms` of the entries that are in the log for good, a batch at the most.
-    fn expired_span(&self, retention: Retention, now_ms: i64) -> Result<Span, StoreError> {
+    fn expired_span(&self, retention: Retention, now_ms: i64, batch: u64) -> Result<Span, StoreError> {
         let from = self.expired_before()?;
         let (mut seen, mut span) = (Span::default(), Span { before: from, ..Span::default() });
-        for index in from..=self.settleable().min(from + BATCH - 1) {
+        for index in from..=self.settleable() {
+            // What goes along with others is no batch of its own, however much there is of it.
+            if span.before > from && index >= from + batch {
+                break;
+            }
             let Some((entry, size)) = self.base().sized_entry(index)? else { break };
             let counting = entry.as_ref().filter(|entry| entry.counts_for_retention());
             let left = self.counts().retained_bytes.saturating_sub(seen.bytes);

@@ -236,6 +236,17 @@ fn much_expires_in_bounded_steps() {
     assert_eq!(store.run(POPPED_MS + AGE_MS, Expire(BY_AGE)), Expiry { messages: 10, more: false });
 }
 
+/// A broker that was quiet while very many chains were forgotten, an entry each.
+#[test]
+fn more_than_a_batch_that_only_goes_along_holds_nothing_back() {
+    let mut store = Direct::new();
+    for _ in 0..=BATCH {
+        store.run(POPPED_MS, Facts(vec![Record::Forgotten { chains: Vec::new() }]));
+    }
+    store.run(POPPED_MS, Put(0));
+    assert_eq!(store.run(POPPED_MS + AGE_MS, Expire(BY_AGE)), Expiry { messages: 1, more: true });
+}
+
 #[derive(Debug, Clone)]
 enum Act {
     Put(i32),

@@ -1,9 +1,14 @@
-//! `cargo sim list`: the scenarios there are, or the situations that one may demand of its runs.
+//! `cargo sim list`: the scenarios there are, or the situations that one may demand of its runs, or the sites of the
+//! code that a fault may strike.
 
 use std::{collections::BTreeMap, fmt::Write as _, io::Write as _};
 
 use super::{Unusable, Verdict, selection::every};
-use crate::{report::faults::kind, scenario::reached::reachable, schedule::expand};
+use crate::{
+    report::faults::kind,
+    scenario::{reached::reachable, sites::SITES},
+    schedule::expand,
+};
 
 /// What is listed.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -11,20 +16,27 @@ pub struct ListOptions {
     /// Instead of scenarios, the situations and points of the code that `[expect] reached` may name
     #[arg(long)]
     situations: bool,
+    /// Instead of scenarios, the sites of the broker's code that a `buggify` fault may name
+    #[arg(long, conflicts_with = "situations")]
+    sites: bool,
 }
 
-/// Prints name, summary and faults of every scenario, or name and meaning of every situation.
+/// Prints name, summary and faults of every scenario, or name and meaning of every situation or site.
 ///
 /// # Errors
 /// A scenario file is wrong, or there is no output.
 pub fn list(options: ListOptions) -> Result<Verdict, Unusable> {
-    let text = if options.situations { situations() } else { scenarios()? };
+    let text = match options {
+        ListOptions { situations: true, .. } => told(reachable()),
+        ListOptions { sites: true, .. } => told(SITES.iter().copied()),
+        ListOptions { .. } => scenarios()?,
+    };
     std::io::stdout().write_all(text.as_bytes()).map_err(Unusable::io("stdout"))?;
     Ok(Verdict::Held)
 }
 
-fn situations() -> String {
-    reachable().map(|(name, meaning)| format!("{name}\n  {meaning}\n")).collect()
+fn told(named: impl Iterator<Item = (&'static str, &'static str)>) -> String {
+    named.map(|(name, meaning)| format!("{name}\n  {meaning}\n")).collect()
 }
 
 fn scenarios() -> Result<String, Unusable> {

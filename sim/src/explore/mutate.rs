@@ -59,7 +59,7 @@ fn times(what: &mut FaultKind) -> (Option<&mut Draw>, Option<&mut Draw>) {
         | FaultKind::DiskFull { window, .. }
         | FaultKind::SlowDisk { window, .. }
         | FaultKind::Bandwidth { window, .. } => (Some(&mut window.begins), Some(&mut window.lasts)),
-        FaultKind::DiskError { hits, .. } => window(hits),
+        FaultKind::DiskError { hits, .. } | FaultKind::Buggify { hits, .. } => window(hits),
         FaultKind::Reset { rpcs }
         | FaultKind::LostRequest { rpcs }
         | FaultKind::LostAnswer { rpcs }

@@ -12,7 +12,8 @@ use crate::{
     random::Streams,
     scenario::{
         Broker, Consumer, Draw, Expect, FaultKind, FaultSpec, Group, HitsSpec, MomentSpec, NAMESRV, Network,
-        OperatorAction, OperatorStep, Policy, Producer, Retention, RpcsSpec, Scenario, Topic, WindowSpec, wire_names,
+        OperatorAction, OperatorStep, Policy, Producer, Retention, RpcsSpec, Scenario, Topic, WindowSpec, sites::SITES,
+        wire_names,
     },
 };
 
@@ -182,12 +183,13 @@ enum Kind {
     DiskError,
     DiskFull,
     SlowDisk,
+    Buggify,
     Bandwidth,
     DuplicateRequest,
     DelayedRequest,
 }
 
-const KINDS: [Kind; 21] = [
+const KINDS: [Kind; 22] = [
     Kind::Kill,
     Kind::Crash,
     Kind::CrashAtSync,
@@ -206,6 +208,7 @@ const KINDS: [Kind; 21] = [
     Kind::DiskError,
     Kind::DiskFull,
     Kind::SlowDisk,
+    Kind::Buggify,
     Kind::Bandwidth,
     Kind::DuplicateRequest,
     Kind::DelayedRequest,
@@ -292,6 +295,7 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
         Kind::Reset => FaultKind::Reset { rpcs: rpcs(dice, scenario) },
         Kind::LostRequest => FaultKind::LostRequest { rpcs: rpcs(dice, scenario) },
         Kind::LostAnswer => FaultKind::LostAnswer { rpcs: rpcs(dice, scenario) },
+        Kind::Buggify => buggify(dice, scenario),
         Kind::ClockDrift | Kind::DiskError | Kind::DiskFull | Kind::SlowDisk => of_machine(dice, kind, scenario),
         Kind::Bandwidth => {
             let (from, to) = (end(dice, scenario), end(dice, scenario));
@@ -321,6 +325,19 @@ fn damaged_answer<R: Rng>(dice: &mut Dice<R>, scenario: &Scenario) -> FaultKind 
         rpcs.code = code_of("PULL_MESSAGE");
     }
     FaultKind::DamagedAnswer { damage, rpcs }
+}
+
+/// An unlikely turn of a broker's code: for a while, as often as not for the whole run, or a few times.
+fn buggify<R: Rng>(dice: &mut Dice<R>, scenario: &Scenario) -> FaultKind {
+    let (node, (site, _)) = (dice.one(&members(scenario)).clone(), *dice.one(SITES));
+    let whole = WindowSpec { begins: Draw::exactly(0), lasts: Draw::exactly(scenario.duration_ms) };
+    // Who refuses every step does nothing at all.
+    let hits = match dice.count(0..=3) {
+        0 | 1 if site != "refuses-step" => HitsSpec::During(whole),
+        2 => HitsSpec::During(window(dice, scenario)),
+        _ => HitsSpec::Pick { pick: dice.count(1..=20).into(), of: 200 },
+    };
+    FaultKind::Buggify { node, site: site.into(), hits }
 }
 
 /// Something that is wrong with a clock or a disk.

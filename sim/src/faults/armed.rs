@@ -1,7 +1,7 @@
 //! A plan, armed: resolved to node indices, with the counters that say when each fault is due.
 
 use super::{
-    Act, Blow, Strike, Verdict, bandwidth::Bandwidth, clock_drift::Drifting, disk_error::DiskError,
+    Act, Blow, Strike, Verdict, bandwidth::Bandwidth, buggify::Buggify, clock_drift::Drifting, disk_error::DiskError,
     disk_full::DiskFull, is_open, latency::Latency, partition::Partition, slow_disk::SlowDisk,
 };
 use crate::{
@@ -55,6 +55,7 @@ pub(crate) struct Armed {
     pub(super) disk_errors: Vec<DiskError>,
     pub(super) full_disks: Vec<DiskFull>,
     pub(super) slow_disks: Vec<SlowDisk>,
+    pub(super) sites: Vec<Buggify>,
     /// The clocks that drift now.
     pub(super) drifting: Vec<Drifting>,
     /// What lasts from a time to a time, with its name.
@@ -120,6 +121,13 @@ impl Armed {
                 let (node, window, min_ms, max_ms) = (index(node), *window, *min_ms, *max_ms);
                 self.slow_disks.push(SlowDisk { fault, node, window, min_ms, max_ms });
                 self.schedule_window(fault, "slow-disk", window, schedule);
+            }
+            Fault::Buggify { node, site, hits } => {
+                if let Hits::During(window) = hits {
+                    self.schedule_window(fault, "buggify", *window, schedule);
+                }
+                let (node, site, hits) = (index(node), site.clone(), hits.clone());
+                self.sites.push(Buggify { fault, node, site, hits, seen: 0 });
             }
             Fault::Bandwidth { from, to, window, bytes_per_second } => {
                 let (from, to) = (from.as_deref().map(&mut *index), to.as_deref().map(index));
@@ -214,6 +222,7 @@ impl Armed {
         let goes_on = |hits: &Hits| matches!(hits, Hits::During(window) if is_open(window));
         self.rpcs.retain(|(_, hits, _)| goes_on(hits));
         self.disk_errors.retain(|it| goes_on(&it.hits));
+        self.sites.retain(|it| goes_on(&it.hits));
         self.on_request.clear();
         self.on_answer.clear();
         self.on_sync.clear();

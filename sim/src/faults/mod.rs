@@ -3,6 +3,7 @@
 mod answer;
 mod armed;
 mod bandwidth;
+mod buggify;
 pub(crate) mod clock_drift;
 mod clock_step;
 mod crash;

@@ -68,7 +68,7 @@ pub fn describe(fault: &Fault) -> String {
         Fault::ClockDrift { ppm, window, .. } => {
             format!("{head} by {} ppm {}", ppm.unsigned_abs(), during(window))
         }
-        Fault::DiskError { hits, .. } => format!("{head} {}", which(hits)),
+        Fault::DiskError { hits, .. } | Fault::Buggify { hits, .. } => format!("{head} {}", which(hits)),
         Fault::Partition { window, .. } | Fault::DiskFull { window, .. } => format!("{head} {}", during(window)),
         Fault::Bandwidth { window, bytes_per_second, .. } => {
             format!("{head} to {bytes_per_second} bytes per second {}", during(window))
@@ -131,6 +131,7 @@ fn head(fault: &Fault) -> String {
             format!("the clock of {node} goes too {}", if *ppm < 0 { "slowly" } else { "fast" })
         }
         Fault::DiskError { node, operation, .. } => format!("fail {} of {node}", operation.name()),
+        Fault::Buggify { node, site, .. } => format!("have {site} happen at {node}"),
         Fault::DiskFull { node, .. } => format!("fill the disk of {node}"),
         Fault::SlowDisk { node, .. } => format!("slow syncs of {node}"),
         Fault::Partition { from, to, one_way, .. } => {

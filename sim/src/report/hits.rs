@@ -152,9 +152,10 @@ impl<'h> Watch<'h> {
                 Moment::OnAnswer { code, .. } => self.serving(now, node, *code),
                 Moment::At(_) | Moment::BeforeSync(_) | Moment::AfterSync(_) => self.doing(now, node),
             },
-            Fault::ClockStep { node, .. } | Fault::DiskError { node, .. } | Fault::DiskFull { node, .. } => {
-                self.doing(now, node)
-            }
+            Fault::ClockStep { node, .. }
+            | Fault::DiskError { node, .. }
+            | Fault::DiskFull { node, .. }
+            | Fault::Buggify { node, .. } => self.doing(now, node),
             Fault::Reset { .. }
             | Fault::DuplicateRequest { .. }
             | Fault::DelayedRequest { .. }

@@ -1,8 +1,8 @@
 //! Runs one seed of a cluster and judges it.
 
-use std::{sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
-use pop_revive::{sabotage, sometimes};
+use pop_revive::{buggify, sabotage, sometimes};
 
 use super::{Remoting, cluster, observer::Observer, progress::Progress, turn::Turn};
 use crate::{
@@ -98,6 +98,8 @@ impl framework::Scenario for Staged {
             let world = world.downgrade();
             observer.turn_after(after, move || world.upgrade().into_iter().for_each(|world| world.turn(future)));
         }
+        let sites = world.downgrade();
+        buggify::judge_by(Some(Rc::new(move |site| sites.upgrade().is_some_and(|world| world.buggify(site)))));
         cluster::start(world, &self.run.scenario, observer);
     }
 
@@ -123,6 +125,7 @@ impl framework::Scenario for Staged {
     /// Planted defects belong to the thread.
     fn prepare(&self) {
         sabotage::plant(self.run.sabotage);
+        buggify::judge_by(None);
     }
 }
 

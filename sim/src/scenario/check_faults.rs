@@ -8,6 +8,7 @@ use super::faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, 
 use super::file::{FaultEntry, KindEntry, OnEntry};
 use super::findings::{Findings, Zero, spell};
 use super::shapes::{Located, Nodes, Ordinals};
+use super::sites::SITES;
 use super::wire_names::{ANSWERS, REQUESTS};
 use crate::evidence::frame::code;
 use crate::plan::{NodeName, SimMs};
@@ -101,6 +102,7 @@ impl Entry<'_, '_, '_> {
                 FaultKind::DiskFull { node: node?, window: window? }
             }
             KindEntry::SlowDisk => self.slow_disk()?,
+            KindEntry::Buggify => self.buggify()?,
             KindEntry::Partition => self.partition()?,
             KindEntry::Latency => self.latency()?,
             KindEntry::Reset => FaultKind::Reset { rpcs: self.rpcs()? },
@@ -247,6 +249,17 @@ impl Entry<'_, '_, '_> {
             None => self.missing("`operation`"),
         };
         Some(FaultKind::DiskError { node: node?, operation: operation?, hits: hits? })
+    }
+
+    fn buggify(&mut self) -> Option<FaultKind> {
+        let raw = self.raw;
+        let (node, hits) = (self.disk(), self.hits());
+        let sites: Vec<String> = SITES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let site = match &raw.site {
+            Some(site) => Some(self.f.known("fault.site", "site", site, &sites)),
+            None => self.missing("`site`"),
+        };
+        Some(FaultKind::Buggify { node: node?, site: site?, hits: hits? })
     }
 
     fn damaged_answer(&mut self) -> Option<FaultKind> {

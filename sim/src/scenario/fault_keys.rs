@@ -18,6 +18,7 @@ impl KindEntry {
             Self::DiskError => "disk-error",
             Self::DiskFull => "disk-full",
             Self::SlowDisk => "slow-disk",
+            Self::Buggify => "buggify",
             Self::Partition => "partition",
             Self::Reset => "reset",
             Self::Latency => "latency",
@@ -43,6 +44,7 @@ impl KindEntry {
             Self::DiskError => &["node", "operation", "nth", "at", "for"],
             Self::DiskFull => &["node", "at", "for"],
             Self::SlowDisk => &["node", "min", "max", "at", "for"],
+            Self::Buggify => &["node", "site", "nth", "at", "for"],
             Self::Partition => &["between", "from", "to", "one_way", "at", "for"],
             Self::Reset | Self::DuplicateRequest | Self::LostRequest | Self::LostAnswer => {
                 &["from", "to", "rpc", "nth", "at", "for"]
@@ -75,6 +77,7 @@ impl FaultEntry {
             ("back", at(&self.back)),
             ("ppm", at(&self.ppm)),
             ("operation", at(&self.operation)),
+            ("site", at(&self.site)),
             ("between", at(&self.between)),
             ("from", at(&self.from)),
             ("to", at(&self.to)),

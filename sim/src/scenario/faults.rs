@@ -120,6 +120,15 @@ pub enum FaultKind {
         /// Longest.
         max_ms: SimMs,
     },
+    /// A site of the code takes its unlikely turn.
+    Buggify {
+        /// Whose.
+        node: NodeName,
+        /// Which site.
+        site: String,
+        /// Which of the times that it is reached.
+        hits: HitsSpec,
+    },
     /// Silence between two sides.
     Partition {
         /// One side.

@@ -257,6 +257,8 @@ pub(super) enum KindEntry {
     DiskFull,
     /// Syncs of a disk are slow.
     SlowDisk,
+    /// A site of a broker's code takes its unlikely turn.
+    Buggify,
     /// Silence between two sides.
     Partition,
     /// Matching requests reset their connection.
@@ -289,7 +291,7 @@ pub(super) struct FaultEntry {
     pub(super) name: Option<Located<String>>,
     /// Draw this fault so many times; default 1.
     pub(super) repeat: Option<Located<OneOrRange<i64>>>,
-    /// The process that kill, crash, stop or pause strikes, or whose clock or disk does something wrong.
+    /// The process that kill, crash, stop or pause strikes, or whose clock, disk or code does something unusual.
     pub(super) node: Option<Located<String>>,
     /// When it begins.
     pub(super) at: Option<Located<OneOrRange<Time>>>,
@@ -312,6 +314,8 @@ pub(super) struct FaultEntry {
     pub(super) back: Option<Located<bool>>,
     /// By how many parts in a million a clock is too fast.
     pub(super) ppm: Option<Located<OneOrRange<i64>>>,
+    /// Which site of the code; `cargo sim list --sites` lists them.
+    pub(super) site: Option<Located<String>>,
     /// What a disk cannot do.
     pub(super) operation: Option<Located<DiskOperation>>,
     /// The two sides of a partition.
@@ -324,7 +328,7 @@ pub(super) struct FaultEntry {
     pub(super) one_way: Option<Located<bool>>,
     /// Request code; default every code.
     pub(super) rpc: Option<Located<NameOrNumber>>,
-    /// Which of the matching requests or operations, counted from 1.
+    /// Which of the matching requests or operations, or of the times that a site is reached, counted from 1.
     pub(super) nth: Option<Located<Ordinals>>,
     /// Shortest latency, of a frame or a sync.
     pub(super) min: Option<Located<Time>>,

@@ -18,6 +18,7 @@ pub mod phase;
 pub mod points;
 pub mod reached;
 mod shapes;
+pub mod sites;
 pub mod wire_names;
 mod write;
 mod write_faults;

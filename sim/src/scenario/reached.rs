@@ -78,6 +78,7 @@ pub const REACHED: &[(&str, &str)] = &[
     ("sync-failed", "a fault failed a sync of a disk"),
     ("disk-full", "a fault left no block for a write that needed one"),
     ("slow-sync", "a fault slowed a sync down"),
+    ("site-struck", "a fault had a site of a broker's code take its unlikely turn"),
     ("silence", "a fault swallowed what one node sent to another"),
     ("reset-under-request", "a fault reset a connection under a request"),
     ("slow-frame", "a fault slowed a frame down"),

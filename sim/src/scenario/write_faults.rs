@@ -42,6 +42,12 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
             lines.unless(&false, "back", back, bool::to_string);
             window(lines, when);
         }
+        FaultKind::Buggify { node, site, hits: which } => {
+            kind(lines, "buggify");
+            lines.key("node", quoted(node));
+            lines.key("site", quoted(site));
+            hits(lines, which);
+        }
         FaultKind::DiskError { node, operation, hits: which } => {
             kind(lines, "disk-error");
             lines.key("node", quoted(node));

@@ -43,6 +43,7 @@ fn kind(fault: Fault) -> FaultKind {
         Fault::DiskError { node, operation, hits: which } => {
             FaultKind::DiskError { node, operation, hits: hits(which) }
         }
+        Fault::Buggify { node, site, hits: which } => FaultKind::Buggify { node, site, hits: hits(which) },
         Fault::DiskFull { node, window: when } => FaultKind::DiskFull { node, window: window(when) },
         Fault::SlowDisk { node, window: when, min_ms, max_ms } => {
             FaultKind::SlowDisk { node, window: window(when), min_ms, max_ms }
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
     use crate::{
         plan::{Damage, DiskOperation, NodeName, Plan},
-        scenario::Scenario,
+        scenario::{Scenario, sites::SITES},
         schedule::expand,
         shrink::Case,
     };
@@ -163,6 +164,7 @@ mod tests {
             2 => Fault::Stop { node, when, down_ms: lasts },
             _ => Fault::Pause { node, when, for_ms: lasts },
         });
+        let site = prop::sample::select(SITES).prop_map(|(name, _)| name);
         let operation = prop::sample::select(vec![DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync]);
         let network = (0..7, any::<i32>(), 1..HOUR_MS, rpcs()).prop_map(|(kind, code, by_ms, mut rpcs)| match kind {
             0 => Fault::Reset { rpcs },
@@ -194,6 +196,8 @@ mod tests {
             }),
             1 => (node(), operation, hits())
                 .prop_map(|(node, operation, hits)| Fault::DiskError { node, operation, hits }),
+            1 => (node(), site, hits())
+                .prop_map(|(node, site, hits)| Fault::Buggify { node, site: site.into(), hits }),
             1 => (node(), window()).prop_map(|(node, window)| Fault::DiskFull { node, window }),
             1 => (node(), window(), 1u64..100, 0u64..100).prop_map(|(node, window, min_ms, more)| {
                 Fault::SlowDisk { node, window, min_ms, max_ms: min_ms + more }

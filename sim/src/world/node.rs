@@ -364,6 +364,13 @@ impl World {
         lock(&self.inner.nodes).name(node)
     }
 
+    /// The node whose code runs now.
+    pub(crate) fn node_that_asks(&self) -> Option<NodeIndex> {
+        let id = madsim::plugin::node();
+        let nodes = lock(&self.inner.nodes);
+        nodes.nodes.iter().position(|node| node.id == Some(id)).map(NodeIndex)
+    }
+
     fn expect_node(&self, name: &str) -> NodeIndex {
         let found = lock(&self.inner.nodes).resolve(name);
         found.unwrap_or_else(|| panic!("the world has no node {name:?}; add_node comes first"))

@@ -5,3 +5,4 @@ mod disk;
 mod network;
 mod nodes;
 mod rig;
+mod sites;

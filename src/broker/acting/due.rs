@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Failed, RETRY, Term, take_term};
 use crate::{
     broker::shared::Shared,
+    buggify,
     model::chain::{Chain, ChainState},
     remote::hand_over::NotTaken,
     revive::checkpoints,
@@ -52,7 +53,8 @@ async fn move_due(shared: &Shared, term: &Arc<Term>) -> Result<Option<i64>, Fail
     loop {
         let (due, next_ms) = {
             let view = shared.store.view()?;
-            let (keys, next_ms) = view.due_from((from.0, &from.1), shared.now_at_master_ms(), BATCH)?;
+            let batch = buggify!("moves-one-due", 1, BATCH);
+            let (keys, next_ms) = view.due_from((from.0, &from.1), shared.now_at_master_ms(), batch)?;
             let Some(last) = keys.last() else { return Ok(next_ms) };
             // The row after the last one.
             from = (last.0, format!("{}\u{0}", last.1));
