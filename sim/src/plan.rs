@@ -42,6 +42,17 @@ pub enum Fault {
         /// How long it stays away.
         down_ms: SimMs,
     },
+    /// The process dies and comes back at another address, as a pod does; without its disk if that is lost.
+    Replace {
+        /// Who is replaced.
+        node: NodeName,
+        /// When.
+        when: Moment,
+        /// How long it stays away.
+        down_ms: SimMs,
+        /// It comes back with an empty disk.
+        loses_disk: bool,
+    },
     /// The process is asked to stop, does so in order, and is started again after `down_ms`.
     Stop {
         /// Who is stopped.
@@ -199,6 +210,7 @@ impl Fault {
         match self {
             Self::Kill { .. } => "kill",
             Self::Crash { .. } => "crash",
+            Self::Replace { .. } => "replace",
             Self::Stop { .. } => "stop",
             Self::Pause { .. } => "pause",
             Self::ClockStep { .. } => "clock-step",
@@ -232,6 +244,7 @@ impl Fault {
             | Self::DamagedAnswer { rpcs, .. } => Some(rpcs),
             Self::Kill { .. }
             | Self::Crash { .. }
+            | Self::Replace { .. }
             | Self::Stop { .. }
             | Self::Pause { .. }
             | Self::ClockStep { .. }

@@ -32,6 +32,9 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
         FaultKind::Crash { node, when, down } => {
             Fault::Crash { node, when: moment(when, rng), down_ms: draw(down, rng) }
         }
+        FaultKind::Replace { node, when, down, loses_disk } => {
+            Fault::Replace { node, when: moment(when, rng), down_ms: draw(down, rng), loses_disk }
+        }
         FaultKind::Stop { node, when, down } => Fault::Stop { node, when: moment(when, rng), down_ms: draw(down, rng) },
         FaultKind::Pause { node, when, lasts } => {
             Fault::Pause { node, when: moment(when, rng), for_ms: draw(lasts, rng) }

@@ -293,6 +293,8 @@ fn wrong_disk_and_clock_faults() {
         "scenario-errors-disk-and-clock-faults",
         &[
             "kind = 'disk-error'\nnode = 'broker-a'\nnth = 1",
+            "kind = 'replace'\nnode = 'broker-a'\nat = '5m'\ndown = '1m'\nloses_disk = true",
+            "kind = 'replace'\nnode = 'namesrv'\nat = '5m'\ndown = '1m'",
             "kind = 'buggify'\nnode = 'broker-a'\nnth = 1",
             "kind = 'buggify'\nnode = 'broker-a'\nsite = 'pops-two'\nnth = 1",
             "kind = 'buggify'\nnode = 'broker-a'\nsite = 'pops-one'",

@@ -68,6 +68,14 @@ pub(super) enum Failed {
 }
 
 impl Failed {
+    /// Whether the master was there, and it was something else that failed: no reason to act for it.
+    const fn has_heard(&self) -> bool {
+        match self {
+            Self::NoMaster | Self::Call(_) | Self::Refused { .. } => false,
+            Self::Header(_) | Self::Follow(_) | Self::Store(_) | Self::Diverged { .. } | Self::Cut { .. } => true,
+        }
+    }
+
     pub(super) const fn is_stuck(&self) -> bool {
         matches!(self, Self::Diverged { .. } | Self::Cut { .. } | Self::Follow(_))
     }
@@ -102,10 +110,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
             outcome = follow(&shared) => outcome,
         };
         shared.following.stuck.store(outcome.as_ref().is_err_and(Failed::is_stuck), Ordering::SeqCst);
-        let Err(failed) = outcome else {
+        if outcome.as_ref().map_or_else(Failed::has_heard, |()| true) {
             heard = Instant::now();
-            continue;
-        };
+        }
+        let Err(failed) = outcome else { continue };
         if is_time_to_act(&shared, &failed, heard.elapsed()) {
             if let Err(error) = shared.store.set_acts(Some(0)).await {
                 tracing::error!(broker = %shared.config.name, %error, "does not act: it could not be stored");
@@ -130,12 +138,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Whether the master was not heard of for so long that somebody has to act for it. A log that is not the master's is no
-/// reason: then it is there.
+/// Whether the master was not heard of for so long that somebody has to act for it.
 fn is_time_to_act(shared: &Shared, failed: &Failed, unheard: Duration) -> bool {
     let after = Duration::from_millis(shared.config.acting_after_ms);
     let is_long = unheard >= after || sabotage!("acts-at-once");
-    shared.config.acting_to.is_some() && shared.store.has_caught_up() && !failed.is_stuck() && is_long
+    shared.config.acting_to.is_some() && shared.store.has_caught_up() && !failed.has_heard() && is_long
 }
 
 /// Asks the master whether it has merged what was done for it under `acted`.

@@ -166,6 +166,7 @@ fn policy<R: Rng>(dice: &mut Dice<R>) -> Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Kill,
+    Replace,
     Crash,
     CrashAtSync,
     CrashAtAnswer,
@@ -189,8 +190,9 @@ enum Kind {
     DelayedRequest,
 }
 
-const KINDS: [Kind; 22] = [
+const KINDS: [Kind; 23] = [
     Kind::Kill,
+    Kind::Replace,
     Kind::Crash,
     Kind::CrashAtSync,
     Kind::CrashAtAnswer,
@@ -256,6 +258,12 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
         Kind::Kill => {
             let (at, down) = process(dice, scenario);
             FaultKind::Kill { node: any_server(dice, scenario), when: MomentSpec::At(at), down }
+        }
+        Kind::Replace => {
+            // A slave that loses its disk after it has acted takes along what its master has to know: not drawn.
+            let (at, down) = process(dice, scenario);
+            let node = dice.one(&members).clone();
+            FaultKind::Replace { node, when: MomentSpec::At(at), down, loses_disk: false }
         }
         Kind::Crash => {
             let (at, down) = process(dice, scenario);

@@ -89,6 +89,11 @@ impl Armed {
                 let node = index(node);
                 self.arm_process(fault, node, when, Blow::Crash(node, *down_ms), index, schedule);
             }
+            Fault::Replace { node, when, down_ms, loses_disk } => {
+                let node = index(node);
+                let blow = Blow::Replace(node, *down_ms, *loses_disk);
+                self.arm_process(fault, node, when, blow, index, schedule);
+            }
             Fault::Stop { node, when, down_ms } => {
                 let node = index(node);
                 self.arm_process(fault, node, when, Blow::Stop(node, *down_ms), index, schedule);

@@ -19,6 +19,7 @@ mod lost_request;
 mod partition;
 mod pause;
 pub mod proof;
+mod replace;
 mod reset;
 mod slow_disk;
 mod stop;
@@ -45,6 +46,8 @@ pub(crate) struct Strike {
 enum Blow {
     Kill(NodeIndex, SimMs),
     Crash(NodeIndex, SimMs),
+    /// With its disk, or without.
+    Replace(NodeIndex, SimMs, bool),
     Stop(NodeIndex, SimMs),
     Pause(NodeIndex, SimMs),
     ClockStep(NodeIndex, i64),
@@ -68,6 +71,7 @@ impl Strike {
         let (struck, word, node, ms) = match self.blow {
             Blow::Kill(node, ms) => (kill::strike(world, node, ms), "kill", node, ms),
             Blow::Crash(node, ms) => (crash::strike(world, node, ms), "crash", node, ms),
+            Blow::Replace(node, ms, loses_disk) => (replace::strike(world, node, ms, loses_disk), "replace", node, ms),
             Blow::Stop(node, ms) => (stop::strike(world, node, ms), "stop", node, ms),
             Blow::Pause(node, ms) => (pause::strike(world, node, ms), "pause", node, ms),
             Blow::ClockStep(node, by_ms) => {

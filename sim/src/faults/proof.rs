@@ -9,6 +9,8 @@ pub const fn proof(fault: &Fault) -> &'static str {
     match fault {
         Fault::Kill { .. } => "killed",
         Fault::Crash { .. } => "power-lost",
+        Fault::Replace { loses_disk: true, .. } => "disk-lost",
+        Fault::Replace { loses_disk: false, .. } => "moved-address",
         Fault::Stop { .. } => "graceful-stop",
         Fault::Pause { .. } => "frozen",
         Fault::ClockStep { .. } => "clock-set",

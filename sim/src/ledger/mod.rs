@@ -184,7 +184,14 @@ impl<'h> Ledger<'h> {
                         ledger.wire.damaged(event);
                     }
                 }
-                EventKind::Node { event: what, .. } if what != "started" => ledger.disturbances.push(event),
+                EventKind::Node { node, event: what } => {
+                    if what == "lost its disk" {
+                        ledger.replicas.lost(node);
+                    }
+                    if what != "started" {
+                        ledger.disturbances.push(event);
+                    }
+                }
                 _ => {}
             }
         }

@@ -38,6 +38,8 @@ pub struct Poll<'h> {
 #[derive(Debug, Default)]
 pub struct Replicas<'h> {
     logs: BTreeMap<&'h str, Vec<ReplicaStep<'h>>>,
+    /// Slave → how much of its log it had when its disk was lost last.
+    lost: BTreeMap<&'h str, usize>,
     /// Node and index → when an entry was first durable there. Only ever looked up.
     since: FxHashMap<(&'h str, u64), usize>,
     /// By slave.
@@ -51,6 +53,12 @@ impl<'h> Replicas<'h> {
     pub(super) fn durable(&mut self, node: &'h str, step: ReplicaStep<'h>) {
         self.logs.entry(node).or_default().push(step);
         self.since.entry((node, step.entry.index)).or_insert(step.event);
+    }
+
+    /// A slave's disk is lost, and what was on it.
+    pub(super) fn lost(&mut self, node: &'h str) {
+        let length = self.log(node).len();
+        self.lost.insert(node, length);
     }
 
     /// Takes in that a slave asks for more.
@@ -98,7 +106,14 @@ impl<'h> Replicas<'h> {
         self.logs.get(node).map_or(&[], Vec::as_slice)
     }
 
-    /// When an entry of this index was durable at a slave: position in the history.
+    /// The part of it that is on the disk that it has at the end.
+    #[must_use]
+    pub fn held(&self, node: &str) -> &[ReplicaStep<'h>] {
+        let lost = self.lost.get(node).copied().unwrap_or(0);
+        self.log(node).get(lost..).unwrap_or_default()
+    }
+
+    /// When an entry of this index was first durable at a slave: position in the history.
     #[must_use]
     pub fn since(&self, node: &str, index: u64) -> Option<usize> {
         self.since.get(&(node, index)).copied()

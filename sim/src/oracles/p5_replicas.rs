@@ -65,7 +65,7 @@ fn cut(ledger: &Ledger<'_>, broker: &str, event: usize) -> u64 {
 fn complete(ledger: &Ledger<'_>, node: &str, broker: &str, masters: &[LogStep<'_>], found: &mut Findings<'_>) {
     let Some(end) = ledger.history.events.len().checked_sub(1) else { return };
     let (end_ms, cut) = (ledger.at_ms(end), cut(ledger, broker, end));
-    let has: FxHashSet<u64> = ledger.replicas.log(node).iter().map(|step| step.entry.index).collect();
+    let has: FxHashSet<u64> = ledger.replicas.held(node).iter().map(|step| step.entry.index).collect();
     let is_missing = |step: &&LogStep<'_>| {
         let is_old = ledger.at_ms(step.event).saturating_add(CATCH_UP_MS) <= end_ms;
         is_old && step.entry.index >= cut && !has.contains(&step.entry.index)
@@ -81,6 +81,7 @@ fn complete(ledger: &Ledger<'_>, node: &str, broker: &str, masters: &[LogStep<'_
 mod tests {
     use crate::{
         evidence::{DurableEntry, Fact},
+        history::EventKind,
         oracles::fixture::Story,
     };
 
@@ -194,6 +195,20 @@ mod tests {
         let mut story = behind();
         expire(&mut story, 3);
         story.wait(60_000).catch_up(3);
+        assert!(!accuses(&mut story));
+    }
+
+    #[test]
+    fn a_slave_whose_disk_was_lost_has_to_get_everything_once_more() {
+        let lost = || {
+            let mut story = behind();
+            story.catch_up(4).event(EventKind::Node { node: "a-s1".into(), event: "lost its disk".into() });
+            story.wait(60_000);
+            story
+        };
+        assert!(blames(&mut lost(), "at the end it lacks 5 entries of a, the first is 1"));
+        let mut story = lost();
+        story.catch_up(1);
         assert!(!accuses(&mut story));
     }
 }

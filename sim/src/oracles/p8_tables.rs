@@ -25,7 +25,7 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
             as_the_log_says(entries(), *tables).into_iter().for_each(|detail| found.broken(end_ms, node, detail));
             overdue(ledger, node, end_ms).into_iter().for_each(|detail| found.broken(end_ms, node, detail));
         } else if ledger.obligations.slaves.contains_key(*node) {
-            let entries = ledger.replicas.log(node).iter().map(|step| step.entry);
+            let entries = ledger.replicas.held(node).iter().map(|step| step.entry);
             as_the_log_says(entries, *tables).into_iter().for_each(|detail| found.broken(end_ms, node, detail));
         }
     }

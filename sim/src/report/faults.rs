@@ -58,7 +58,10 @@ pub(super) fn is_strike(text: &str) -> bool {
 pub fn describe(fault: &Fault) -> String {
     let head = head(fault);
     match fault {
-        Fault::Kill { when, down_ms, .. } | Fault::Crash { when, down_ms, .. } | Fault::Stop { when, down_ms, .. } => {
+        Fault::Kill { when, down_ms, .. }
+        | Fault::Crash { when, down_ms, .. }
+        | Fault::Replace { when, down_ms, .. }
+        | Fault::Stop { when, down_ms, .. } => {
             format!("{head} {}, down for {}", moment(when), span(*down_ms))
         }
         Fault::Pause { when, for_ms, .. } => format!("{head} {}, for {}", moment(when), span(*for_ms)),
@@ -101,19 +104,21 @@ fn which(hits: &Hits) -> String {
 pub fn kind(fault: &Fault) -> String {
     let head = head(fault);
     match fault {
-        Fault::Kill { when, .. } | Fault::Crash { when, .. } | Fault::Stop { when, .. } | Fault::Pause { when, .. } => {
-            match when {
-                Moment::At(_) => format!("{head} at a time"),
-                Moment::BeforeSync(_) => format!("{head} before a sync"),
-                Moment::AfterSync(_) => format!("{head} after a sync"),
-                Moment::OnRequest { from, to, code, .. } => {
-                    format!("{head} when {} leaves", requests(from.as_ref(), to.as_ref(), *code))
-                }
-                Moment::OnAnswer { from, to, code, .. } => {
-                    format!("{head} when {} is about to leave", answers(from.as_ref(), to.as_ref(), *code))
-                }
+        Fault::Kill { when, .. }
+        | Fault::Crash { when, .. }
+        | Fault::Replace { when, .. }
+        | Fault::Stop { when, .. }
+        | Fault::Pause { when, .. } => match when {
+            Moment::At(_) => format!("{head} at a time"),
+            Moment::BeforeSync(_) => format!("{head} before a sync"),
+            Moment::AfterSync(_) => format!("{head} after a sync"),
+            Moment::OnRequest { from, to, code, .. } => {
+                format!("{head} when {} leaves", requests(from.as_ref(), to.as_ref(), *code))
             }
-        }
+            Moment::OnAnswer { from, to, code, .. } => {
+                format!("{head} when {} is about to leave", answers(from.as_ref(), to.as_ref(), *code))
+            }
+        },
         _ => head,
     }
 }
@@ -122,6 +127,8 @@ fn head(fault: &Fault) -> String {
     match fault {
         Fault::Kill { node, .. } => format!("kill {node}"),
         Fault::Crash { node, .. } => format!("crash {node}"),
+        Fault::Replace { node, loses_disk: false, .. } => format!("replace {node}"),
+        Fault::Replace { node, loses_disk: true, .. } => format!("replace {node} without its disk"),
         Fault::Stop { node, .. } => format!("stop {node}"),
         Fault::Pause { node, .. } => format!("pause {node}"),
         Fault::ClockStep { node, by_ms, .. } => {

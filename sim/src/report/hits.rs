@@ -145,6 +145,7 @@ impl<'h> Watch<'h> {
         let phases: Vec<Phase> = match fault {
             Fault::Kill { node, when, .. }
             | Fault::Crash { node, when, .. }
+            | Fault::Replace { node, when, .. }
             | Fault::Stop { node, when, .. }
             | Fault::Pause { node, when, .. } => match when {
                 Moment::OnRequest { .. } => self.frame.into_iter().collect(),

@@ -27,6 +27,10 @@ const RESTART_WAIT: Duration = Duration::from_secs(1);
 /// How many rows a broker's store keeps back before it settles them; each seed draws one for each broker, so that
 /// crashes meet stores that settle all the time and stores that never did.
 const RECENT_ROWS: [usize; 4] = [32, 256, 1024, 4096];
+/// Whichever address the node has: it may get another one.
+const ANY_ADDRESS: &str = "0.0.0.0";
+/// Port of brokers.
+const BROKER_PORT: u16 = 10911;
 /// Port of metrics and health.
 const PAGES_PORT: u16 = 5557;
 /// The operator's node.
@@ -38,14 +42,12 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    fn broker(index: usize) -> (String, String) {
-        let ip = format!("10.0.1.{}", index + 1);
-        (ip.clone(), format!("{ip}:10911"))
+    fn broker(index: usize) -> String {
+        format!("10.0.1.{}", index + 1)
     }
 
-    fn slave(number: usize) -> (String, String) {
-        let ip = format!("10.0.4.{}", number + 1);
-        (ip.clone(), format!("{ip}:10911"))
+    fn slave(number: usize) -> String {
+        format!("10.0.4.{}", number + 1)
     }
 }
 
@@ -55,22 +57,18 @@ struct Member<'s> {
     /// 0 is the master.
     id: u32,
     node: NodeName,
-    listen: String,
 }
 
 impl<'s> Member<'s> {
     fn master(scenario: &'s Scenario, index: usize) -> Self {
         let broker = &scenario.brokers[index];
-        Self { broker, id: 0, node: broker.name.clone(), listen: Addresses::broker(index).1 }
+        Self { broker, id: 0, node: broker.name.clone() }
     }
 
     /// The slaves of all brokers, each with its address.
     fn slaves(scenario: &'s Scenario) -> impl Iterator<Item = (Self, String)> {
         let slaves = scenario.brokers.iter().flat_map(|broker| broker.slaves().map(move |slave| (broker, slave)));
-        slaves.enumerate().map(|(number, (broker, (id, node)))| {
-            let (ip, listen) = Addresses::slave(number);
-            (Self { broker, id, node, listen }, ip)
-        })
+        slaves.enumerate().map(|(number, (broker, (id, node)))| (Self { broker, id, node }, Addresses::slave(number)))
     }
 }
 
@@ -79,7 +77,7 @@ pub fn start(world: &World, scenario: &Scenario, observer: &Arc<Observer>) {
     let addresses = Addresses { name_server: "10.0.0.1:9876".into() };
     world.add_node(NAMESRV, "10.0.0.1");
     for (index, broker) in scenario.brokers.iter().enumerate() {
-        world.add_node(&broker.name, &Addresses::broker(index).0);
+        world.add_node(&broker.name, &Addresses::broker(index));
     }
     let clients = scenario.producers.iter().map(|p| &p.name).chain(scenario.consumers.iter().map(|c| &c.name));
     for (index, name) in clients.enumerate() {
@@ -118,8 +116,9 @@ fn start_name_server(world: &World, addresses: &Addresses) {
 
 /// How a member is set up: a slave as its master, but for who it is.
 fn config(scenario: &Scenario, member: &Member<'_>, streams: &Streams, addresses: &Addresses) -> BrokerConfig {
-    let Member { broker, id, node, listen } = member;
-    let mut config = BrokerConfig::new(&broker.name, listen.clone(), vec![addresses.name_server.clone()]);
+    let Member { broker, id, node } = member;
+    let mut config =
+        BrokerConfig::new(&broker.name, format!("{ANY_ADDRESS}:{BROKER_PORT}"), vec![addresses.name_server.clone()]);
     config.id = u64::from(*id);
     // A slave keeps nobody's chains and hands none over.
     config.escape_to = broker.escapes_to.clone().filter(|_| *id == 0);
@@ -129,7 +128,7 @@ fn config(scenario: &Scenario, member: &Member<'_>, streams: &Streams, addresses
     config.retention = RetentionConfig { age_ms: broker.retention.age_ms, bytes: broker.retention.bytes };
     let mut knobs = streams.stream(&format!("knobs/{node}"));
     config.recent_rows = RECENT_ROWS[knobs.random_range(0..RECENT_ROWS.len())];
-    config.metrics_listen = Some(pages(listen));
+    config.metrics_listen = Some(format!("{ANY_ADDRESS}:{PAGES_PORT}"));
     config.auto_create_topics = false;
     config.policy = RewritePolicy {
         waits_ms: scenario.policy.waits_ms.clone(),
@@ -194,18 +193,12 @@ fn start_clients(world: &World, scenario: &Scenario, addresses: &Addresses, obse
     }
 }
 
-/// Where a broker that listens at `address` shows its metrics and health.
-fn pages(address: &str) -> String {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    format!("{host}:{PAGES_PORT}")
-}
-
 fn start_operator(world: &World, scenario: &Scenario, recorder: &Recorder, observer: &Arc<Observer>) {
     let name = |index: usize| scenario.brokers[index].name.clone();
-    let endpoint = |index| Endpoint { name: name(index), address: Addresses::broker(index).1 };
+    let endpoint = |index| Endpoint { name: name(index), address: format!("{}:{BROKER_PORT}", name(index)) };
     let brokers: Vec<Endpoint> = (0..scenario.brokers.len()).map(endpoint).collect();
     let cluster = operator::Cluster { topics: scenario.topics.clone(), groups: scenario.groups.clone(), brokers };
-    let shown = |at: &Endpoint| Endpoint { name: at.name.clone(), address: pages(&at.address) };
+    let shown = |at: &Endpoint| Endpoint { name: at.name.clone(), address: format!("{}:{PAGES_PORT}", at.name) };
     let watched: Vec<Endpoint> = cluster.brokers.iter().map(shown).collect();
     let steps = scenario.operators.clone();
     let (recorder, observer) = (recorder.clone(), observer.clone());
@@ -251,12 +244,8 @@ name = "t"
         let scenario = Scenario::parse("x", "x.toml", TEXT).unwrap();
         let addresses = Addresses { name_server: "10.0.0.1:9876".into() };
         let slaves: Vec<_> = Member::slaves(&scenario).collect();
-        let places: Vec<_> = slaves.iter().map(|(slave, ip)| (&*slave.node, &**ip, &*slave.listen)).collect();
-        let expected = [
-            ("a-s1", "10.0.4.1", "10.0.4.1:10911"),
-            ("a-s2", "10.0.4.2", "10.0.4.2:10911"),
-            ("b-s1", "10.0.4.3", "10.0.4.3:10911"),
-        ];
+        let places: Vec<_> = slaves.iter().map(|(slave, ip)| (&*slave.node, &**ip)).collect();
+        let expected = [("a-s1", "10.0.4.1"), ("a-s2", "10.0.4.2"), ("b-s1", "10.0.4.3")];
         assert_eq!(places, expected);
         let master = config(&scenario, &Member::master(&scenario, 0), &Streams::new(1), &addresses);
         let slave = config(&scenario, &slaves[1].0, &Streams::new(1), &addresses);
@@ -264,14 +253,8 @@ name = "t"
             (master.id, slave.id, master.escape_to.as_deref(), slave.escape_to.as_deref()),
             (0, 2, Some("b"), None)
         );
-        let like_master = BrokerConfig {
-            id: 0,
-            listen: master.listen.clone(),
-            metrics_listen: master.metrics_listen.clone(),
-            escape_to: master.escape_to.clone(),
-            recent_rows: master.recent_rows,
-            ..slave
-        };
+        let like_master =
+            BrokerConfig { id: 0, escape_to: master.escape_to.clone(), recent_rows: master.recent_rows, ..slave };
         assert_eq!(like_master, master);
     }
 }

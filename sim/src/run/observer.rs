@@ -186,6 +186,9 @@ impl Tap for Observer {
     }
 
     fn node(&self, at_ms: SimMs, node: &str, event: NodeEvent) {
+        if event == NodeEvent::LostDisk {
+            self.books().scanners.remove(node);
+        }
         self.log.node(at_ms, node, event);
     }
 }

@@ -90,6 +90,7 @@ impl Entry<'_, '_, '_> {
                 let (node, when, down) = self.process()?;
                 FaultKind::Stop { node, when, down }
             }
+            KindEntry::Replace => self.replace()?,
             KindEntry::Pause => {
                 let (node, when, lasts) = self.process()?;
                 FaultKind::Pause { node, when, lasts }
@@ -249,6 +250,20 @@ impl Entry<'_, '_, '_> {
             None => self.missing("`operation`"),
         };
         Some(FaultKind::DiskError { node: node?, operation: operation?, hits: hits? })
+    }
+
+    /// A master that loses its disk does not fetch what its slaves have: a known limit.
+    fn replace(&mut self) -> Option<FaultKind> {
+        let (raw, process) = (self.raw, self.process());
+        let loses_disk = raw.loses_disk.as_ref().is_some_and(|loses| *loses.get());
+        if let Some(node) = &raw.node {
+            let Names { brokers, members, .. } = self.names;
+            let slaves: Vec<NodeName> = members.iter().filter(|node| !brokers.contains(node)).cloned().collect();
+            let (what, known) = if loses_disk { ("slave", &slaves) } else { ("broker", members) };
+            self.f.known("fault.node", what, node, known);
+        }
+        let (node, when, down) = process?;
+        Some(FaultKind::Replace { node, when, down, loses_disk })
     }
 
     fn buggify(&mut self) -> Option<FaultKind> {

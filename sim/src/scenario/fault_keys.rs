@@ -12,6 +12,7 @@ impl KindEntry {
             Self::Kill => "kill",
             Self::Crash => "crash",
             Self::Stop => "stop",
+            Self::Replace => "replace",
             Self::Pause => "pause",
             Self::ClockStep => "clock-step",
             Self::ClockDrift => "clock-drift",
@@ -38,6 +39,7 @@ impl KindEntry {
             Self::Kill | Self::Crash | Self::Stop => {
                 &["node", "at", "before_sync", "after_sync", "on", "on_answer", "down"]
             }
+            Self::Replace => &["node", "at", "before_sync", "after_sync", "on", "on_answer", "down", "loses_disk"],
             Self::Pause => &["node", "at", "before_sync", "after_sync", "on", "on_answer", "for"],
             Self::ClockStep => &["node", "at", "by", "back"],
             Self::ClockDrift => &["node", "ppm", "back", "at", "for"],
@@ -73,6 +75,7 @@ impl FaultEntry {
             ("on", at(&self.on)),
             ("on_answer", at(&self.on_answer)),
             ("down", at(&self.down)),
+            ("loses_disk", at(&self.loses_disk)),
             ("by", at(&self.by)),
             ("back", at(&self.back)),
             ("ppm", at(&self.ppm)),

@@ -53,6 +53,17 @@ pub enum FaultKind {
         /// How long it stays away, in ms.
         down: Draw,
     },
+    /// The process dies and comes back at another address.
+    Replace {
+        /// Who.
+        node: NodeName,
+        /// When.
+        when: MomentSpec,
+        /// How long it stays away, in ms.
+        down: Draw,
+        /// It comes back with an empty disk.
+        loses_disk: bool,
+    },
     /// The process stops in order.
     Stop {
         /// Who.

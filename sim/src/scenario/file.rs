@@ -245,6 +245,8 @@ pub(super) enum KindEntry {
     Crash,
     /// The process stops in order.
     Stop,
+    /// The process dies and comes back at another address.
+    Replace,
     /// The process is frozen for a while.
     Pause,
     /// A wall clock is set forward or back.
@@ -291,7 +293,7 @@ pub(super) struct FaultEntry {
     pub(super) name: Option<Located<String>>,
     /// Draw this fault so many times; default 1.
     pub(super) repeat: Option<Located<OneOrRange<i64>>>,
-    /// The process that kill, crash, stop or pause strikes, or whose clock, disk or code does something unusual.
+    /// The process that kill, crash, replace, stop or pause strikes, or whose clock, disk or code does something unusual.
     pub(super) node: Option<Located<String>>,
     /// When it begins.
     pub(super) at: Option<Located<OneOrRange<Time>>>,
@@ -308,6 +310,8 @@ pub(super) struct FaultEntry {
     pub(super) on_answer: Option<Located<OnEntry>>,
     /// How long the process stays away.
     pub(super) down: Option<Located<OneOrRange<Time>>>,
+    /// A slave comes back with an empty disk; default false.
+    pub(super) loses_disk: Option<Located<bool>>,
     /// By how much a clock is set, or how much later a request arrives.
     pub(super) by: Option<Located<OneOrRange<Time>>>,
     /// It is set back, not forward, or goes too slowly, not too fast; default false.

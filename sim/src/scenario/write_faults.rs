@@ -13,6 +13,10 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
     match what {
         FaultKind::Kill { node, when, down } => process(lines, "kill", (node, when), ("down", down)),
         FaultKind::Crash { node, when, down } => process(lines, "crash", (node, when), ("down", down)),
+        FaultKind::Replace { node, when, down, loses_disk } => {
+            process(lines, "replace", (node, when), ("down", down));
+            lines.unless(&false, "loses_disk", loses_disk, bool::to_string);
+        }
         FaultKind::Stop { node, when, down } => process(lines, "stop", (node, when), ("down", down)),
         FaultKind::Pause { node, when, lasts } => process(lines, "pause", (node, when), ("for", lasts)),
         FaultKind::ClockStep { node, at, by, back } => {

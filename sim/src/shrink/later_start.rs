@@ -49,12 +49,14 @@ fn done_from(step: &OperatorStep, start_ms: SimMs) -> Option<OperatorStep> {
 fn broken_from(fault: &Fault, start_ms: SimMs) -> Option<Fault> {
     let mut fault = fault.clone();
     match &mut fault {
-        Fault::Kill { when, .. } | Fault::Crash { when, .. } | Fault::Stop { when, .. } | Fault::Pause { when, .. } => {
-            match when {
-                Moment::At(at_ms) => *at_ms = at_ms.checked_sub(start_ms)?,
-                Moment::BeforeSync(_) | Moment::AfterSync(_) | Moment::OnRequest { .. } | Moment::OnAnswer { .. } => {}
-            }
-        }
+        Fault::Kill { when, .. }
+        | Fault::Crash { when, .. }
+        | Fault::Replace { when, .. }
+        | Fault::Stop { when, .. }
+        | Fault::Pause { when, .. } => match when {
+            Moment::At(at_ms) => *at_ms = at_ms.checked_sub(start_ms)?,
+            Moment::BeforeSync(_) | Moment::AfterSync(_) | Moment::OnRequest { .. } | Moment::OnAnswer { .. } => {}
+        },
         // A clock that was set stays so.
         Fault::ClockStep { at_ms, .. } => *at_ms = at_ms.saturating_sub(start_ms),
         other => {

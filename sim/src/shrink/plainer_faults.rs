@@ -27,6 +27,11 @@ fn variants(fault: &Fault) -> Vec<Fault> {
         Fault::Crash { node, when, down_ms } => {
             process(&when, down_ms, |when, down_ms| Fault::Crash { node: node.clone(), when, down_ms })
         }
+        Fault::Replace { node, when, down_ms, loses_disk } => {
+            let replace = |when, down_ms| Fault::Replace { node: node.clone(), when, down_ms, loses_disk };
+            let killed = Fault::Kill { node: node.clone(), when: when.clone(), down_ms };
+            std::iter::once(killed).chain(process(&when, down_ms, replace)).collect()
+        }
         Fault::Stop { node, when, down_ms } => {
             process(&when, down_ms, |when, down_ms| Fault::Stop { node: node.clone(), when, down_ms })
         }

@@ -19,6 +19,9 @@ fn kind(fault: Fault) -> FaultKind {
         Fault::Crash { node, when, down_ms } => {
             FaultKind::Crash { node, when: moment(when), down: Draw::exactly(down_ms) }
         }
+        Fault::Replace { node, when, down_ms, loses_disk } => {
+            FaultKind::Replace { node, when: moment(when), down: Draw::exactly(down_ms), loses_disk }
+        }
         Fault::Stop { node, when, down_ms } => {
             FaultKind::Stop { node, when: moment(when), down: Draw::exactly(down_ms) }
         }
@@ -158,10 +161,11 @@ mod tests {
     fn fault() -> impl Strategy<Value = Fault> {
         let sides = prop::sample::select(vec![(vec!["a"], vec!["b"]), (vec!["a", "a-s1"], vec!["b", "namesrv"])]);
         let named = |side: Vec<&str>| side.into_iter().map(NodeName::from).collect();
-        let process = (0..4, node(), moment()).prop_map(|(kind, node, (when, lasts))| match kind {
+        let process = (0..5, node(), moment()).prop_map(|(kind, node, (when, lasts))| match kind {
             0 => Fault::Kill { node, when, down_ms: lasts },
             1 => Fault::Crash { node, when, down_ms: lasts },
             2 => Fault::Stop { node, when, down_ms: lasts },
+            3 => Fault::Replace { loses_disk: node == "a-s1", node, when, down_ms: lasts },
             _ => Fault::Pause { node, when, for_ms: lasts },
         });
         let site = prop::sample::select(SITES).prop_map(|(name, _)| name);

@@ -22,6 +22,7 @@ fn end_ms(fault: &Fault) -> SimMs {
     match fault {
         Fault::Kill { when, down_ms: lasts, .. }
         | Fault::Crash { when, down_ms: lasts, .. }
+        | Fault::Replace { when, down_ms: lasts, .. }
         | Fault::Stop { when, down_ms: lasts, .. }
         | Fault::Pause { when, for_ms: lasts, .. } => match when {
             Moment::At(at) => at + lasts,

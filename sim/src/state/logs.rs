@@ -14,7 +14,7 @@ pub(super) fn master(ledger: &Ledger<'_>, broker: &str) -> String {
 
 /// The end of a slave's log, in words.
 pub(super) fn slave(ledger: &Ledger<'_>, node: &str, broker: &str) -> String {
-    let last = ledger.replicas.log(node).iter().map(|step| (step.entry.index, step.entry.term)).max();
+    let last = ledger.replicas.held(node).iter().map(|step| (step.entry.index, step.entry.term)).max();
     let wanted = ledger.logs.get(broker).into_iter().flatten().map(|step| step.entry.index).max();
     let behind = wanted.unwrap_or(0).saturating_sub(last.map_or(0, |(index, _)| index));
     match behind {

@@ -41,6 +41,11 @@ pub enum CrashKind {
     Kill,
     /// The machine loses power; un-synced writes stay in part.
     PowerLoss,
+    /// The process dies and begins anew at another address.
+    Replace {
+        /// Whether everything it wrote is gone, or stays.
+        loses_disk: bool,
+    },
 }
 
 /// A node's position in the world.
@@ -100,6 +105,8 @@ pub(super) struct Node {
 #[derive(Default)]
 pub(super) struct Nodes {
     pub(super) nodes: Vec<Node>,
+    /// How often one has moved to another address.
+    moved: usize,
     /// The run is over: nobody starts again.
     pub(super) ended: bool,
 }
@@ -279,6 +286,10 @@ impl World {
         }
         let event = match kind {
             CrashKind::Kill => NodeEvent::Killed,
+            CrashKind::Replace { loses_disk } => {
+                self.move_away(node, loses_disk);
+                NodeEvent::Killed
+            }
             CrashKind::PowerLoss => {
                 let platters = lock(&self.inner.nodes).nodes[node.0].platters.clone();
                 let files = platters.lose_power();
@@ -291,6 +302,22 @@ impl World {
         };
         self.lay_out(&life, Parting::Reset, event, down_ms);
         true
+    }
+
+    /// Gives `node` an address that none has had, and an empty disk if it loses its own.
+    fn move_away(&self, node: NodeIndex, loses_disk: bool) {
+        let (name, platters) = {
+            let nodes = &mut *lock(&self.inner.nodes);
+            nodes.moved += 1;
+            let node = &mut nodes.nodes[node.0];
+            node.ip = Some(format!("10.1.{}.{}", nodes.moved / 250, nodes.moved % 250 + 1).into());
+            (node.name.clone(), node.platters.clone())
+        };
+        self.tap_node(&name, NodeEvent::Moved);
+        if loses_disk {
+            platters.wipe();
+            self.tap_node(&name, NodeEvent::LostDisk);
+        }
     }
 
     /// Asks `node` to stop; false when it is down or stopping already.

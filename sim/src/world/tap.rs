@@ -53,6 +53,10 @@ pub enum NodeEvent {
     Killed,
     /// The machine lost power; un-synced writes are partly lost.
     Crashed,
+    /// It is to have another address from now on.
+    Moved,
+    /// Its disk is lost: the next one is empty.
+    LostDisk,
     /// The process was asked to stop.
     Stopping,
     /// The process ended by itself.
@@ -79,6 +83,8 @@ impl fmt::Display for NodeEvent {
             Self::Started => "started",
             Self::Killed => "killed",
             Self::Crashed => "crashed",
+            Self::Moved => "moved to another address",
+            Self::LostDisk => "lost its disk",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
             Self::Paused => "paused",

@@ -39,6 +39,28 @@ fn a_killed_node_resets_then_refuses_then_comes_back() {
 }
 
 #[test]
+fn a_replaced_node_is_found_by_its_name_alone_and_has_its_disk_or_an_empty_one() {
+    for loses_disk in [false, true] {
+        let replace = Fault::Replace { node: "b".into(), when: Moment::At(100), down_ms: 1_000, loses_disk };
+        run(1, vec![replace], move |world, log| async move {
+            world.start("b", echo);
+            let file = world.host("b").disk.open("f").unwrap();
+            file.set_len(8).unwrap();
+            file.write(0, &[1; 8]).unwrap();
+            file.sync_data().unwrap();
+            sleep(150).await;
+            assert_eq!(dial(&world).await.err().map(|e| e.kind()), Some(ErrorKind::HostUnreachable));
+            sleep(1_000).await;
+            assert!(world.is_up("b") && dial(&world).await.is_err(), "at its old address nobody is");
+            let by_name = within(1_000, world.host("a").transport.connect("b:80")).await.unwrap();
+            assert_eq!(call(&mut by_name.unwrap(), 11, 1).await.unwrap(), 0);
+            assert_eq!(world.host("b").disk.open("f").unwrap().len().unwrap(), if loses_disk { 0 } else { 8 });
+            assert_eq!((log.count("node b Moved"), log.count("node b LostDisk")), (1, usize::from(loses_disk)));
+        });
+    }
+}
+
+#[test]
 fn a_node_that_dies_at_its_answer_has_heard_the_request_and_tells_nobody() {
     let when = Moment::OnAnswer { from: Some("b".into()), to: None, code: Some(11), nth: 2 };
     let crash = Fault::Crash { node: "b".into(), when, down_ms: 1_000 };
