@@ -32,6 +32,8 @@ pub mod code {
     pub const RESET_OFFSET: i32 = 222;
     /// REGISTER_BROKER.
     pub const REGISTER_BROKER: i32 = 103;
+    /// UNREGISTER_BROKER.
+    pub const UNREGISTER_BROKER: i32 = 104;
     /// SEND_MESSAGE_V2.
     pub const SEND_V2: i32 = 310;
     /// POP_MESSAGE.

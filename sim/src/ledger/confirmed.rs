@@ -38,7 +38,8 @@ impl<'h> Ledger<'h> {
 
     /// When a broker heard that its log entry, which is durable there since `event`, is confirmed: other disks have it for a
     /// while before they tell. Simulated ms; `None` if it never heard.
-    fn told_ms(&self, broker: &str, index: u64, event: usize) -> Option<SimMs> {
+    #[must_use]
+    pub fn told_ms(&self, broker: &str, index: u64, event: usize) -> Option<SimMs> {
         let Some(last) = self.obligations.other_disks(broker).checked_sub(1) else { return Some(self.at_ms(event)) };
         let slaves = self.obligations.slaves_of(broker);
         let mut told: Vec<SimMs> = slaves.filter_map(|node| self.replicas.told_ms(node, index)).collect();

@@ -6,12 +6,12 @@
 //! rewrite; the first failure that a history tells of stays what it was. A due time that is set after a failure is the
 //! policy's wait after the entry's own time (both are the broker's clock); the plan made when an attempt begins lies later
 //! by the time that it may take. An attempt comes to something before the next begins, unless something broke meanwhile, and
-//! takes no longer than it may. A failure that no retry can change is the last of its round. An attempt begins when it is
+//! takes no longer than it may, and none begins after the policy's whole time. A failure that no retry can change is the last of its round. An attempt begins when it is
 //! due, or earlier if its peer was away for at least as long and is back (see `waiting`). A chain whose message lies
 //! elsewhere comes to nothing that a read brings without a durable attempt. What is due and not tried is parked in time
-//! (see `waiting`). What holds of reads at the wire is in `p4_reads`.
+//! (see `waiting`), or taken up in time (see `p4_taken_up`). What holds of reads at the wire is in `p4_reads`.
 
-use super::{Findings, Reads, p1_park::FOR_GOOD, p4_reads, waiting};
+use super::{Findings, Reads, p1_park::FOR_GOOD, p4_reads, p4_taken_up, waiting};
 use crate::{
     evidence::{ChainFact, ChainState, Outcome},
     ledger::{ChainLife, ChainStep, Ledger},
@@ -41,6 +41,10 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
             found.stamped(step.at_ms, stamp, format!("chain {}", life.id), detail);
         }
         waiting::check(ledger, life, found);
+        p4_taken_up::check(ledger, life, found);
+        for detail in past_the_total(ledger, life) {
+            found.stamped(last.at_ms, stamp, format!("chain {}", life.id), detail);
+        }
         for pair in life.steps.windows(2) {
             for detail in wrongs(ledger, life, &pair[0], &pair[1]).into_iter().chain(early(ledger, life, pair)) {
                 found.stamped(pair[1].at_ms, stamp, format!("chain {}", life.id), detail);
@@ -54,6 +58,28 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
 fn early(ledger: &Ledger<'_>, life: &ChainLife<'_>, pair: &[ChainStep<'_>]) -> Option<String> {
     let [before, step] = pair else { return None };
     if before.chain.round != step.chain.round { None } else { waiting::began_early(ledger, life, before, step) }
+}
+
+/// Attempts that begin after all the time that the policy gives a round.
+fn past_the_total(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> Vec<String> {
+    let Some(total_ms) = ledger.obligations.policy.total_ms else { return Vec::new() };
+    let (mut round, mut late) = (None, Vec::new());
+    for pair in life.steps.windows(2) {
+        let (old, new) = (pair[0].chain, pair[1].chain);
+        let is_begun = (old.round, old.attempt + 1) == (new.round, new.attempt);
+        if !is_begun {
+            continue;
+        }
+        let at_ms = pair[1].entry.at_ms;
+        if new.attempt == 1 {
+            round = Some(at_ms);
+        }
+        let spent_ms = round.map_or(0, |began_ms| at_ms.saturating_sub(began_ms));
+        if spent_ms > i64::try_from(total_ms).unwrap_or(i64::MAX).saturating_add(SLACK_MS) {
+            late.push(format!("attempt {} begins {spent_ms} ms after the first, {total_ms} are allowed", new.attempt));
+        }
+    }
+    late
 }
 
 /// It has what only a read can bring, and no attempt was ever made durable.

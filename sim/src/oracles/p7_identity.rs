@@ -5,7 +5,7 @@
 //! the message was popped for the first time, lies in the retry topic of its group and topic, or, when the group's limit was
 //! reached and not before, in the group's dead-letter topic and says where it is from; that limit is the group's own when
 //! it was popped. What a
-//! client was handed is the durable message likewise, and so is what a slave's answer to a read brings. The message that
+//! client was handed is one that its group's filter wants, and the durable message likewise, and so is what a slave's answer to a read brings. The message that
 //! was stored has the body that was sent.
 
 use super::{Findings, Reads};
@@ -35,13 +35,18 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     roots(ledger, found);
 }
 
-/// Messages under another topic than their consumer asked for, whatever topic they lie in, and redelivered ones that do
-/// not tell where that is.
+/// Messages under another topic than their consumer asked for, whatever topic they lie in, ones that it does not want, and
+/// redelivered ones that do not tell where they lie.
 fn handed_out(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for it in &ledger.wire.deliveries {
         let (stamp, place) = (it.message.ledger.as_ref(), format!("{}/{}", it.topic, it.message.offset));
         if it.named != it.asked {
             let detail = format!("handed out as a message of {}, {} was asked for", it.named, it.asked);
+            found.stamped(it.at_ms, stamp, &place, detail);
+        }
+        let tag = property(&it.message, "TAGS");
+        if ledger.group(&it.group).is_some_and(|group| !group.wants(tag)) {
+            let detail = format!("handed out to {}, whose filter does not want {tag:?}", it.group);
             found.stamped(it.at_ms, stamp, &place, detail);
         }
         if it.message.reconsume > 0 && property(&it.message, "POP_CK").is_none() {

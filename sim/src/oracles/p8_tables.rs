@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Findings;
 use crate::{
-    evidence::{DurableEntry, Tables},
+    evidence::{DurableEntry, Fact, Tables},
     ledger::Ledger,
     plan::SimMs,
 };
@@ -89,7 +89,23 @@ fn overdue(ledger: &Ledger<'_>, node: &str, end_ms: SimMs) -> Vec<String> {
             overdue.push(format!("{over} chains are known for longer than {window_ms} ms after they were over"));
         }
     }
+    overdue.extend(expired_late(ledger, node, now_ms));
     overdue
+}
+
+/// Messages and facts that were past their retention long ago and are still counted among what is kept.
+fn expired_late(ledger: &Ledger<'_>, node: &str, now_ms: i64) -> Option<String> {
+    let age_ms = ledger.obligations.retention.get(node).and_then(|retention| retention.age_ms)?;
+    let age_ms = i64::try_from(age_ms).unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+    let expiries = ledger.expiries.iter().filter(|expiry| expiry.node == node);
+    let first = expiries.map(|expiry| expiry.before).max().unwrap_or(1);
+    let says_more = |entry: &DurableEntry| {
+        !entry.facts.iter().all(|fact| matches!(fact, Fact::Expired { .. } | Fact::Forgotten { .. }))
+    };
+    let kept = ledger.logs.get(node).into_iter().flatten().map(|step| step.entry);
+    let is_over = |at_ms: i64| at_ms.saturating_add(age_ms + age_ms / 10 + LATE_MS) < now_ms;
+    let late = kept.filter(|entry| entry.index >= first && is_over(entry.at_ms) && says_more(entry)).count();
+    (late > 0).then(|| format!("{late} log entries are kept for longer than {age_ms} ms"))
 }
 
 #[cfg(test)]
@@ -169,6 +185,21 @@ mod tests {
             story.wait(waited_ms);
             at_rest(&mut story, "a", |_| {});
             assert_eq!(story.is_blamed("P8", "1 chains are known for longer than 60000 ms"), noticed);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_past_its_retention_is_noticed() {
+        let late = LATE_MS.unsigned_abs();
+        for (waited_ms, before, noticed) in
+            [(65_000 + late, 1, false), (66_100 + late, 1, true), (66_100 + late, 9, false)]
+        {
+            let mut story = over();
+            let retention = crate::scenario::Retention { age_ms: Some(60_000), bytes: None };
+            story.obligations.retention.insert("a".into(), retention);
+            story.wait(waited_ms).durable("a", vec![Fact::Expired { broker: "a".into(), before }]);
+            at_rest(&mut story, "a", |_| {});
+            assert_eq!(story.is_blamed("P8", "log entries are kept for longer than 60000 ms"), noticed);
         }
     }
 

@@ -1,0 +1,71 @@
+//! Part of P4: what is due is taken up.
+//!
+//! Rule: a chain about the broker's own message, for which no other broker is needed, goes on within [`LATE_MS`] after it is
+//! due, where nothing was broken since it was written. Where slaves have to confirm it, it may have to wait for them.
+
+use super::Findings;
+use crate::{
+    evidence::ChainState,
+    ledger::{ChainLife, ChainStep, Ledger},
+    plan::SimMs,
+};
+
+/// How long after it is due a chain is taken up at the latest, ms: due chains are looked for about every second.
+const LATE_MS: SimMs = 20_000;
+
+pub(super) fn check(ledger: &Ledger<'_>, life: &ChainLife<'_>, found: &mut Findings<'_>) {
+    if life.node != life.id.broker || ledger.obligations.other_disks(life.node) > 0 {
+        return;
+    }
+    let Some(end) = ledger.history.events.len().checked_sub(1) else { return };
+    for (number, step) in life.steps.iter().enumerate() {
+        let next = life.steps.get(number + 1).map_or(end, |next| next.event);
+        let Some(latest_ms) = latest_ms(step) else { continue };
+        let next_ms = ledger.at_ms(next);
+        if next_ms > latest_ms && !ledger.was_disturbed(step.event, next) {
+            let late_ms = next_ms - latest_ms + LATE_MS;
+            found.broken(
+                next_ms,
+                format!("chain {}", life.id),
+                format!("it was due for {late_ms} ms and not taken up"),
+            );
+        }
+    }
+}
+
+/// By when it is to be taken up, simulated ms. A clock may drift by a tenth, so that a wait is a little longer or shorter.
+fn latest_ms(step: &ChainStep<'_>) -> Option<SimMs> {
+    let ChainState::Open { due_ms } = step.chain.state else { return None };
+    let wait_ms = SimMs::try_from(due_ms.saturating_sub(step.entry.at_ms)).unwrap_or(0);
+    Some(step.at_ms.saturating_add(wait_ms).saturating_add(wait_ms / 8).saturating_add(LATE_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LATE_MS;
+    use crate::{history::EventKind, oracles::fixture::Story};
+
+    /// A chain that is due after 10 s, and nothing happens to it for so long after that.
+    fn lies(after_ms: u64) -> Story {
+        let (mut story, chain) = Story::popped();
+        let open = chain.open(story.now_ms + 10_000);
+        story.durable("a", vec![open.fact()]).wait(10_000 + 1_250 + after_ms);
+        story
+    }
+
+    #[test]
+    fn what_is_due_is_taken_up_in_time() {
+        for (after_ms, noticed) in [(LATE_MS, false), (LATE_MS + 1, true)] {
+            let mut story = lies(after_ms);
+            story.durable("a", vec![]);
+            assert_eq!(story.is_blamed("P4", "and not taken up"), noticed);
+        }
+    }
+
+    #[test]
+    fn where_something_was_broken_it_may_be_late() {
+        let mut story = lies(0);
+        story.event(EventKind::Node { node: "a".into(), event: "resumed".into() }).wait(60_000).durable("a", vec![]);
+        assert!(!story.is_blamed("P4", "and not taken up"));
+    }
+}

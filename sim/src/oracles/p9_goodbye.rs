@@ -1,0 +1,93 @@
+//! Part of P9: a broker that stops in order says goodbye, so that nobody is sent to where nobody is.
+//!
+//! Rule: between the signal and its end it asks the name server to take it off the routes, unless something else was
+//! broken since the name server last answered it, or it had not for [`HEARD_MS`].
+
+use super::Findings;
+use crate::{evidence::frame::code, history::EventKind, ledger::Ledger, plan::SimMs};
+
+/// How long ago the name server must have answered, ms: it is asked more often.
+const HEARD_MS: SimMs = 45_000;
+
+pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    let events = &ledger.history.events;
+    for (stopping, event) in events.iter().enumerate() {
+        let EventKind::Node { node, event: what } = &event.kind else { continue };
+        if what != "stopping" || !is_member(ledger, node) {
+            continue;
+        }
+        let is_its_end = |kind: &EventKind| matches!(kind, EventKind::Node { node: of, .. } if of == node);
+        let rest = &events[stopping + 1..];
+        let Some(stopped) = rest.iter().position(|event| is_its_end(&event.kind)) else { continue };
+        let is_in_order = matches!(&rest[stopped].kind, EventKind::Node { event, .. } if event == "stopped");
+        let says_goodbye = rest[..stopped].iter().any(|event| match &event.kind {
+            EventKind::Request(frame) => *frame.from == **node && frame.request_code == code::UNREGISTER_BROKER,
+            _ => false,
+        });
+        let others = ledger.was_disturbed(stopping + 1, stopping + stopped);
+        if is_in_order && !says_goodbye && !others && was_heard(ledger, node, stopping) {
+            found.broken(event.at_ms, node, "it stops in order and stays in the name server's routes");
+        }
+    }
+}
+
+fn is_member(ledger: &Ledger<'_>, node: &str) -> bool {
+    ledger.obligations.brokers.iter().any(|broker| broker == node) || ledger.obligations.slaves.contains_key(node)
+}
+
+/// The name server has answered it a moment ago, and nothing was broken since.
+fn was_heard(ledger: &Ledger<'_>, node: &str, stopping: usize) -> bool {
+    let events = &ledger.history.events;
+    let at_ms = ledger.at_ms(stopping);
+    let answered = events[..stopping].iter().rposition(|event| match &event.kind {
+        EventKind::Response(frame) => {
+            let is_registered = frame.request_code == code::REGISTER_BROKER && frame.code == 0;
+            *frame.to == *node && is_registered && frame.arrived_ms.is_some()
+        }
+        _ => false,
+    });
+    // The signal itself is told right before, and so is the fault that sends it.
+    let last = (0..stopping).rev().find(|event| ledger.at_ms(*event) < at_ms).unwrap_or(0);
+    answered.is_some_and(|event| {
+        ledger.at_ms(event).saturating_add(HEARD_MS) >= at_ms && !ledger.was_disturbed(event, last)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HEARD_MS;
+    use crate::{evidence::frame::code, history::EventKind, oracles::fixture::Story};
+
+    fn node(story: &mut Story, event: &str) {
+        story.event(EventKind::Node { node: "a".into(), event: event.into() });
+    }
+
+    fn stops(heard_before_ms: u64, says_goodbye: bool, other: Option<&str>) -> Story {
+        let mut story = Story::new();
+        let call = story.request("a", "namesrv", code::REGISTER_BROKER, &[], b"{}");
+        story.response(("namesrv", "a", call), (code::REGISTER_BROKER, 0), &[], b"");
+        story.wait(1_000);
+        other.into_iter().for_each(|event| node(&mut story, event));
+        story.wait(heard_before_ms - 1_000);
+        node(&mut story, "stopping");
+        story.wait(10);
+        if says_goodbye {
+            story.request("a", "namesrv", code::UNREGISTER_BROKER, &[], b"");
+        }
+        story.wait(10);
+        node(&mut story, "stopped");
+        story
+    }
+
+    #[test]
+    fn whoever_stops_in_order_says_goodbye() {
+        for (mut story, noticed) in [
+            (stops(2_000, true, None), false),
+            (stops(2_000, false, None), true),
+            (stops(2_000, false, Some("resumed")), false),
+            (stops(HEARD_MS + 1, false, None), false),
+        ] {
+            assert_eq!(story.is_blamed("P9", "it stops in order and stays"), noticed);
+        }
+    }
+}
