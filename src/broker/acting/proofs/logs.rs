@@ -11,8 +11,9 @@ use std::{
 
 use bytes::Bytes;
 
-use super::deeds::{Deed, Reply};
+use super::deeds::{Deed, NOW_MS, Reply, pop};
 use crate::{
+    broker::acting::Term,
     model::{
         chain::{Chain, ChainId, ChainState, Outcome},
         record::{LogEntry, Record},
@@ -112,8 +113,6 @@ pub(super) struct Facts {
     pub(super) copies: u8,
     /// The message is behind the group's offset.
     pub(super) is_popped: bool,
-    /// The last term that a member of the group has taken here.
-    pub(super) sealed: u64,
     /// The last term that the group's master has merged.
     pub(super) merged: u64,
     /// Which chain is due first, and when.
@@ -141,7 +140,6 @@ impl Facts {
             acked: said.iter().any(|chain| matches!(chain.state, ChainState::Ended { outcome: Outcome::Acked, .. })),
             copies,
             is_popped: offset.is_some_and(|offset| offset > 0),
-            sealed: view.sealed_term(OWN).unwrap(),
             merged: view.merged_term(OWN).unwrap(),
             due: view.due_keys(1).unwrap().pop(),
             can_forget: !view.over(1).unwrap().is_empty(),
@@ -195,12 +193,15 @@ struct Known {
     logs: BTreeMap<Entries, Log>,
     offers: BTreeMap<Vec<u8>, Offer>,
     done: BTreeMap<(Log, Deed), (Log, Reply)>,
+    /// Log, term, where the group goes on → what is handed out there.
+    popped: BTreeMap<(Log, u64, Option<i64>), Option<Chain>>,
 }
 
 impl Logs {
     pub(super) fn new() -> Self {
-        let (logs, offers, done) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { known: Mutex::new(Known { scratch: Scratch::new(), logs, offers, done }) }
+        let (logs, offers) = (BTreeMap::new(), BTreeMap::new());
+        let (done, popped) = (BTreeMap::new(), BTreeMap::new());
+        Self { known: Mutex::new(Known { scratch: Scratch::new(), logs, offers, done, popped }) }
     }
 
     pub(super) fn empty(&self) -> Log {
@@ -225,9 +226,19 @@ impl Logs {
         known.offers.entry(bytes).or_insert_with(|| Numbered(Arc::new((number, chain)))).clone()
     }
 
-    /// Looks at a log as whoever has it does.
-    pub(super) fn look<T>(&self, log: &Log, look: impl FnOnce(&View) -> T) -> T {
-        look(&self.known.lock().unwrap().scratch.view(&log.entries))
+    /// What a slave that has this log hands out next under a term, if the group goes on there (`Shared::hand_out`).
+    pub(super) fn popped(&self, log: &Log, term: &Term) -> Option<Chain> {
+        let step = pop(term.acting.term);
+        let from = |topic: &str, queue| term.next(&step.group, topic, queue);
+        let next = from(&chain(OWN).id.topic, 0);
+        let mut known = self.known.lock().unwrap();
+        if let Some(popped) = known.popped.get(&(log.clone(), step.term, next)) {
+            return popped.clone();
+        }
+        let (taken, rest) = step.look(&known.scratch.view(&log.entries), &from).unwrap();
+        let popped = step.popped(taken, rest, NOW_MS).queues.first().map(|queue| queue.chains[0].clone());
+        known.popped.insert((log.clone(), step.term, next), popped.clone());
+        popped
     }
 
     pub(super) fn counts(&self) -> (usize, usize) {

@@ -63,8 +63,8 @@ pub(super) struct Turn {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
-    /// The seal is under way.
-    Sealing,
+    /// It is about to seal.
+    Begun,
     /// It has this term.
     Sealed(u64),
     /// And knows what the target had then.
@@ -77,8 +77,6 @@ pub(super) struct Slave {
     pub(super) log: Log,
     /// It acts, and under which term; 0 before it has one. On disk.
     pub(super) acts: Option<u64>,
-    /// A seal is under way.
-    pub(super) is_sealing: bool,
     pub(super) acting: Option<Acting>,
     /// It waits for what its master says of this term.
     pub(super) asking: Option<u64>,
@@ -121,28 +119,22 @@ pub(super) struct Client {
     pub(super) acks: u32,
 }
 
-/// A request under way.
+/// A request that nobody waits for any more, and that may arrive all the same. The others take no time: whoever sends one
+/// later has the same effect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Call {
-    pub(super) what: What,
-    /// Somebody still waits for the answer.
-    pub(super) awaited: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum What {
+pub(super) enum Late {
     /// SEAL, to the target.
     Seal { by: Member, above: u64 },
-    /// A checkpoint, to the target; of a chain that a consumer waits for, or not.
-    Adopt { chain: Offer, term: u64, popped: bool },
+    /// A checkpoint, to the target.
+    Adopt { chain: Offer, term: u64 },
     /// An ack that is passed on to the target.
-    Ack { handle: Handle, via: Member },
+    Ack { handle: Handle },
+    /// MERGED, to the target.
+    Merged { term: u64 },
     /// REPLICATE with a term, to the master.
     AskMerged { end: Log, acted: u64 },
     /// REPLICATE of a slave that has not acted yet, to the master.
     Follow { end: Log },
-    /// MERGED, to the target.
-    Merged { term: u64 },
 }
 
 /// How often what may still happen.
@@ -182,8 +174,8 @@ pub(super) struct World {
     pub(super) slave: Slave,
     pub(super) target: Target,
     pub(super) client: Client,
-    /// In order, because the order in which they were begun means nothing.
-    pub(super) calls: Vec<Call>,
+    /// In order, because the order in which they were sent means nothing.
+    pub(super) late: Vec<Late>,
     pub(super) left: Left,
     pub(super) seen: Seen,
 }
@@ -192,11 +184,11 @@ impl World {
     pub(super) fn beginning(log: Log, target: Log, acks: u32, left: Left) -> Self {
         let told = log.last();
         Self {
-            slave: Slave { log: log.clone(), acts: None, is_sealing: false, acting: None, asking: None },
+            slave: Slave { log: log.clone(), acts: None, acting: None, asking: None },
             master: Master { log, told, kept: told, waits: Vec::new(), turn: None, merged_told: 0 },
             target: Target { log: target, reading: None },
             client: Client { given: Vec::new(), told: Told::Nothing, acks },
-            calls: Vec::new(),
+            late: Vec::new(),
             left,
             seen: Seen::default(),
         }

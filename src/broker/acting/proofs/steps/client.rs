@@ -1,30 +1,26 @@
 //! The consumer: it acks what it was given, at whichever member of the group it finds.
 
-use super::{Action, Handle, Member, Stepping};
+use super::{Action, Fate, Handle, Member, Stepping, fates};
 
 impl Stepping<'_> {
     pub(super) fn client_actions(&self, all: &mut Vec<Action>) {
         if self.world.client.acks == 0 {
             return;
         }
-        for handle in &self.world.client.given {
-            for at in [Member::Master, Member::Slave] {
-                let can_tell = || {
-                    let world = self.world.clone();
-                    Stepping { setting: self.setting, world }.ack_at_slave(*handle).is_some()
-                };
-                if at == Member::Master || can_tell() {
-                    all.push(Action::Ack { at, handle: *handle });
-                }
+        for handle in self.world.client.given.iter().copied() {
+            let ack = |at| fates(self.world.left).iter().map(move |fate| Action::Ack { at, handle, fate: *fate });
+            all.extend(ack(Member::Master));
+            if self.can_ack_at_slave(handle) {
+                all.extend(ack(Member::Slave));
             }
         }
     }
 
-    pub(super) fn ack(&mut self, at: Member, handle: Handle) {
+    pub(super) fn ack(&mut self, at: Member, handle: Handle, fate: Fate) {
         self.world.client.acks -= 1;
         match at {
-            Member::Master => self.ack_at_master(handle),
-            Member::Slave => drop(self.ack_at_slave(handle)),
+            Member::Master => self.ack_at_master(handle, fate),
+            Member::Slave => self.ack_at_slave(handle, fate),
         }
     }
 }

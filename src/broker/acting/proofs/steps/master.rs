@@ -1,8 +1,8 @@
 //! The master: it serves, waits for its slave to confirm, and takes back what was done in its place.
 
 use super::{
-    super::world::{Awaited, Member, Stage, Told, Turn, Wait, What},
-    Action, Deed, Handle, Log, Mutant, Reply, Stepping, turn,
+    super::world::{Awaited, Late, Member, Stage, Told, Turn, Wait},
+    Action, Deed, Fate, Handle, Log, Mutant, Reply, Stepping, fates,
 };
 use crate::{broker::acting::proofs::deeds::Merging, model::chain::ChainState, revive::steps::ack::Acked};
 
@@ -26,15 +26,14 @@ impl Stepping<'_> {
                 }
             }
             Some(Stage::Listed(..)) => all.push(Action::Merge),
-            Some(Stage::Sealing) | None => {}
+            Some(Stage::Begun) => all.extend(fates(left).iter().map(|fate| Action::Seal(*fate))),
+            None => {}
         }
-        if self.merged_to_tell() > master.merged_told && !self.is_under_way(|what| matches!(what, What::Merged { .. }))
-        {
-            all.push(Action::TellMerged);
+        if self.merged_to_tell() > master.merged_told {
+            all.extend(fates(left).iter().map(|fate| Action::TellMerged(*fate)));
         }
         let in_memory = !master.waits.is_empty() || master.turn.is_some() || master.told > master.kept;
-        let asks = self.is_under_way(|what| is_asked_by_master(what));
-        if left.crashes > 0 && (in_memory || asks || master.merged_told > 0) {
+        if left.crashes > 0 && (in_memory || master.merged_told > 0) {
             all.push(Action::CrashMaster);
         }
     }
@@ -64,7 +63,7 @@ impl Stepping<'_> {
         let master = &mut self.world.master;
         let index = master.log.last();
         master.waits.push(Wait { index, what });
-        if self.mutant() == Some(Mutant::ToldBeforeConfirmed) {
+        if self.is(Mutant::ToldBeforeConfirmed) {
             let told = std::mem::take(&mut self.world.master.waits);
             told.into_iter().for_each(|wait| self.released(wait.what));
         }
@@ -94,7 +93,7 @@ impl Stepping<'_> {
             }
             Awaited::Forward(handle) => {
                 self.reach("an ack passed on by the master");
-                self.ask(What::Ack { handle, via: Member::Master });
+                self.pass_on(handle, Fate::Heard);
             }
         }
     }
@@ -113,13 +112,17 @@ impl Stepping<'_> {
     }
 
     /// What a master does with an ack (`Shared::settle`).
-    pub(super) fn ack_at_master(&mut self, handle: Handle) {
+    pub(super) fn ack_at_master(&mut self, handle: Handle, fate: Fate) {
         let shown = self.world.master.shown();
         if let Some(ChainState::Moved { .. }) = shown.chain(handle).map(|chain| &chain.state) {
             self.reach("an ack of a chain that has moved");
-            return self.ask(What::Ack { handle, via: Member::Master });
+            return self.pass_on(handle, fate);
         }
         let Reply::Acked(acked) = self.at_master(&Deed::Ack { handle, is_kept: false }) else { return };
+        if fate == Fate::Late {
+            self.world.left.losses -= 1; // the consumer does not hear of it
+            return;
+        }
         self.wait_for(match acked {
             Acked::Absorbed => Awaited::Acked(Told::Absorbed),
             Acked::TooLate => Awaited::Acked(Told::TooLate),
@@ -128,34 +131,37 @@ impl Stepping<'_> {
         });
     }
 
-    /// A slave has this log, and nothing else: what it has is on two disks. Tells whether it may go on from there.
-    pub(super) fn heard_of_slave(&mut self, end: &Log) {
+    /// A slave has this log, and nothing else: what it has is on two disks.
+    pub(super) fn hear_of_following(&mut self, end: &Log) {
         if self.world.master.log.begins_with(end) {
             self.confirm(end.last());
         }
     }
 
     /// What a master does that hears of a slave that has acted (`Shared::take_back`).
-    pub(super) fn serve_ask_merged(&mut self, end: Log, acted: u64) {
+    pub(super) fn hear_of_acting(&mut self, end: &Log, acted: u64) {
         let master = &self.world.master;
-        let (_, reply) = self.after(&end, &Deed::Follow { of: master.log.clone() });
+        let (_, reply) = self.after(end, &Deed::Follow { of: master.log.clone() });
         let confirmed = master.told.min(master.log.last());
         if reply == Reply::Diverged || end.last() < confirmed {
             self.reach("a slave refused for its log");
-            self.world.seen.diverged |= self.world.slave.asking == Some(acted) && self.world.slave.log == end;
+            self.world.seen.diverged |= self.world.slave.asking == Some(acted) && self.world.slave.log == *end;
             return self.answered_diverged(acted);
         }
         if acted == 0 || master.log.term() > acted || self.is(Mutant::FollowsWithoutMerge) {
             return self.answered_merged(acted);
         }
-        let above = acted.max(master.log.term());
-        self.world.master.turn = Some(turn(end, acted));
-        self.ask(What::Seal { by: Member::Master, above });
+        self.world.master.turn = Some(Turn { end: end.clone(), acted, stage: Stage::Begun });
     }
 
-    pub(super) fn master_has_sealed(&mut self, term: u64) {
-        if let Some(turn) = &mut self.world.master.turn {
-            turn.stage = Stage::Sealed(term);
+    pub(super) fn seal(&mut self, fate: Fate) {
+        let Some(turn) = &self.world.master.turn else { return };
+        let above = turn.acted.max(self.world.master.log.term());
+        match self.send(Late::Seal { by: Member::Master, above }, fate) {
+            Some(Reply::Sealed(term)) => {
+                self.world.master.turn.iter_mut().for_each(|turn| turn.stage = Stage::Sealed(term));
+            }
+            _ => self.end_turn(),
         }
     }
 
@@ -170,19 +176,20 @@ impl Stepping<'_> {
 
     pub(super) fn give_up(&mut self) {
         self.world.left.losses -= 1;
-        let turn = self.world.master.turn.take();
-        // The slave hears that it is not merged.
-        if turn.is_some_and(|turn| self.world.slave.asking == Some(turn.acted)) {
-            self.world.slave.asking = None;
-            self.abandon_all(|what| matches!(what, What::AskMerged { .. }));
-        }
+        self.end_turn();
+    }
+
+    /// The slave hears that nothing is merged, or nothing at all.
+    fn end_turn(&mut self) {
+        self.world.master.turn = None;
+        self.world.slave.asking = None;
     }
 
     pub(super) fn merge(&mut self) {
         let Some(Turn { end, acted, stage: Stage::Listed(term, listed) }) = self.world.master.turn.take() else {
             return;
         };
-        let how = match self.mutant() {
+        let how = match self.setting.mutant {
             Some(Mutant::MergedWithoutMoves) => Merging::WithoutMoves,
             Some(Mutant::MergedWithoutOffsets) => Merging::WithoutOffsets,
             Some(Mutant::TailKept) => Merging::WithTail,
@@ -208,25 +215,19 @@ impl Stepping<'_> {
         self.answered_merged(acted);
     }
 
-    pub(super) fn tell_merged(&mut self) {
+    pub(super) fn tell_merged(&mut self, fate: Fate) {
         let term = self.merged_to_tell();
-        self.ask(What::Merged { term });
+        if self.send(Late::Merged { term }, fate).is_some() {
+            self.world.master.merged_told = term;
+            self.reach("told of the merge");
+        }
     }
 
     pub(super) fn crash_master(&mut self) {
         self.world.left.crashes -= 1;
+        self.end_turn();
         let master = &mut self.world.master;
         master.waits.clear();
-        (master.told, master.turn, master.merged_told) = (master.kept, None, 0);
-        self.abandon_all(is_asked_by_master);
-        // Whoever asked it is not answered.
-        if self.world.slave.asking.is_some() {
-            self.world.slave.asking = None;
-            self.abandon_all(|what| matches!(what, What::AskMerged { .. }));
-        }
+        (master.told, master.merged_told) = (master.kept, 0);
     }
-}
-
-const fn is_asked_by_master(what: &What) -> bool {
-    matches!(what, What::Seal { by: Member::Master, .. } | What::Ack { via: Member::Master, .. } | What::Merged { .. })
 }

@@ -11,8 +11,19 @@ use super::{
     deeds::{Deed, Reply},
     logs::{Handle, Log, Logs},
     mutants::Mutant,
-    world::{Call, Member, Stage, Told, Turn, What, World},
+    world::{Late, Left, Member, Told, World},
 };
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is answered.
+    Heard,
+    /// It is not answered in time; it may still arrive.
+    Late,
+    /// It is answered, and may arrive once more.
+    Twice,
+}
 
 /// One step of the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +32,8 @@ pub(super) enum Action {
     Pop { is_heard: bool },
     /// The master revives what is due.
     Revive,
+    /// The master takes a term at the target.
+    Seal(Fate),
     /// The master asks the target what its slave has handed over.
     List,
     /// The master cuts its log back and merges.
@@ -28,19 +41,19 @@ pub(super) enum Action {
     /// The master does not hear from the target in time.
     GiveUp,
     /// The master tells the target that it has merged.
-    TellMerged,
+    TellMerged(Fate),
     /// The slave asks its master for the next entry; the answer comes, or is lost.
     Follow { is_heard: bool },
     /// The slave has not heard of its master for long: it acts. Its last request may still be under way.
     TakeOver { is_late: bool },
-    /// The slave asks the target for a term.
-    TakeTerm,
+    /// The slave takes a term at the target.
+    TakeTerm(Fate),
     /// The slave hands the message out.
-    PopActing,
+    PopActing(Fate),
     /// The slave moves a chain of its master's, because it is due or acked.
-    Move(Handle),
+    Move(Handle, Fate),
     /// The slave asks its master whether all is merged.
-    AskMerged,
+    AskMerged(Fate),
     /// The target takes up what is due: it has to read the message.
     TakeUp,
     /// The target has read it.
@@ -54,13 +67,9 @@ pub(super) enum Action {
     /// A member loses its memory.
     CrashTarget,
     /// The consumer acks what it was given, at one of the two members.
-    Ack { at: Member, handle: Handle },
-    /// A request arrives, takes effect, and is answered.
-    Serve(Call),
-    /// Nobody waits for the answer any more; the request may still arrive.
-    TimeOut(Call),
-    /// The request will arrive once more.
-    Double(Call),
+    Ack { at: Member, handle: Handle, fate: Fate },
+    /// A late request arrives.
+    Arrive(Late),
 }
 
 /// What is not part of the world: the logs, a planted defect, and what was ever reached.
@@ -70,6 +79,14 @@ pub(super) struct Setting {
     pub(super) reached: Mutex<BTreeSet<&'static str>>,
 }
 
+/// What can become of a request.
+fn fates(left: Left) -> &'static [Fate] {
+    match left.losses {
+        0 => &[Fate::Heard],
+        _ => &[Fate::Heard, Fate::Late, Fate::Twice],
+    }
+}
+
 /// All that can happen next.
 pub(super) fn actions(setting: &Setting, world: &World, all: &mut Vec<Action>) {
     let at = Stepping { setting, world: world.clone() };
@@ -77,18 +94,9 @@ pub(super) fn actions(setting: &Setting, world: &World, all: &mut Vec<Action>) {
     at.slave_actions(all);
     at.target_actions(all);
     at.client_actions(all);
-    for (number, call) in world.calls.iter().enumerate() {
-        if number > 0 && world.calls[number - 1] == *call {
-            continue;
-        }
-        if at.is_served(call) {
-            all.push(Action::Serve(call.clone()));
-        }
-        if world.left.losses > 0 && call.awaited {
-            all.push(Action::TimeOut(call.clone()));
-            all.push(Action::Double(call.clone()));
-        }
-    }
+    // A request that has to wait for its turn arrives later.
+    let is_served = |late: &&Late| !matches!(late, Late::AskMerged { .. }) || world.master.turn.is_none();
+    all.extend(world.late.iter().filter(is_served).cloned().map(Action::Arrive));
 }
 
 /// A world in which something happens.
@@ -102,34 +110,27 @@ impl Stepping<'_> {
         match action {
             Action::Pop { is_heard } => self.pop(is_heard),
             Action::Revive => self.revive(),
+            Action::Seal(fate) => self.seal(fate),
             Action::List => self.list(),
             Action::Merge => self.merge(),
             Action::GiveUp => self.give_up(),
-            Action::TellMerged => self.tell_merged(),
+            Action::TellMerged(fate) => self.tell_merged(fate),
             Action::Follow { is_heard } => self.follow(is_heard),
             Action::TakeOver { is_late } => self.take_over(is_late),
-            Action::TakeTerm => self.take_term(),
-            Action::PopActing => self.pop_acting(),
-            Action::Move(handle) => self.hand_over(handle),
-            Action::AskMerged => self.ask_merged(),
+            Action::TakeTerm(fate) => self.take_term(fate),
+            Action::PopActing(fate) => self.pop_acting(fate),
+            Action::Move(handle, fate) => self.hand_over(handle, fate),
+            Action::AskMerged(fate) => self.ask_merged(fate),
             Action::TakeUp => self.take_up(),
             Action::Conclude => self.conclude(),
             Action::Forget => self.forget(),
             Action::CrashMaster => self.crash_master(),
             Action::CrashSlave => self.crash_slave(),
             Action::CrashTarget => self.crash_target(),
-            Action::Ack { at, handle } => self.ack(at, handle),
-            Action::Serve(call) => self.serve(call),
-            Action::TimeOut(call) => self.time_out(&call),
-            Action::Double(call) => {
-                self.world.left.losses -= 1;
-                self.add(Call { awaited: false, ..call });
-            }
+            Action::Ack { at, handle, fate } => self.ack(at, handle, fate),
+            Action::Arrive(late) => self.arrive_late(&late),
         }
-    }
-
-    fn mutant(&self) -> Option<Mutant> {
-        self.setting.mutant
+        self.drop_spent();
     }
 
     fn is(&self, mutant: Mutant) -> bool {
@@ -144,68 +145,49 @@ impl Stepping<'_> {
         self.setting.logs.after(log, deed)
     }
 
-    /// A request that waits for its turn is not served.
-    fn is_served(&self, call: &Call) -> bool {
-        !matches!(call.what, What::AskMerged { .. }) || self.world.master.turn.is_none()
-    }
-
-    /// The request takes effect where it arrives; who waits is answered at once.
-    fn serve(&mut self, call: Call) {
-        self.remove(&call);
-        let Call { what, awaited } = call;
-        match what {
-            What::Seal { by, above } => self.serve_seal(by, above, awaited),
-            What::Adopt { chain, term, popped } => self.serve_adopt(&chain, term, popped, awaited),
-            What::Ack { handle, .. } => self.serve_ack(handle, awaited),
-            What::AskMerged { end, acted } => self.serve_ask_merged(end, acted),
-            What::Follow { end } => self.heard_of_slave(&end),
-            What::Merged { term } => self.serve_merged(term, awaited),
+    /// Sends a request to the target; tells what is answered, in time.
+    fn send(&mut self, request: Late, fate: Fate) -> Option<Reply> {
+        if fate != Fate::Heard {
+            self.leave(request.clone());
         }
+        if fate == Fate::Late { None } else { self.at_target_of(&request) }
     }
 
-    fn time_out(&mut self, call: &Call) {
+    /// Has a request arrive late, if it does at all.
+    fn leave(&mut self, request: Late) {
         self.world.left.losses -= 1;
-        self.abandon(call);
-        match &call.what {
-            What::Seal { by: Member::Master, .. } => self.world.master.turn = None,
-            What::Seal { by: Member::Slave, .. } => self.world.slave.is_sealing = false,
-            What::Adopt { chain, term, popped: true } => self.leave_unanswered(chain, *term),
-            What::AskMerged { .. } => self.world.slave.asking = None,
-            What::Adopt { .. } | What::Ack { .. } | What::Follow { .. } | What::Merged { .. } => {}
+        let late = &mut self.world.late;
+        if let Err(place) = late.binary_search(&request) {
+            late.insert(place, request);
         }
     }
 
-    /// Nobody waits for the answers any more.
-    fn abandon_all(&mut self, of: impl Fn(&What) -> bool) {
-        let abandoned = self.world.calls.iter().filter(|call| call.awaited && of(&call.what)).cloned();
-        for call in abandoned.collect::<Vec<_>>() {
-            self.abandon(&call);
+    fn arrive_late(&mut self, late: &Late) {
+        self.world.late.retain(|other| other != late);
+        match late {
+            Late::AskMerged { end, acted } => self.hear_of_acting(end, *acted),
+            Late::Follow { end } => self.hear_of_following(end),
+            Late::Seal { .. } => self.reach("a seal that nobody waits for"),
+            Late::Adopt { .. } | Late::Ack { .. } | Late::Merged { .. } => {}
+        }
+        if let Some(Reply::Adopted(adopted)) = self.at_target_of(late) {
+            self.reach(if adopted.sealed.is_some() { "a late hand-over refused" } else { "a late hand-over taken" });
         }
     }
 
-    fn abandon(&mut self, call: &Call) {
-        self.remove(call);
-        self.add(Call { awaited: false, ..call.clone() });
-    }
-
-    fn is_under_way(&self, is: impl Fn(&What) -> bool) -> bool {
-        self.world.calls.iter().any(|call| call.awaited && is(&call.what))
-    }
-
-    fn ask(&mut self, what: What) {
-        self.add(Call { what, awaited: true });
-    }
-
-    /// A late request that is under way twice does no more than one.
-    fn add(&mut self, call: Call) {
-        let calls = &mut self.world.calls;
-        if let Err(place) = calls.binary_search(&call) {
-            calls.insert(place, call);
-        }
-    }
-
-    fn remove(&mut self, call: &Call) {
-        self.world.calls.retain(|other| other != call);
+    /// Late requests that change nothing any more, and never will, are as good as lost: terms only rise, and what is over
+    /// stays so.
+    fn drop_spent(&mut self) {
+        let (setting, World { master, target, late, .. }) = (self.setting, &mut self.world);
+        late.retain(|request| match request {
+            Late::Seal { .. } => true,
+            Late::Adopt { .. } | Late::Ack { .. } | Late::Merged { .. } => {
+                let deed = deed_of(request, setting.mutant);
+                deed.is_none_or(|deed| setting.logs.after(&target.log, &deed).0 != target.log)
+            }
+            Late::AskMerged { acted, .. } => *acted > 0 && master.log.term() <= *acted,
+            Late::Follow { end } => end.last() > master.kept,
+        });
     }
 
     /// The consumer is given the message.
@@ -223,15 +205,18 @@ impl Stepping<'_> {
     /// The consumer is told what became of an ack.
     fn tell(&mut self, told: Told) {
         let client = &mut self.world.client;
-        let other = client.told != Told::Nothing && told != Told::Nothing && client.told != told;
-        self.world.seen.changed_mind |= other;
-        if told != Told::Nothing {
-            client.told = told;
-        }
+        self.world.seen.changed_mind |= client.told != Told::Nothing && client.told != told;
+        client.told = told;
     }
 }
 
-/// What a master does that begins to take something back.
-fn turn(end: Log, acted: u64) -> Turn {
-    Turn { end, acted, stage: Stage::Sealing }
+/// What the target does with a request.
+fn deed_of(request: &Late, mutant: Option<Mutant>) -> Option<Deed> {
+    Some(match request.clone() {
+        Late::Seal { by, above } => Deed::Seal { by, above },
+        Late::Adopt { chain, term } => Deed::Adopt { chain, term, is_checked: mutant != Some(Mutant::SealIgnored) },
+        Late::Ack { handle } => Deed::Ack { handle, is_kept: true },
+        Late::Merged { term } => Deed::Acknowledge { term },
+        Late::AskMerged { .. } | Late::Follow { .. } => return None,
+    })
 }

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use super::{
     super::{
-        deeds::{NOW_MS, offered, outcome, pop},
+        deeds::{offered, outcome},
         logs::Offer,
-        world::{Acting, Member, Told, What},
+        world::{Acting, Late, Member, Told},
     },
-    Action, Deed, Handle, Mutant, Reply, Stepping,
+    Action, Deed, Fate, Handle, Mutant, Reply, Stepping, fates,
 };
 use crate::{
     broker::acting::{Known, Term},
@@ -24,15 +24,17 @@ impl Stepping<'_> {
         let (slave, left) = (&self.world.slave, self.world.left);
         match (slave.acts, &slave.acting) {
             (None, _) => self.following_actions(all),
-            (Some(_), None) if !slave.is_sealing && left.terms > 0 => all.push(Action::TakeTerm),
+            (Some(_), None) if left.terms > 0 => all.extend(fates(left).iter().map(|fate| Action::TakeTerm(*fate))),
             (Some(_), Some(acting)) => self.acting_actions(acting, all),
             (Some(_), None) => {}
         }
-        if slave.acts.is_some() && slave.asking.is_none() {
-            all.push(Action::AskMerged);
+        if slave.acts.is_some() && slave.asking.is_none() && self.world.master.turn.is_none() {
+            all.push(Action::AskMerged(Fate::Heard));
+            if left.losses > 0 {
+                all.push(Action::AskMerged(Fate::Late));
+            }
         }
-        let in_memory = slave.is_sealing || slave.acting.is_some() || slave.asking.is_some();
-        if left.crashes > 0 && (in_memory || self.is_under_way(is_asked_by_slave)) {
+        if left.crashes > 0 && (slave.acting.is_some() || slave.asking.is_some()) {
             all.push(Action::CrashSlave);
         }
     }
@@ -54,23 +56,21 @@ impl Stepping<'_> {
     }
 
     fn acting_actions(&self, acting: &Acting, all: &mut Vec<Action>) {
-        let is_popping = self.is_under_way(|what| matches!(what, What::Adopt { popped: true, .. }));
-        if !is_popping && (acting.unanswered.is_some() || self.popped_under(acting).is_some()) {
-            all.push(Action::PopActing);
+        let fates = fates(self.world.left);
+        let log = &self.world.slave.log;
+        if acting.unanswered.is_some() || self.setting.logs.popped(log, &real(acting)).is_some() {
+            all.extend(fates.iter().map(|fate| Action::PopActing(*fate)));
         }
-        for (handle, chain) in &self.world.slave.log.chains {
-            let is_open = matches!(chain.state, ChainState::Open { .. });
-            let is_offered =
-                |what: &What| matches!(what, What::Adopt { chain, .. } if Handle::of(&chain.id) == *handle);
-            if is_open && !acting.moved.contains(handle) && !self.is_under_way(is_offered) {
-                all.push(Action::Move(*handle));
+        for (handle, chain) in &log.chains {
+            if matches!(chain.state, ChainState::Open { .. }) && !acting.moved.contains(handle) {
+                all.extend(fates.iter().map(|fate| Action::Move(*handle, *fate)));
             }
         }
     }
 
     pub(super) fn follow(&mut self, is_heard: bool) {
         let end = self.world.slave.log.clone();
-        self.heard_of_slave(&end);
+        self.hear_of_following(&end);
         self.world.left.losses -= u32::from(!is_heard);
         if is_heard {
             let (log, reply) = self.after(&end, &Deed::Follow { of: self.world.master.log.clone() });
@@ -84,94 +84,79 @@ impl Stepping<'_> {
 
     pub(super) fn take_over(&mut self, is_late: bool) {
         self.world.left.takeovers -= 1;
-        self.world.left.losses -= u32::from(is_late);
         self.world.slave.acts = Some(0);
         if is_late {
             let end = self.world.slave.log.clone();
-            self.add(super::Call { what: What::Follow { end }, awaited: false });
+            self.leave(Late::Follow { end });
         }
     }
 
-    /// Asks the target for a term (`take_term`).
-    pub(super) fn take_term(&mut self) {
+    /// Takes a term, remembers it, and learns what the target has (`take_term`).
+    pub(super) fn take_term(&mut self, fate: Fate) {
         self.world.left.terms -= 1;
-        let slave = &mut self.world.slave;
-        slave.is_sealing = true;
-        let above = slave.log.end.position.term.max(slave.acts.unwrap_or(0));
-        self.ask(What::Seal { by: Member::Slave, above });
-    }
-
-    /// It has a term: it remembers that, and learns what the target has.
-    pub(super) fn slave_has_sealed(&mut self, term: u64) {
+        let slave = &self.world.slave;
+        let before = slave.log.end.position.term;
+        let above = before.max(slave.acts.unwrap_or(0));
+        let Some(Reply::Sealed(term)) = self.send(Late::Seal { by: Member::Slave, above }, fate) else { return };
         let listed = self.world.target.log.clone();
-        let slave = &mut self.world.slave;
-        slave.is_sealing = false;
-        if slave.acts.is_none() {
-            return; // its master has merged meanwhile
-        }
-        slave.acts = Some(term);
-        let (acting, before) = (ActingTerm { group: OWN.into(), term }, slave.log.end.position.term);
         let chains = match self.is(Mutant::NothingIsListed) {
             true => &[][..],
             false => &listed.listed[..],
         };
-        let term = Term::new(OTHER.into(), acting, before, chains);
-        self.world.slave.acting = Some(known_of(&term, None));
+        let acting = ActingTerm { group: OWN.into(), term };
+        self.world.slave.acts = Some(term);
+        self.world.slave.acting = Some(known_of(&Term::new(OTHER.into(), acting, before, chains), None));
         self.reach(if listed.listed.is_empty() { "a term taken" } else { "a term taken where chains are" });
     }
 
-    /// What it would hand out next (`Shared::hand_out`).
-    fn popped_under(&self, acting: &Acting) -> Option<Chain> {
-        let (term, step) = (real(acting), pop(acting.term));
-        let from = |topic: &str, queue| term.next(&step.group, topic, queue);
-        let (taken, rest) = self.setting.logs.look(&self.world.slave.log, |view| step.look(view, &from)).unwrap();
-        step.popped(taken, rest, NOW_MS).queues.first().map(|queue| queue.chains[0].clone())
-    }
-
-    pub(super) fn pop_acting(&mut self) {
+    pub(super) fn pop_acting(&mut self, fate: Fate) {
         let Some(acting) = self.world.slave.acting.clone() else { return };
         if let Some(chain) = acting.unanswered {
             self.reach("offered again");
-            return self.ask(What::Adopt { chain, term: acting.term, popped: false });
+            self.offer(&chain, fate);
+            return;
         }
-        let Some(chain) = self.popped_under(&acting) else { return };
+        let Some(chain) = self.setting.logs.popped(&self.world.slave.log, &real(&acting)) else { return };
         let handle = Handle::of(&chain.id);
-        let chain = self.setting.logs.offer(offered(chain, acting.term));
-        self.ask(What::Adopt { chain, term: acting.term, popped: true });
-        if self.is(Mutant::PopWithoutHome) {
+        let offer = self.setting.logs.offer(offered(chain, acting.term));
+        let is_there = self.offer(&offer, fate);
+        if is_there || self.is(Mutant::PopWithoutHome) {
+            self.reach("popped at the slave");
             self.give(handle);
+        } else if let Some(acting) = &mut self.world.slave.acting {
+            // The target may have it: until that is known nothing else is handed out.
+            acting.unanswered = Some(offer);
         }
     }
 
-    pub(super) fn hand_over(&mut self, handle: Handle) {
+    pub(super) fn hand_over(&mut self, handle: Handle, fate: Fate) {
         let slave = &self.world.slave;
         let (Some(acting), Some(chain)) = (&slave.acting, slave.log.chain(handle)) else { return };
-        let term = acting.term;
-        let chain = self.setting.logs.offer(offered(chain.clone(), term));
-        self.ask(What::Adopt { chain, term, popped: false });
+        let offer = self.setting.logs.offer(offered(chain.clone(), acting.term));
+        self.offer(&offer, fate);
     }
 
-    /// The target may have it: until that is known nothing else is handed out.
-    pub(super) fn leave_unanswered(&mut self, chain: &Offer, term: u64) {
-        if let Some(acting) = self.world.slave.acting.as_mut().filter(|acting| acting.term == term) {
-            acting.unanswered = Some(chain.clone());
+    /// Hands a chain over to the target; tells whether that has confirmed it (`Shared::hand_over_acting`).
+    fn offer(&mut self, chain: &Offer, fate: Fate) -> bool {
+        let Some(term) = self.world.slave.acting.as_ref().map(|acting| acting.term) else { return false };
+        let Some(Reply::Adopted(adopted)) = self.send(Late::Adopt { chain: chain.clone(), term }, fate) else {
+            return false;
+        };
+        if adopted.sealed.is_some() {
+            self.is_sealed(term);
+            return false;
         }
-    }
-
-    /// The target has confirmed a chain (`Shared::hand_over_acting`).
-    pub(super) fn has_handed_over(&mut self, chain: &Offer, term: u64, popped: bool) {
-        let handle = Handle::of(&chain.id);
-        if let Some(acting) = self.world.slave.acting.as_mut().filter(|acting| acting.term == term) {
-            let is_offered_again = acting.unanswered.as_ref() == Some(chain);
-            let unanswered = acting.unanswered.take().filter(|_| !is_offered_again);
+        if adopted.too_old > 0 {
+            self.reach("refused because it may be forgotten");
+            return false;
+        }
+        if let Some(acting) = &mut self.world.slave.acting {
+            let unanswered = acting.unanswered.take().filter(|unanswered| unanswered != chain);
             let term = real(acting);
             term.known().takes(chain, chain.id.term == acting.term);
             *acting = known_of(&term, unanswered);
         }
-        if popped && !self.is(Mutant::PopWithoutHome) {
-            self.reach("popped at the slave");
-            self.give(handle);
-        }
+        true
     }
 
     /// Another has taken a term since.
@@ -180,27 +165,34 @@ impl Stepping<'_> {
         self.world.slave.acting.take_if(|acting| acting.term == term);
     }
 
-    /// What an acting slave does with an ack (`Shared::home_of`), once the chain is moved if it has to be. `None` where it
-    /// cannot be told yet.
-    pub(super) fn ack_at_slave(&mut self, handle: Handle) -> Option<()> {
-        let acting = self.world.slave.acting.as_ref()?;
+    /// Whether an acting slave can tell what becomes of an ack, or where it has to go: a chain that is at home here has to be
+    /// moved before.
+    pub(super) fn can_ack_at_slave(&self, handle: Handle) -> bool {
+        let Some(acting) = &self.world.slave.acting else { return false };
         let chain = self.world.slave.log.chain(handle).filter(|_| !acting.moved.contains(&handle));
-        match chain.map(|chain| (&chain.state, outcome(chain))) {
-            Some((ChainState::Open { .. }, _)) if self.is(Mutant::SlaveDecidesOnAcks) => self.tell(Told::Absorbed),
-            Some((ChainState::Open { .. } | ChainState::Moving { .. } | ChainState::Parked { .. }, _)) => return None,
-            Some((_, Some(Outcome::Acked))) => self.tell(Told::Absorbed),
-            Some((_, Some(_))) => self.tell(Told::TooLate),
-            None | Some(_) => self.ask(What::Ack { handle, via: Member::Slave }),
-        }
-        Some(())
+        let is_live = chain.is_some_and(Chain::is_live);
+        !is_live || self.is(Mutant::SlaveDecidesOnAcks)
     }
 
-    pub(super) fn ask_merged(&mut self) {
+    /// What an acting slave does with an ack (`Shared::home_of`).
+    pub(super) fn ack_at_slave(&mut self, handle: Handle, fate: Fate) {
+        let Some(acting) = &self.world.slave.acting else { return };
+        let chain = self.world.slave.log.chain(handle).filter(|_| !acting.moved.contains(&handle));
+        match chain.map(|chain| (&chain.state, outcome(chain))) {
+            Some((ChainState::Open { .. }, _) | (_, Some(Outcome::Acked))) => self.tell(Told::Absorbed),
+            Some((_, Some(_))) => self.tell(Told::TooLate),
+            None | Some(_) => self.pass_on(handle, fate),
+        }
+    }
+
+    pub(super) fn ask_merged(&mut self, fate: Fate) {
         let slave = &mut self.world.slave;
-        let Some(acted) = slave.acts else { return };
+        let (Some(acted), end) = (slave.acts, slave.log.clone()) else { return };
+        if fate == Fate::Late {
+            return self.leave(Late::AskMerged { end, acted });
+        }
         slave.asking = Some(acted);
-        let end = slave.log.clone();
-        self.ask(What::AskMerged { end, acted });
+        self.hear_of_acting(&end, acted);
     }
 
     /// The master has merged what was done under `acted` (`merged`, and the end of `run`).
@@ -215,8 +207,7 @@ impl Stepping<'_> {
         if slave.acts != Some(acted) && !counts_anyway {
             return self.reach("merged, and a later term taken");
         }
-        (slave.acts, slave.acting, slave.is_sealing) = (None, None, false);
-        self.abandon_all(|what| matches!(what, What::Seal { by: Member::Slave, .. }));
+        (slave.acts, slave.acting) = (None, None);
     }
 
     pub(super) fn answered_diverged(&mut self, acted: u64) {
@@ -227,25 +218,14 @@ impl Stepping<'_> {
         self.world.left.crashes -= 1;
         let forgets = self.is(Mutant::TermNotRemembered);
         let slave = &mut self.world.slave;
-        (slave.acting, slave.asking, slave.is_sealing) = (None, None, false);
+        (slave.acting, slave.asking) = (None, None);
         if forgets {
             slave.acts = None;
         }
         if slave.acts.is_some() {
             self.reach("restarted while it acts");
         }
-        self.abandon_all(is_asked_by_slave);
     }
-}
-
-const fn is_asked_by_slave(what: &What) -> bool {
-    matches!(
-        what,
-        What::Seal { by: Member::Slave, .. }
-            | What::Ack { via: Member::Slave, .. }
-            | What::Adopt { .. }
-            | What::AskMerged { .. }
-    )
 }
 
 /// The term as a broker has it.

@@ -1,11 +1,8 @@
 //! The target: it keeps the chains, decides on them, and forgets them once their master has merged them.
 
 use super::{
-    super::{
-        logs::Offer,
-        world::{Member, Told},
-    },
-    Action, Deed, Handle, Mutant, Reply, Stepping,
+    super::world::{Late, Told},
+    Action, Deed, Fate, Handle, Mutant, Reply, Stepping, deed_of,
 };
 use crate::revive::steps::ack::Acked;
 
@@ -33,59 +30,24 @@ impl Stepping<'_> {
         reply
     }
 
-    pub(super) fn serve_seal(&mut self, by: Member, above: u64, is_awaited: bool) {
-        let Reply::Sealed(term) = self.at_target(&Deed::Seal { by, above }) else { return };
-        match (is_awaited, by) {
-            (true, Member::Master) => self.master_has_sealed(term),
-            (true, Member::Slave) => self.slave_has_sealed(term),
-            (false, _) => self.reach("a seal that nobody waits for"),
-        }
+    /// What the target answers to a request; nothing if it is for the master.
+    pub(super) fn at_target_of(&mut self, request: &Late) -> Option<Reply> {
+        deed_of(request, self.setting.mutant).map(|deed| self.at_target(&deed))
     }
 
-    pub(super) fn serve_adopt(&mut self, chain: &Offer, term: u64, popped: bool, is_awaited: bool) {
-        let is_checked = !self.is(Mutant::SealIgnored);
-        let Reply::Adopted(adopted) = self.at_target(&Deed::Adopt { chain: chain.clone(), term, is_checked }) else {
-            return;
-        };
-        match (is_awaited, adopted.sealed, adopted.too_old) {
-            (true, Some(_), _) => self.is_sealed(term),
-            (true, None, 0) => self.has_handed_over(chain, term, popped),
-            (true, None, _) => {
-                self.reach("refused because it may be forgotten");
-                if popped {
-                    self.leave_unanswered(chain, term);
-                }
-            }
-            (false, Some(_), _) => self.reach("a late hand-over refused"),
-            (false, None, _) => self.reach("a late hand-over taken"),
-        }
-    }
-
-    /// What the target does with an ack that is passed on (`Shared::ack_message`).
-    pub(super) fn serve_ack(&mut self, handle: Handle, is_awaited: bool) {
-        let Reply::Acked(acked) = self.at_target(&Deed::Ack { handle, is_kept: true }) else { return };
-        if !is_awaited {
-            return;
-        }
+    /// An ack is passed on to the target (`Shared::settle_elsewhere`).
+    pub(super) fn pass_on(&mut self, handle: Handle, fate: Fate) {
+        let Some(Reply::Acked(acked)) = self.send(Late::Ack { handle }, fate) else { return };
         match acked {
-            Acked::Absorbed if self.world.slave.acts.is_some() => {
-                self.reach("acked at the target while the slave acts");
-                self.tell(Told::Absorbed);
-            }
             Acked::Absorbed => {
-                self.reach("acked at the target after the switch-back");
+                self.reach(match self.world.slave.acts {
+                    Some(_) => "acked at the target while the slave acts",
+                    None => "acked at the target after the switch-back",
+                });
                 self.tell(Told::Absorbed);
             }
             Acked::TooLate => self.tell(Told::TooLate),
             Acked::Early | Acked::Elsewhere { .. } | Acked::Unknown => {}
-        }
-    }
-
-    pub(super) fn serve_merged(&mut self, term: u64, is_awaited: bool) {
-        self.at_target(&Deed::Acknowledge { term });
-        self.reach("told of the merge");
-        if is_awaited {
-            self.world.master.merged_told = term;
         }
     }
 
