@@ -12,7 +12,9 @@ use super::{
     LogEnd, Step, StoreConfig, StoreError, Txn, View,
     confirmation::Known,
     database::{self, LOG, Tail},
-    draft::Draft,
+    draft::{Changes, Draft},
+    row::Table,
+    rows::Change,
     tables::Source as _,
     view::Committed,
 };
@@ -63,6 +65,19 @@ impl Scratch {
         }
     }
 
+    /// What follows from a log, whatever the way there: the rows of its tables but the places in it that some of them name.
+    pub(crate) fn implied(&self, log: &[Bytes]) -> Vec<(Bytes, Vec<u8>)> {
+        let state = self.recover(log);
+        let places = [Table::Topics as u8, Table::Queues as u8];
+        let row = |(key, change): (&Bytes, &Change)| {
+            let row = change.row.as_ref()?;
+            let packed =
+                if key.first().is_some_and(|table| places.contains(table)) { Vec::new() } else { row.pack().unwrap() };
+            Some((key.clone(), packed))
+        };
+        state.recent().iter().filter_map(row).collect()
+    }
+
     fn recover(&self, log: &[Bytes]) -> Arc<Committed> {
         let transaction = self.database.begin_write().unwrap();
         {
@@ -87,7 +102,7 @@ impl Scratch {
         let reply = step.decide(&mut txn).unwrap();
         txn.finish();
         let (changes, known) = (draft.finish(), Known { told: u64::MAX, state: None });
-        let last = draft_last(&changes, base);
+        let last = end_of(&changes, base);
         database::commit(&self.database, base, &known, (changes, tail), &self.config).unwrap();
         let view = View::new(database::replay(&self.database, &self.config, 0).unwrap().1);
         assert_eq!(view.last(), last, "the log ends with what was committed");
@@ -95,6 +110,6 @@ impl Scratch {
     }
 }
 
-fn draft_last(changes: &super::draft::Changes, base: &Committed) -> u64 {
+fn end_of(changes: &Changes, base: &Committed) -> u64 {
     changes.entries.last().map_or(base.last_index(), |entry| entry.position.index)
 }

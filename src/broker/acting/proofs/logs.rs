@@ -148,6 +148,11 @@ impl Facts {
         }
     }
 
+    /// What it tells beyond what is in its tables.
+    fn said(&self) -> (Vec<(i64, u64)>, bool, u8) {
+        (self.ever.iter().map(|handle| (handle.pop_time, handle.term)).collect(), self.acked, self.copies)
+    }
+
     pub(super) const fn last(&self) -> u64 {
         self.end.position.index
     }
@@ -193,6 +198,9 @@ struct Known {
     logs: BTreeMap<Entries, Log>,
     offers: BTreeMap<Vec<u8>, Offer>,
     done: BTreeMap<(Log, Deed), (Log, Reply)>,
+    /// What logs that nobody follows imply → the first of them, and log → that one.
+    alike: BTreeMap<Vec<u8>, Log>,
+    first_alike: BTreeMap<Log, Log>,
     /// Log, term, where the group goes on → what is handed out there.
     popped: BTreeMap<(Log, u64, Option<i64>), Option<Chain>>,
 }
@@ -201,11 +209,26 @@ impl Logs {
     pub(super) fn new() -> Self {
         let (logs, offers) = (BTreeMap::new(), BTreeMap::new());
         let (done, popped) = (BTreeMap::new(), BTreeMap::new());
-        Self { known: Mutex::new(Known { scratch: Scratch::new(), logs, offers, done, popped }) }
+        let (alike, first_alike) = (BTreeMap::new(), BTreeMap::new());
+        Self { known: Mutex::new(Known { scratch: Scratch::new(), logs, offers, done, alike, first_alike, popped }) }
     }
 
     pub(super) fn empty(&self) -> Log {
         self.known.lock().unwrap().log(Vec::new())
+    }
+
+    /// As [`after`](Self::after), for a log that nobody follows: of those that say the same, and imply the same, whatever the
+    /// order in which it came to be, the first stands for all.
+    pub(super) fn after_unfollowed(&self, log: &Log, deed: &Deed) -> (Log, Reply) {
+        let (after, reply) = self.after(log, deed);
+        let mut known = self.known.lock().unwrap();
+        if let Some(first) = known.first_alike.get(&after) {
+            return (first.clone(), reply);
+        }
+        let implied = rmp_serde::to_vec(&(known.scratch.implied(&after.entries), after.said())).unwrap();
+        let first = known.alike.entry(implied).or_insert_with(|| after.clone()).clone();
+        known.first_alike.insert(after, first.clone());
+        (first, reply)
     }
 
     /// The log after the deed, and what its doer is told.

@@ -115,8 +115,6 @@ pub(super) struct Client {
     /// Each time it was given the message.
     pub(super) given: Vec<Handle>,
     pub(super) told: Told,
-    /// Acks that it may still send.
-    pub(super) acks: u32,
 }
 
 /// A request that nobody waits for any more, and that may arrive all the same. The others take no time: whoever sends one
@@ -148,6 +146,8 @@ pub(super) struct Left {
     pub(super) takeovers: u32,
     /// The slave takes a term.
     pub(super) terms: u32,
+    /// The consumer acks.
+    pub(super) acks: u32,
 }
 
 /// What was broken on the way here, where the state alone does not show it.
@@ -181,13 +181,13 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn beginning(log: Log, target: Log, acks: u32, left: Left) -> Self {
+    pub(super) fn beginning(log: Log, target: Log, left: Left) -> Self {
         let told = log.last();
         Self {
             slave: Slave { log: log.clone(), acts: None, acting: None, asking: None },
             master: Master { log, told, kept: told, waits: Vec::new(), turn: None, merged_told: 0 },
             target: Target { log: target, reading: None },
-            client: Client { given: Vec::new(), told: Told::Nothing, acks },
+            client: Client { given: Vec::new(), told: Told::Nothing },
             late: Vec::new(),
             left,
             seen: Seen::default(),

@@ -4,7 +4,7 @@ use super::{Action, Fate, Handle, Member, Stepping, fates};
 
 impl Stepping<'_> {
     pub(super) fn client_actions(&self, all: &mut Vec<Action>) {
-        if self.world.client.acks == 0 {
+        if self.world.left.acks == 0 {
             return;
         }
         for handle in self.world.client.given.iter().copied() {
@@ -17,7 +17,7 @@ impl Stepping<'_> {
     }
 
     pub(super) fn ack(&mut self, at: Member, handle: Handle, fate: Fate) {
-        self.world.client.acks -= 1;
+        self.world.left.acks -= 1;
         match at {
             Member::Master => self.ack_at_master(handle, fate),
             Member::Slave => self.ack_at_slave(handle, fate),

@@ -183,7 +183,7 @@ impl Stepping<'_> {
             Late::Seal { .. } => true,
             Late::Adopt { .. } | Late::Ack { .. } | Late::Merged { .. } => {
                 let deed = deed_of(request, setting.mutant);
-                deed.is_none_or(|deed| setting.logs.after(&target.log, &deed).0 != target.log)
+                deed.is_none_or(|deed| setting.logs.after_unfollowed(&target.log, &deed).0 != target.log)
             }
             Late::AskMerged { acted, .. } => *acted > 0 && master.log.term() <= *acted,
             Late::Follow { end } => end.last() > master.kept,

@@ -25,7 +25,7 @@ impl Stepping<'_> {
     }
 
     fn at_target(&mut self, deed: &Deed) -> Reply {
-        let (log, reply) = self.after(&self.world.target.log, deed);
+        let (log, reply) = self.setting.logs.after_unfollowed(&self.world.target.log, deed);
         self.world.target.log = log;
         reply
     }
