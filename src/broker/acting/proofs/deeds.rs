@@ -67,7 +67,7 @@ pub(super) enum Deed {
     TakeBack { end: Log, term: u64, listed: Log, how: Merging },
     /// The master says that it has merged.
     Acknowledge { term: u64 },
-    /// What is over is forgotten. The defective target does so before it is merged.
+    /// What is over is forgotten. The defective target takes it for merged.
     Forget { is_checked: bool },
 }
 
@@ -269,7 +269,12 @@ impl Step for Forget {
         if self.is_checked {
             return txn.forget(0).map(drop);
         }
-        let chains = txn.over(1)?;
-        if chains.is_empty() { Ok(()) } else { txn.record(Record::Forgotten { chains }) }
+        let (group, chains) = (OWN.to_owned(), txn.over(1)?);
+        if chains.is_empty() {
+            return Ok(());
+        }
+        let term = txn.sealed_term(OWN)? + 1;
+        txn.record(Record::Merged { group, term })?;
+        txn.record(Record::Forgotten { chains })
     }
 }
