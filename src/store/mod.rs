@@ -22,6 +22,8 @@ mod key;
 mod retention;
 mod row;
 mod rows;
+#[cfg(test)]
+pub(crate) mod scratch;
 mod sends;
 mod step;
 mod tables;

@@ -7,6 +7,8 @@
 
 mod due;
 mod pop;
+#[cfg(test)]
+mod proofs;
 mod settle;
 
 use std::{
