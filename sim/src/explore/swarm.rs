@@ -106,6 +106,7 @@ fn groups<R: Rng>(dice: &mut Dice<R>, topic: &Topic, filtered: bool) -> Vec<Grou
         topic: topic.name.clone(),
         tag: if filtered { (*dice.one(&["*", "red", "red || blue"])).to_owned() } else { "*".to_owned() },
         max_reconsume: *dice.one(&[0, 1, 2, 16]),
+        begins_at_end: dice.likely(0.15),
     };
     let count = if number_is_two(&topic.name) { 1 } else { 2 };
     (1..=count).map(draw).collect()
@@ -137,6 +138,7 @@ fn consumer<R: Rng>(dice: &mut Dice<R>, number: usize, group: &Group) -> Consume
     Consumer {
         name: format!("consumer-{number}"),
         group: group.name.clone(),
+        from_ms: if dice.likely(0.2) { dice.span(SECOND..=5 * MINUTE) } else { 0 },
         batch: *dice.one(&[1, 4, 8, 32]),
         invisible_ms: dice.span(10 * SECOND..=2 * MINUTE),
         poll_ms: dice.span(5 * SECOND..=MINUTE),

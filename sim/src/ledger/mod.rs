@@ -178,6 +178,10 @@ impl<'h> Ledger<'h> {
                     ledger.durable((event, happened.at_ms), node, entry)
                 }
                 EventKind::Noted(Noted::AtRest { node, tables }) => drop(ledger.tables.insert(node, tables.as_ref())),
+                // A site that takes an unlikely turn does what it may always do, unless it refuses to.
+                EventKind::Fault { text, .. } if text.starts_with("buggify: ") && !text.contains("refuses") => {}
+                // What ends with that is told of by itself.
+                EventKind::Fault { text, .. } if text == "healed" => {}
                 EventKind::Fault { text, .. } => {
                     ledger.disturbances.push(event);
                     if text.starts_with("damaged-answer") {

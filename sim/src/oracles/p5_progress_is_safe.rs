@@ -1,7 +1,7 @@
 //! P5, progress is safe: at every durable state, forgetting memory and recovering yields every unfinished obligation.
 //!
 //! Rule: a group's offset never falls but by a reset, and whenever it moves from a to b, every durable message in between
-//! that the group's filter takes has its chain in the same entry or an earlier one after the last reset (or, when an acting
+//! that the group's filter takes and that does not lie before the group's beginning (see `p5_beginning`) has its chain in the same entry or an earlier one after the last reset (or, when an acting
 //! broker hands its chains over, already on its target's disk; when a client keeps its own checkpoints, on any), or went
 //! because it was past its retention, or such a checkpoint tells it as acked. Each broker's log has the indexes 1, 2, 3...
 //! without a gap, terms and times never fall, no place in it was ever durable with two contents, and every record in it is
@@ -10,7 +10,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{Findings, Reads, p5_replicas, p5_resets};
+use super::{Findings, Reads, p5_beginning, p5_replicas, p5_resets};
 use crate::ledger::{GroupSpec, Ledger, LogStep, OffsetMove, Place};
 
 /// More than any run stores in a queue: an offset that moves further was made up.
@@ -45,7 +45,7 @@ fn passed(ledger: &Ledger<'_>, step: &OffsetMove<'_>, found: &mut Findings<'_>) 
     }
     let from = match step.from {
         Some(from) => from,
-        None if is_normal && group.starts_at_end => return,
+        None if is_normal && group.starts_at_end => return p5_beginning::check(ledger, (step, group), found),
         None => 0,
     };
     if step.to.offset - from > LONGEST_MOVE {
@@ -76,7 +76,7 @@ fn passed(ledger: &Ledger<'_>, step: &OffsetMove<'_>, found: &mut Findings<'_>) 
     }
 }
 
-fn has_chain(ledger: &Ledger<'_>, group: &GroupSpec, place: Place<'_>, span: RangeInclusive<usize>) -> bool {
+pub(super) fn has_chain(ledger: &Ledger<'_>, group: &GroupSpec, place: Place<'_>, span: RangeInclusive<usize>) -> bool {
     let target = ledger.obligations.escapes.get(place.node).map(String::as_str);
     ledger.chains_of(place, &group.name).any(|life| {
         let is_foreign = ledger.foreign.popped_ms(life.id).is_some();

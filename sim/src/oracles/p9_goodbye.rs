@@ -24,7 +24,9 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
             EventKind::Request(frame) => *frame.from == **node && frame.request_code == code::UNREGISTER_BROKER,
             _ => false,
         });
-        let others = ledger.was_disturbed(stopping + 1, stopping + stopped);
+        // The fault that sends the signal is told of right after it.
+        let later = rest.iter().position(|later| later.at_ms > event.at_ms).unwrap_or(stopped);
+        let others = later < stopped && ledger.was_disturbed(stopping + 1 + later, stopping + stopped);
         if is_in_order && !says_goodbye && !others && was_heard(ledger, node, stopping) {
             found.broken(event.at_ms, node, "it stops in order and stays in the name server's routes");
         }

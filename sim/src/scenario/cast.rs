@@ -116,11 +116,13 @@ pub struct Group {
     pub tag: String,
     /// Redeliveries after which a message goes to the dead-letter topic.
     pub max_reconsume: u32,
+    /// It begins with what is stored after its first pop of a queue, not with all there is.
+    pub begins_at_end: bool,
 }
 
 impl Default for Group {
     fn default() -> Self {
-        Self { name: String::new(), topic: String::new(), tag: "*".into(), max_reconsume: 16 }
+        Self { name: String::new(), topic: String::new(), tag: "*".into(), max_reconsume: 16, begins_at_end: false }
     }
 }
 
@@ -173,6 +175,8 @@ pub struct Consumer {
     pub name: NodeName,
     /// The group it belongs to.
     pub group: String,
+    /// When it begins to pop.
+    pub from_ms: SimMs,
     /// Most messages per pop, `1..=32`.
     pub batch: u32,
     /// How long a popped message stays invisible.
@@ -214,6 +218,7 @@ impl Default for Consumer {
         Self {
             name: NodeName::new(),
             group: String::new(),
+            from_ms: 0,
             batch: 8,
             invisible_ms: 30_000,
             poll_ms: 15_000,

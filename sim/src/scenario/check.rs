@@ -269,6 +269,7 @@ fn group(f: &mut Findings, entry: &GroupEntry, names: &Names) -> Group {
         topic: f.known("group.topic", "topic", &entry.topic, &names.topics),
         tag: entry.tag.as_ref().map_or(plain.tag, |raw| filter(f, raw)),
         max_reconsume: f.number("group.max_reconsume", entry.max_reconsume.as_ref(), plain.max_reconsume, 0..=1_000),
+        begins_at_end: entry.begins_at_end.unwrap_or(plain.begins_at_end),
     }
 }
 
@@ -338,6 +339,7 @@ fn consumer(f: &mut Findings, entry: &ConsumerEntry, names: &Names) -> Consumer 
     Consumer {
         name: f.name("consumer.name", "node name", &entry.name),
         group: f.known("consumer.group", "group", &entry.group, &names.groups),
+        from_ms: f.time_or("consumer.from", entry.from.as_ref(), plain.from_ms, Zero::Accepted),
         batch: f.number("consumer.batch", entry.batch.as_ref(), plain.batch, 1..=32),
         invisible_ms: f.time_or("consumer.invisible", entry.invisible.as_ref(), plain.invisible_ms, Zero::Refused),
         poll_ms: f.time_or("consumer.poll", entry.poll.as_ref(), plain.poll_ms, Zero::Refused),

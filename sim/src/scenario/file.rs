@@ -129,6 +129,8 @@ pub(super) struct GroupEntry {
     pub(super) tag: Option<Located<String>>,
     /// Redeliveries before the dead-letter topic; default 16.
     pub(super) max_reconsume: Option<Located<i64>>,
+    /// It begins with what is stored after its first pop of a queue; default false, with all there is.
+    pub(super) begins_at_end: Option<bool>,
 }
 
 /// A client that sends.
@@ -166,6 +168,8 @@ pub(super) struct ConsumerEntry {
     pub(super) name: Located<String>,
     /// The group it belongs to.
     pub(super) group: Located<String>,
+    /// When it begins to pop; default at the start.
+    pub(super) from: Option<Located<Time>>,
     /// Most messages per pop, 1 to 32; default 8.
     pub(super) batch: Option<Located<i64>>,
     /// How long a popped message stays invisible; default "30s".

@@ -106,7 +106,7 @@ impl Scenario {
             topic: group.topic.clone(),
             tag_filter: group.tag.clone(),
             reconsume_limit: i32::try_from(group.max_reconsume).unwrap_or(i32::MAX),
-            starts_at_end: false,
+            starts_at_end: group.begins_at_end,
         };
         let keeper = |broker: &Broker| broker.escapes_to.clone().or_else(|| broker.acting_to.clone());
         let escape = |broker: &Broker| Some((broker.name.clone(), keeper(broker)?));

@@ -90,13 +90,14 @@ fn topic(lines: &mut Lines, topic: &Topic, all: &[Broker]) {
 }
 
 fn group(lines: &mut Lines, group: &Group) {
-    let Group { name, topic, tag, max_reconsume } = group;
+    let Group { name, topic, tag, max_reconsume, begins_at_end } = group;
     let plain = Group::default();
     lines.table("[[group]]", "");
     lines.key("name", quoted(name));
     lines.key("topic", quoted(topic));
     lines.unless(&plain.tag, "tag", tag, |tag| quoted(tag));
     lines.unless(&plain.max_reconsume, "max_reconsume", max_reconsume, u32::to_string);
+    lines.unless(&plain.begins_at_end, "begins_at_end", begins_at_end, bool::to_string);
 }
 
 fn producer(lines: &mut Lines, producer: &Producer) {
@@ -119,6 +120,7 @@ fn consumer(lines: &mut Lines, consumer: &Consumer) {
     let Consumer {
         name,
         group,
+        from_ms,
         batch,
         invisible_ms,
         poll_ms,
@@ -136,6 +138,7 @@ fn consumer(lines: &mut Lines, consumer: &Consumer) {
     lines.table("[[consumer]]", "");
     lines.key("name", quoted(name));
     lines.key("group", quoted(group));
+    lines.unless(&plain.from_ms, "from", from_ms, time);
     lines.unless(&plain.batch, "batch", batch, u32::to_string);
     lines.unless(&plain.invisible_ms, "invisible", invisible_ms, time);
     lines.unless(&plain.poll_ms, "poll", poll_ms, time);

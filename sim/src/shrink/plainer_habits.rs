@@ -56,6 +56,7 @@ fn consumers(consumer: &Consumer) -> Vec<Consumer> {
     shares(consumer.ack, 1.0).for_each(|share| with(&|it| it.ack = share));
     with(&|it| it.repeat_after_ms = plain.repeat_after_ms);
     with(&|it| it.batch_ack = plain.batch_ack);
+    with(&|it| it.from_ms = plain.from_ms);
     with(&|it| it.batch = plain.batch);
     with(&|it| it.invisible_ms = plain.invisible_ms);
     with(&|it| it.poll_ms = plain.poll_ms);

@@ -230,7 +230,8 @@ mod tests {
 
     #[test]
     fn nothing_to_pop_is_no_refusal() {
-        let group = Group { name: "g".into(), topic: "t".into(), tag: "*".into(), max_reconsume: 3 };
+        let group =
+            Group { name: "g".into(), topic: "t".into(), tag: "*".into(), max_reconsume: 3, begins_at_end: false };
         for code in [210, 209, 19] {
             assert_eq!(popped(&answer(code, &[]), &group, "b"), Seen::Ok(Vec::new()));
         }

@@ -40,6 +40,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const POP_GRACE: Duration = Duration::from_secs(10);
 /// Where a group without an offset starts: at the first message.
 const INIT_AT_MIN: i32 = 0;
+/// And at its end.
+const INIT_AT_MAX: i32 = 1;
 const ANY_QUEUE: i32 = -1;
 
 /// One client process on its host.
@@ -137,7 +139,7 @@ impl WireClient {
             invisible_time: wire_ms(consumer.invisible_ms),
             poll_time: wire_ms(consumer.poll_ms),
             born_time: self.clock.now_ms(),
-            init_mode: INIT_AT_MIN,
+            init_mode: if group.begins_at_end { INIT_AT_MAX } else { INIT_AT_MIN },
             exp_type: Some("TAG".to_owned()),
             exp: Some(group.tag.clone()),
             order: false,

@@ -45,6 +45,10 @@ pub async fn run(
     kept: Kept,
     stop: CancellationToken,
 ) {
+    if !pause(&stop, Duration::from_millis(spec.from_ms).saturating_sub(Duration::from_millis(recorder.now_ms()))).await
+    {
+        return;
+    }
     let client = WireClient::new(&host, &spec.name, name_servers);
     let streams = rng.streams();
     let habits = Habits::new(&spec, streams.clone());

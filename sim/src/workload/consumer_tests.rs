@@ -46,7 +46,8 @@ fn spec() -> Consumer {
 }
 
 async fn consume(world: &TestWorld, spec: Consumer, seconds: u64) {
-    let group = Group { name: "g".into(), topic: "t".into(), tag: "A || B".into(), max_reconsume: 3 };
+    let group =
+        Group { name: "g".into(), topic: "t".into(), tag: "A || B".into(), max_reconsume: 3, begins_at_end: false };
     let rng = Streams::new(1).stream("workload/consumer-1");
     let stop = CancellationToken::new();
     let stopper = stop.clone();

@@ -240,7 +240,8 @@ mod tests {
         };
         let (broker, _server) = FakeBroker::start(&world, "b", Box::new(script)).await;
         let topic = Topic { name: "t".into(), brokers: vec!["b".into()], queues: 2 };
-        let group = Group { name: "g".into(), topic: "t".into(), tag: "*".into(), max_reconsume: 3 };
+        let group =
+            Group { name: "g".into(), topic: "t".into(), tag: "*".into(), max_reconsume: 3, begins_at_end: false };
         let cluster = Cluster { topics: vec![topic.clone()], groups: vec![group], brokers: vec![broker.endpoint()] };
         setup(&world.host(), &cluster, &world.recorder()).await.unwrap();
         assert_eq!(operated(&world), [("create-topic t b".into(), Ok(1)), ("create-group g b".into(), Ok(1))]);
