@@ -387,6 +387,84 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P1",
         scenario: "foreign-checkpoints",
     },
+    Sabotage {
+        name: "list-cut-short",
+        breaks: "of what was done for an absent master only the first part of the list is asked for",
+        promise: "P3",
+        scenario: "unlikely-turns",
+    },
+    Sabotage {
+        name: "timers-left-behind",
+        breaks: "of the delayed messages that are due only as many are delivered as one transaction takes",
+        promise: "P1",
+        scenario: "unlikely-turns",
+    },
+    Sabotage {
+        name: "acts-half-full",
+        breaks: "a slave counts as having all that its master has once it has the first part",
+        promise: "P5",
+        scenario: "pod-churn",
+    },
+    Sabotage {
+        name: "goodbye-left-out",
+        breaks: "a broker that stops in order stays in the routes",
+        promise: "P9",
+        scenario: "restart-mid-revive",
+    },
+    Sabotage {
+        name: "route-kept-for-ever",
+        breaks: "a group that does not answer is not looked for anew",
+        promise: "P1",
+        scenario: "pod-churn",
+    },
+    Sabotage {
+        name: "refusals-shown-as-success",
+        breaks: "every answer is counted as a success",
+        promise: "P9",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "merge-told-once",
+        breaks: "a target that does not answer is never told again that its chains are merged",
+        promise: "P8",
+        scenario: "switch-back-mid-revive",
+    },
+    Sabotage {
+        name: "begins-at-beginning",
+        breaks: "a group that is to begin at the end gets what was there before",
+        promise: "P5",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "filter-takes-untagged",
+        breaks: "a filter lets messages without a tag pass",
+        promise: "P7",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "taken-up-late",
+        breaks: "chains that are due are looked for once a minute",
+        promise: "P4",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "total-ignored",
+        breaks: "the policy's whole time ends nothing",
+        promise: "P4",
+        scenario: "refused-reads",
+    },
+    Sabotage {
+        name: "nothing-expires",
+        breaks: "what is past its retention is never looked for",
+        promise: "P8",
+        scenario: "retention",
+    },
+    Sabotage {
+        name: "writes-on-unconfirmed",
+        breaks: "more is written however long nobody confirms what was",
+        promise: "P9",
+        scenario: "degree-two",
+    },
 ];
 
 /// The sabotage of that name.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use crate::model::message::Message;
+use crate::{model::message::Message, sabotage};
 
 /// Which messages a consumer wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +58,9 @@ impl Filter {
     pub fn wants(&self, stored: &Bytes) -> bool {
         match self {
             Self::All => true,
-            Self::Tags(tags) => Message::decode(&mut stored.clone())
-                .map_or(true, |message| message.tag().is_some_and(|tag| tags.contains(tag))),
+            Self::Tags(tags) => Message::decode(&mut stored.clone()).map_or(true, |message| {
+                message.tag().map_or(sabotage!("filter-takes-untagged"), |tag| tags.contains(tag))
+            }),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         record::Record,
     },
     revive::RewritePolicy,
+    sabotage,
     store::{Step, StoreError, Tables, Txn},
 };
 
@@ -181,7 +182,7 @@ impl PopStep {
     ) -> Result<(Taken, i64), StoreError> {
         let bounds = tables.bounds(&source.topic, queue)?;
         let known = tables.offset(&self.group, &source.topic, queue)?.max(from(&source.topic, queue));
-        let at_end = self.from_maximum && source.retry == RetryFlag::Normal;
+        let at_end = self.from_maximum && !sabotage!("begins-at-beginning") && source.retry == RetryFlag::Normal;
         let start = known.unwrap_or(if at_end { bounds.next } else { bounds.minimum }).max(bounds.minimum);
         let (mut next, mut messages) = (start, Vec::new());
         let (bytes_max, skip_max) = (buggify!("pops-one", 1, BYTES_MAX), buggify!("skips-one", 1, SKIP_MAX));

@@ -124,7 +124,9 @@ impl Registration {
                 () = tokio::time::sleep(self.identity.every) => self.register().await,
             };
         }
-        self.unregister().await;
+        if !sabotage!("goodbye-left-out") {
+            self.unregister().await;
+        }
     }
 
     /// Returns once some name server has taken the topic table as it is now.

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::RetentionConfig;
 use crate::{
+    sabotage,
     seams::Clock,
     store::{Expiry, Retention, Step, Store, StoreError, Txn},
     wake::Wake,
@@ -25,7 +26,10 @@ impl RetentionConfig {
 
     /// How long what has expired may lie, ms: a tenth of its life.
     pub(super) fn lies_ms(self) -> i64 {
-        self.rule().age_ms.map_or(LIES_MAX_MS / 10, |age_ms| (age_ms / 10).clamp(1, LIES_MAX_MS))
+        let never = sabotage!("nothing-expires").then_some(i64::MAX);
+        never.unwrap_or_else(|| {
+            self.rule().age_ms.map_or(LIES_MAX_MS / 10, |age_ms| (age_ms / 10).clamp(1, LIES_MAX_MS))
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
         code::request,
         headers::{ListActedHeader, ListActedResponseHeader, MergedHeader, SealHeader, SealResponseHeader},
     },
+    sabotage,
 };
 
 /// How many chains one answer lists.
@@ -51,7 +52,7 @@ impl Neighbours {
                 answer.header::<ListActedResponseHeader>().map_err(|_| failure(to, Cause::MalformedAnswer, 0))?;
             let part: Vec<Chain> =
                 rmp_serde::from_slice(&answer.body).map_err(|_| failure(to, Cause::MalformedAnswer, 0))?;
-            let is_last = !told.more || part.is_empty();
+            let is_last = sabotage!("list-cut-short") || !told.more || part.is_empty();
             chains.extend(part);
             if is_last {
                 return Ok(chains);

@@ -174,7 +174,9 @@ impl Neighbours {
             return Err(failure(to, Cause::NoRoute, millis(began.elapsed())));
         };
         self.client.call(&address, request, Duration::from_millis(timeout_ms)).await.map_err(|error| {
-            self.routes.forget(to);
+            if !sabotage!("route-kept-for-ever") {
+                self.routes.forget(to);
+            }
             failure(&format!("{to}@{address}"), cause_of_call(&error), millis(began.elapsed()))
         })
     }

@@ -125,7 +125,9 @@ impl RewritePolicy {
 
     fn exceeds_total(&self, chain: &Chain, at_ms: i64) -> bool {
         let spent = at_ms.saturating_sub(chain.round_began_ms.unwrap_or(at_ms));
-        self.total_ms.is_some_and(|total| spent > i64::try_from(total).unwrap_or(i64::MAX))
+        self.total_ms
+            .filter(|_| !sabotage!("total-ignored"))
+            .is_some_and(|total| spent > i64::try_from(total).unwrap_or(i64::MAX))
     }
 
     /// When to try again after the chain's current attempt failed at `now_ms`; `None` when the policy is used up.

@@ -63,7 +63,7 @@ fn early(ledger: &Ledger<'_>, life: &ChainLife<'_>, pair: &[ChainStep<'_>]) -> O
 /// Attempts that begin after all the time that the policy gives a round.
 fn past_the_total(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> Vec<String> {
     let Some(total_ms) = ledger.obligations.policy.total_ms else { return Vec::new() };
-    let (mut round, mut late) = (None, Vec::new());
+    let (mut round, mut late) = (None::<i64>, Vec::new());
     for pair in life.steps.windows(2) {
         let (old, new) = (pair[0].chain, pair[1].chain);
         let is_begun = (old.round, old.attempt + 1) == (new.round, new.attempt);
@@ -71,10 +71,10 @@ fn past_the_total(ledger: &Ledger<'_>, life: &ChainLife<'_>) -> Vec<String> {
             continue;
         }
         let at_ms = pair[1].entry.at_ms;
-        if new.attempt == 1 {
-            round = Some(at_ms);
-        }
-        let spent_ms = round.map_or(0, |began_ms| at_ms.saturating_sub(began_ms));
+        // Time in which it lay down is not time in which anybody tried.
+        let lay_ms = due_ms(old).map_or(0, |due_ms| at_ms.saturating_sub(due_ms).max(0));
+        let began_ms = *round.insert(round.filter(|_| new.attempt > 1).map_or(at_ms, |began_ms| began_ms + lay_ms));
+        let spent_ms = at_ms.saturating_sub(began_ms);
         if spent_ms > i64::try_from(total_ms).unwrap_or(i64::MAX).saturating_add(SLACK_MS) {
             late.push(format!("attempt {} begins {spent_ms} ms after the first, {total_ms} are allowed", new.attempt));
         }
@@ -124,13 +124,17 @@ fn wrong_attempt(ledger: &Ledger<'_>, old: &ChainFact, new: &ChainFact) -> Optio
     (new.attempt > limit).then(|| format!("attempt {} of {limit}", new.attempt))
 }
 
-fn wrong_wait(ledger: &Ledger<'_>, old: &ChainFact, step: &ChainStep<'_>) -> Option<String> {
-    let due = |chain: &ChainFact| match chain.state {
+/// When its next step is due, if it has one.
+const fn due_ms(chain: &ChainFact) -> Option<i64> {
+    match chain.state {
         ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. } => Some(due_ms),
         _ => None,
-    };
+    }
+}
+
+fn wrong_wait(ledger: &Ledger<'_>, old: &ChainFact, step: &ChainStep<'_>) -> Option<String> {
     let new = step.chain;
-    let (was, is) = (due(old)?, due(new)?);
+    let (was, is) = (due_ms(old)?, due_ms(new)?);
     if was == is && old.attempt == new.attempt {
         return None;
     }
@@ -386,6 +390,22 @@ mod tests {
             story.durable("b", vec![begun.fact()]);
             let found = story.is_blamed("P4", "attempt 1 came to nothing before attempt 2 began");
             assert_eq!(found, blamed, "confirmed after {confirmed_after_ms} ms");
+        }
+    }
+
+    #[test]
+    fn none_begins_after_the_policy_s_whole_time_but_for_what_lay_down() {
+        for (total_ms, lay_ms, noticed) in
+            [(4_000, 0, false), (2_000, 0, true), (2_000, 60_000, true), (4_000, 60_000, false)]
+        {
+            let (mut story, chain) = Story::due();
+            story.obligations.policy.total_ms = Some(total_ms);
+            let chain = story.attempt(chain, 1_000);
+            story.wait(1_000);
+            let chain = story.attempt(chain, 2_000);
+            story.wait(2_000 + lay_ms);
+            story.attempt(chain, 2_000);
+            assert_eq!(story.is_blamed("P4", "attempt 3 begins"), noticed, "{total_ms} {lay_ms}");
         }
     }
 

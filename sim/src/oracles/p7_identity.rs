@@ -339,6 +339,19 @@ mod tests {
     }
 
     #[test]
+    fn nobody_gets_what_his_filter_does_not_want() {
+        for (filter, noticed) in [("*", false), ("A", false), ("B", true)] {
+            let mut story = Story::new();
+            story.obligations.groups[0].tag_filter = filter.into();
+            let mut tagged = message("t", 0, 1, 0);
+            tagged.properties.push(("TAGS".into(), "A".into()));
+            let asked = story.request("c", "a", code::POP, &[("consumerGroup", "g"), ("topic", "t")], b"");
+            story.response(("a", "c", asked), (code::POP, 0), &[("popTime", "1")], &encode(&tagged));
+            assert_eq!(story.is_blamed("P7", "whose filter does not want"), noticed, "{filter}");
+        }
+    }
+
+    #[test]
     fn a_slave_gives_out_what_its_master_stored() {
         type Change = fn(&mut StoredMessage);
         let changes: [(Change, Option<&str>); 3] = [

@@ -46,7 +46,7 @@ fn compare<'l>(
         let series = format!("pop_revive_requests_total{{request_code=\"{request}\",response_code=\"{answer}\"}}");
         let shown = scraped.samples.get(&series).copied().unwrap_or(0);
         let due = times.partition_point(|at_ms| *at_ms < scraped.began_ms) as u64;
-        (shown < due).then(|| format!("{due} answers {answer} to {request} have left it, and it shows {shown}"))
+        (shown < due).then(|| format!("{due} answers {answer} to {request} have left it, and {shown} are counted"))
     })
 }
 

@@ -30,6 +30,7 @@ fn spec() -> Consumer {
     Consumer {
         name: "consumer-1".into(),
         group: "g".into(),
+        from_ms: 0,
         batch: 8,
         invisible_ms: 60_000,
         poll_ms: 15_000,
