@@ -87,7 +87,7 @@ fn whatever_any_scenario_breaks_is_proved_as_its_row_says() {
 
 #[test]
 fn every_row_s_toml_is_a_fault_of_its_kind() {
-    let calm = "summary = 'x'\nduration = '2h'\n[[broker]]\nname = 'broker-a'\n[[broker]]\nname = 'broker-b'\n\
+    let calm = "summary = 'x'\nduration = '2h'\n[[broker]]\nname = 'broker-a'\nslaves = 1\n[[broker]]\nname = 'broker-b'\n\
                 [[topic]]\nname = 'orders'\n";
     for Row { kind: named, toml, point, .. } in rows() {
         let text = format!("fault = [{{ {toml} }}]\n{calm}");

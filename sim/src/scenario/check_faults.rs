@@ -256,7 +256,7 @@ impl Entry<'_, '_, '_> {
     fn replace(&mut self) -> Option<FaultKind> {
         let (raw, process) = (self.raw, self.process());
         let loses_disk = raw.loses_disk.as_ref().is_some_and(|loses| *loses.get());
-        if let Some(node) = &raw.node {
+        if let Some(node) = raw.node.as_ref().filter(|node| self.names.nodes.contains(node.get())) {
             let Names { brokers, members, .. } = self.names;
             let slaves: Vec<NodeName> = members.iter().filter(|node| !brokers.contains(node)).cloned().collect();
             let (what, known) = if loses_disk { ("slave", &slaves) } else { ("broker", members) };
