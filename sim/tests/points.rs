@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod sources;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use pop_sim::scenario::{
@@ -13,6 +15,7 @@ use pop_sim::scenario::{
     points::{NOT_REACHED, POINTS},
 };
 use quote::ToTokens;
+use sources::{names_given_to, source};
 use syn::visit::{self, Visit};
 
 /// Where it is decided what becomes of a chain: each arm of each `match` in these functions is a branch of its own.
@@ -37,34 +40,10 @@ const DECIDING: &[(&str, &[&str])] = &[
     ("broker/acting/settle.rs", &["ack_acting", "change_invisible_acting", "home_of"]),
 ];
 
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../src")
-}
-
-/// The names that the sources give to `sometimes!`, each as often as it stands there.
-fn in_the_sources() -> BTreeMap<String, usize> {
-    let mut names = BTreeMap::new();
-    let mut folders = vec![source()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|it| it == "rs") && !path.ends_with("src/sometimes.rs") {
-                for place in std::fs::read_to_string(&path).unwrap().split("sometimes!(").skip(1) {
-                    let name = place.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next());
-                    *names.entry(name.unwrap_or_else(|| panic!("{place}")).to_owned()).or_default() += 1;
-                }
-            }
-        }
-    }
-    names
-}
-
 #[test]
 fn every_point_of_the_sources_is_known_and_unique() {
     let known: BTreeSet<&str> = POINTS.iter().map(|(name, _)| *name).collect();
-    let sources = in_the_sources();
+    let sources = names_given_to("sometimes");
     assert_eq!(known.len(), POINTS.len());
     assert_eq!(sources.keys().map(String::as_str).collect::<BTreeSet<_>>(), known);
     assert_eq!(sources.iter().filter(|(_, times)| **times > 1).collect::<Vec<_>>(), []);

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod sources;
+
 use std::{
     num::NonZero,
     path::Path,
@@ -14,6 +16,7 @@ use pop_sim::{
     sabotages::{SABOTAGES, Sabotage},
     scenario::Scenario,
 };
+use sources::names_given_to;
 
 const SEEDS: u64 = 200;
 const ENOUGH: usize = 10;
@@ -55,23 +58,7 @@ fn every_planted_defect_is_caught_by_the_promise_it_breaks() {
 
 #[test]
 fn every_defect_planted_in_the_code_is_listed() {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../src");
-    let mut planted = std::collections::BTreeSet::new();
-    let mut folders = vec![std::path::PathBuf::from(source)];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                planted.extend(
-                    text.split("sabotage!(\"").skip(1).filter_map(|rest| rest.split('"').next().map(str::to_owned)),
-                );
-            }
-        }
-    }
-    planted.remove("name"); // the macro's own documentation
+    let planted: std::collections::BTreeSet<String> = names_given_to("sabotage").into_keys().collect();
     let listed: std::collections::BTreeSet<String> =
         SABOTAGES.iter().map(|sabotage| sabotage.name.to_owned()).collect();
     assert_eq!(planted, listed);

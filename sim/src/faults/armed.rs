@@ -2,7 +2,7 @@
 
 use super::{
     Act, Blow, Strike, Verdict, bandwidth::Bandwidth, buggify::Buggify, clock_drift::Drifting, disk_error::DiskError,
-    disk_full::DiskFull, is_open, latency::Latency, partition::Partition, slow_disk::SlowDisk,
+    disk_full::DiskFull, is_hit, is_open, latency::Latency, partition::Partition, slow_disk::SlowDisk,
 };
 use crate::{
     plan::{Fault, Hits, Moment, Plan, Rpcs, SimMs, Window},
@@ -205,11 +205,7 @@ impl Armed {
         let mut verdict = None;
         for (matcher, hits, hit) in &mut self.rpcs {
             let Some(nth) = matcher.count(from, to, code) else { continue };
-            let is_hit = match hits {
-                Hits::Nth(ordinals) => ordinals.contains(&nth),
-                Hits::During(window) => is_open(*window, now_ms),
-            };
-            if is_hit {
+            if is_hit(hits, nth, now_ms) {
                 verdict = verdict.or(Some(*hit));
             }
         }

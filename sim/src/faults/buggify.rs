@@ -8,7 +8,7 @@
 //!
 //! Cannot: do what the code does not offer.
 
-use super::{Armed, is_open};
+use super::{Armed, is_hit};
 use crate::{
     plan::{Hits, SimMs},
     world::{NodeIndex, World},
@@ -36,11 +36,7 @@ impl Armed {
         let mut striking = None;
         for planned in self.sites.iter_mut().filter(|it| it.node == node && it.site == site) {
             planned.seen += 1;
-            let is_hit = match &planned.hits {
-                Hits::Nth(ordinals) => ordinals.contains(&planned.seen),
-                Hits::During(window) => is_open(*window, now_ms),
-            };
-            if is_hit {
+            if is_hit(&planned.hits, planned.seen, now_ms) {
                 striking = striking.or(Some((planned.fault, planned.seen)));
             }
         }

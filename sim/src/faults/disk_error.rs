@@ -8,7 +8,7 @@
 //!
 //! Cannot: show what was lost until its page is evicted, as a page cache may; return wrong bytes.
 
-use super::{Armed, is_open};
+use super::{Armed, is_hit};
 use crate::{
     plan::{DiskOperation, Hits, SimMs},
     world::{NodeIndex, World, tap::NodeEvent},
@@ -34,11 +34,7 @@ impl Armed {
         let mut failing = None;
         for error in self.disk_errors.iter_mut().filter(|it| it.node == node && it.operation == operation) {
             error.seen += 1;
-            let is_hit = match &error.hits {
-                Hits::Nth(ordinals) => ordinals.contains(&error.seen),
-                Hits::During(window) => is_open(*window, now_ms),
-            };
-            if is_hit {
+            if is_hit(&error.hits, error.seen, now_ms) {
                 failing = failing.or(Some((error.fault, error.seen)));
             }
         }

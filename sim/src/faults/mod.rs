@@ -26,13 +26,21 @@ mod stop;
 
 pub(crate) use self::armed::Armed;
 use crate::{
-    plan::{Damage, SimMs, Window},
+    plan::{Damage, Hits, SimMs, Window},
     world::{Connection, Fate, NodeIndex, World, tap::FrameFacts},
 };
 
 /// Whether `now_ms` lies in `window`.
 fn is_open(window: Window, now_ms: SimMs) -> bool {
     window.from_ms <= now_ms && now_ms < window.to_ms
+}
+
+/// Whether `hits` has the `nth` of what matches, which is now.
+fn is_hit(hits: &Hits, nth: u64, now_ms: SimMs) -> bool {
+    match hits {
+        Hits::Nth(ordinals) => ordinals.contains(&nth),
+        Hits::During(window) => is_open(*window, now_ms),
+    }
 }
 
 /// A process fault or the edge of a window, ready to strike.
