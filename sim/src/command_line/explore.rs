@@ -13,7 +13,7 @@ use super::{
     Unusable, Verdict,
     options::{Engine, jobs, length, sabotage},
     run::bar,
-    selection::folder,
+    selection::{every, folder},
 };
 use crate::{
     explore::{Failures, Kept, Search, coverage::never_reached},
@@ -58,7 +58,8 @@ pub fn run(options: &ExploreOptions) -> Result<Verdict, Unusable> {
     let lasts = options.lasts.or_else(|| options.runs.is_none().then_some(MODEST));
     let deadline = lasts.and_then(|lasts| Instant::now().checked_add(lasts));
     let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-    let mut search = Search::new(options.seed, options.sabotage);
+    let written = every()?.into_iter().map(|selected| selected.scenario).collect();
+    let mut search = Search::new(options.seed, written, options.sabotage);
     let bar = bar("runs");
     while !is_over() && options.runs.is_none_or(|runs| search.runs < runs) {
         let mut work = search.round();

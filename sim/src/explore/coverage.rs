@@ -28,13 +28,19 @@ pub fn coverage(outcome: &Outcome, scenario: &Scenario) -> BTreeSet<String> {
     words
 }
 
+/// The word of a reached situation.
+#[must_use]
+pub fn reached_word(situation: &str) -> String {
+    format!("{REACHED_WORD}{situation}")
+}
+
 /// The situations that no run got into, of all that there are.
 pub fn never_reached(seen: &BTreeSet<String>) -> impl Iterator<Item = &'static str> + use<'_> {
-    reachable().map(|(name, _)| name).filter(|name| !seen.contains(&format!("{REACHED_WORD}{name}")))
+    reachable().map(|(name, _)| name).filter(|name| !seen.contains(&reached_word(name)))
 }
 
 fn situations(verdict: &Verdict) -> impl Iterator<Item = String> + use<'_> {
-    verdict.reached.iter().map(|name| format!("{REACHED_WORD}{name}"))
+    verdict.reached.iter().map(|name| reached_word(name))
 }
 
 /// The kinds of the faults that struck, as scenarios spell them.

@@ -1,8 +1,9 @@
 //! `cargo sim explore`: looks for what nobody has thought of.
 //!
-//! Half of the runs are drawn from nothing ([`swarm`]), half are runs that showed something new, with their faults changed a
-//! little ([`mutate`]). What counts as new is said in [`coverage`]. Which runs there are depends on the seed that the search
-//! begins with and on nothing else; how many there are depends on the time.
+//! A third of the runs is drawn from nothing ([`swarm`]), a third are runs that showed something new, with their faults
+//! changed a little ([`mutate`]), and a third begins at what people wrote: scenarios that expect what nobody has shown yet,
+//! and after that any of them, changed a little. What counts as new is said in [`coverage`]. Which runs there are depends on
+//! the seed that the search begins with and on these scenarios; how many there are depends on the time.
 
 pub mod coverage;
 pub mod mutate;
@@ -16,9 +17,9 @@ use std::{
 use rand::RngExt as _;
 
 use crate::{
-    random::Streams,
+    random::{Stream, Streams},
     run::{Outcome, RunError, SeedRun},
-    scenario::Scenario,
+    scenario::{Expect, Scenario},
     shrink::Signature,
 };
 
@@ -53,6 +54,7 @@ pub struct Failures {
 pub struct Search {
     streams: Streams,
     first_seed: u64,
+    written: Vec<Arc<Scenario>>,
     sabotage: Option<&'static str>,
     chosen: u64,
     /// Runs that were taken in.
@@ -66,12 +68,13 @@ pub struct Search {
 }
 
 impl Search {
-    /// A search that has not begun.
+    /// A search that has not begun; `written` are the scenarios that it may begin at.
     #[must_use]
-    pub fn new(first_seed: u64, sabotage: Option<&'static str>) -> Self {
+    pub fn new(first_seed: u64, written: Vec<Arc<Scenario>>, sabotage: Option<&'static str>) -> Self {
         Self {
             streams: Streams::new(first_seed),
             first_seed,
+            written,
             sabotage,
             chosen: 0,
             runs: 0,
@@ -90,15 +93,28 @@ impl Search {
         let seed = self.first_seed + self.chosen;
         self.chosen += 1;
         let mut rng = self.streams.stream(&format!("explore/{seed}"));
-        let scenario = match self.kept.len() {
-            known @ 1.. if rng.random_bool(0.5) => {
-                let mut scenario = mutate::mutated(&self.kept[rng.random_range(0..known)].scenario, &mut rng);
-                scenario.name = format!("swarm-{seed}");
-                scenario
+        let scenario = match rng.random_range(0..3) {
+            0 if !self.kept.is_empty() => {
+                let near = &self.kept[rng.random_range(0..self.kept.len())].scenario;
+                named(mutate::mutated(near, &mut rng), seed)
             }
+            1 if !self.written.is_empty() => named(self.written_by_people(&mut rng), seed),
             _ => swarm::draw(seed),
         };
         SeedRun { scenario: Arc::new(scenario), seed, sabotage: self.sabotage, until_ms: None }
+    }
+
+    /// A scenario as it is written, if it is to show something that nobody has shown; else any of them with other faults.
+    fn written_by_people(&self, rng: &mut Stream) -> Scenario {
+        let is_due = |scenario: &&Arc<Scenario>| {
+            let mut expected = scenario.expect.reached.iter();
+            expected.any(|situation| !self.shown.contains(&coverage::reached_word(situation)))
+        };
+        let due: Vec<&Arc<Scenario>> = self.written.iter().filter(is_due).collect();
+        match due.len() {
+            0 => mutate::mutated(&self.written[rng.random_range(0..self.written.len())], rng),
+            some => Scenario::clone(due[rng.random_range(0..some)]),
+        }
     }
 
     /// Takes in what came of a run; gives the kind of its failure if it is the first of that kind.
@@ -132,6 +148,13 @@ impl Search {
             self.kept.push(Kept { scenario, seed: run.seed, fingerprint, first_shown });
         }
     }
+}
+
+/// Called after what it was made from, and the run: each has a file of its own. What a sweep of the scenario must reach is
+/// nothing that one run can be held to.
+fn named(scenario: Scenario, seed: u64) -> Scenario {
+    let name = scenario.name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
+    Scenario { name: format!("{name}-{seed}"), expect: Expect::default(), ..scenario }
 }
 
 #[cfg(test)]

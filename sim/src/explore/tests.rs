@@ -2,12 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::path::Path;
+
 use super::{mutate::mutated, swarm::draw, *};
-use crate::{run::run_seed, scenario::Remarks, schedule::expand};
+use crate::{
+    run::run_seed,
+    scenario::{Remarks, load_all},
+    schedule::expand,
+};
 
 fn written(scenario: &Scenario) -> Scenario {
     let text = scenario.to_toml(&Remarks::default());
     Scenario::parse(&scenario.name, "x.toml", &text).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+}
+
+fn written_by_people() -> Vec<Arc<Scenario>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    load_all(&folder).unwrap().into_iter().map(Arc::new).collect()
 }
 
 #[test]
@@ -23,8 +34,9 @@ fn every_scenario_of_the_swarm_can_be_written_and_read() {
 #[test]
 fn every_changed_scenario_can_be_written_and_read() {
     let mut rng = Streams::new(1).stream("test");
-    for seed in 0..100 {
-        let mut scenario = draw(seed);
+    let by_people = written_by_people();
+    let by_people = by_people.iter().map(|scenario| Scenario::clone(scenario));
+    for (seed, mut scenario) in (0..).zip((0..100).map(draw).chain(by_people)) {
         for _ in 0..5 {
             scenario = mutated(&scenario, &mut rng);
             assert_eq!(expand(&written(&scenario), seed), expand(&scenario, seed));
@@ -41,7 +53,7 @@ fn a_seed_draws_the_same_scenario_and_another_one_another() {
 #[test]
 fn what_a_search_runs_depends_on_its_seed_alone() {
     let searched = || {
-        let mut search = Search::new(1, None);
+        let mut search = Search::new(1, written_by_people(), None);
         for run in search.round().into_iter().take(4) {
             let result = run_seed(run.clone());
             search.take(&run, &result);
@@ -54,7 +66,7 @@ fn what_a_search_runs_depends_on_its_seed_alone() {
 
 #[test]
 fn a_planted_defect_is_one_kind_of_failure() {
-    let mut search = Search::new(1, Some("success-before-commit"));
+    let mut search = Search::new(1, Vec::new(), Some("success-before-commit"));
     let runs = search.round().into_iter().map(|run| (run_seed(run.clone()), run));
     let is_failed = |(result, run): &(_, SeedRun)| !Signature::all_of(result, &run.scenario).is_empty();
     let (result, run) = runs.into_iter().find(is_failed).unwrap();
