@@ -67,7 +67,7 @@ impl Agenda {
     /// The store cannot be read.
     pub(super) fn look(&mut self, tables: &impl Tables, own: &str, now_ms: i64) -> Result<Looked, StoreError> {
         let (due, next_ms) =
-            tables.due_from((self.seen_to.0, &self.seen_to.1), now_ms, buggify!("looks-at-one-due", 1, ROWS_MAX))?;
+            tables.due_after((self.seen_to.0, &self.seen_to.1), now_ms, buggify!("looks-at-one-due", 1, ROWS_MAX))?;
         let looked = Looked {
             next_due_ms: next_ms.filter(|next_ms| *next_ms > now_ms),
             more: next_ms.is_some_and(|next_ms| next_ms <= now_ms),

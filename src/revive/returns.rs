@@ -78,8 +78,8 @@ impl Returns {
         busy: &BTreeSet<String>,
     ) -> Result<Vec<(String, Chain)>, StoreError> {
         let Some(back) = self.back.front_mut() else { return Ok(Vec::new()) };
-        let from = (back.seen_to.0, back.seen_to.1.as_str());
-        let (waiting, next_ms) = tables.due_from(from, i64::MAX, buggify!("looks-at-one-waiting", 1, ROWS_MAX))?;
+        let seen_to = (back.seen_to.0, back.seen_to.1.as_str());
+        let (waiting, next_ms) = tables.due_after(seen_to, i64::MAX, buggify!("looks-at-one-waiting", 1, ROWS_MAX))?;
         let mut found = Vec::new();
         for (due_ms, key) in waiting {
             let Some(chain) = tables.chain_by_key(&key)? else {

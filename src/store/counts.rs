@@ -48,7 +48,7 @@ impl View {
     /// The store cannot be read.
     pub fn readings(&self, now_ms: i64) -> Result<TableReadings, StoreError> {
         let Counts { waiting, parked, set_aside, retained_bytes, kept } = self.counts();
-        let (overdue, _) = self.due_from((i64::MIN, ""), now_ms, OVERDUE_MAX)?;
+        let (overdue, _) = self.due_after((i64::MIN, ""), now_ms, OVERDUE_MAX)?;
         let overdue_since_ms = overdue.first().map(|(due_ms, _)| *due_ms);
         Ok(TableReadings {
             waiting,

@@ -242,19 +242,19 @@ pub trait Tables: Source {
         times_and_ids(self.rows(), Table::Due, limit)
     }
 
-    /// Keys of the chains that are due by `until_ms`, from this row on, at most `limit`; and the time of the row after
+    /// Keys of the chains that are due by `until_ms`, after this row, at most `limit`; and the time of the row after
     /// them, whether it is due or not.
     ///
     /// # Errors
     /// The store cannot be read.
-    fn due_from(
+    fn due_after(
         &self,
-        (from_ms, from_key): (i64, &str),
+        (after_ms, after_key): (i64, &str),
         until_ms: i64,
         limit: usize,
     ) -> Result<(Vec<DueKey>, Option<i64>), StoreError> {
         let table = Key::of(Table::Due);
-        let from = Bound::Included(table.clone().number(from_ms).text(from_key));
+        let from = Bound::Excluded(table.clone().number(after_ms).text(after_key));
         let mut due = Vec::new();
         for row in self.rows().scan(Table::Due, from, &table)? {
             let (key, _) = row?;

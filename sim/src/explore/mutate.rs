@@ -82,7 +82,8 @@ fn window(hits: &mut HitsSpec) -> (Option<&mut Draw>, Option<&mut Draw>) {
 fn shift(what: &mut FaultKind, rng: &mut impl Rng, end_ms: SimMs) {
     let by = rng.random_range(-120..=120_i64) * 1_000;
     let (Some(begins), lasts) = times(what) else { return };
-    let latest = end_ms - lasts.map_or(0, |lasts| lasts.to);
+    // What begins and does not last still begins before the end.
+    let latest = end_ms - lasts.map_or(1, |lasts| lasts.to.max(1));
     *begins = Draw::exactly(begins.from.saturating_add_signed(by).min(latest));
 }
 

@@ -56,7 +56,7 @@ fn cast<R: Rng>(dice: &mut Dice<R>) -> Scenario {
             consumers.push(consumer(dice, consumers.len() + 1, group));
         }
     }
-    let network = Network { min_ms: dice.count(0..=5).into(), max_ms: dice.count(5..=100).into() };
+    let network = Some(Network { min_ms: dice.count(0..=5).into(), max_ms: dice.count(5..=100).into() });
     Scenario {
         name: String::new(),
         summary: String::new(),

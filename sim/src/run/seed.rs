@@ -11,7 +11,7 @@ use crate::{
     history::History,
     oracles::{self, Verdict, Violation},
     plan::{Plan, SimMs},
-    scenario::Scenario,
+    scenario::{Network, Scenario},
     schedule::expand,
     world::{Protocol, World},
 };
@@ -97,6 +97,9 @@ impl framework::Scenario for Staged {
         if let Some(Turn { after, future }) = self.turn {
             let world = world.downgrade();
             observer.turn_after(after, move || world.upgrade().into_iter().for_each(|world| world.turn(future)));
+        }
+        if let Some(Network { min_ms, max_ms }) = self.run.scenario.network {
+            world.set_latency(Duration::from_millis(min_ms)..=Duration::from_millis(max_ms));
         }
         let sites = world.downgrade();
         buggify::judge_by(Some(Rc::new(move |site| sites.upgrade().is_some_and(|world| world.buggify(site)))));

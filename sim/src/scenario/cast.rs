@@ -272,12 +272,6 @@ pub struct Network {
     pub max_ms: SimMs,
 }
 
-impl Default for Network {
-    fn default() -> Self {
-        Self { min_ms: 1, max_ms: 5 }
-    }
-}
-
 /// What a human does, and when; it may be after the end of the workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OperatorStep {

@@ -126,7 +126,7 @@ pub(super) fn assemble(f: &mut Findings, name: &str, parts: &Parts<'_>) -> Scena
         producers: parts.producer.iter().map(|entry| producer(f, entry, &names, duration_ms)).collect(),
         consumers: parts.consumer.iter().map(|entry| consumer(f, entry, &names)).collect(),
         policy,
-        network: network(f, file.network.as_ref()),
+        network: file.network.as_ref().map(|entry| network(f, entry)),
         faults: parts.fault.iter().filter_map(|entry| check_fault(f, entry, &names, duration_ms)).collect(),
         operators,
         expect: expect(f, file.expect.as_ref()),
@@ -384,8 +384,7 @@ fn policy(f: &mut Findings, entry: Option<&PolicyEntry>) -> Policy {
     }
 }
 
-fn network(f: &mut Findings, entry: Option<&NetworkEntry>) -> Network {
-    let Some(entry) = entry else { return Network::default() };
+fn network(f: &mut Findings, entry: &NetworkEntry) -> Network {
     let latency = entry.latency.get();
     let keys = ("network.latency.min", "network.latency.max");
     let (min_ms, max_ms) = f.min_max(keys, &latency.min, &latency.max);

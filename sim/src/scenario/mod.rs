@@ -66,8 +66,9 @@ pub struct Scenario {
     pub consumers: Vec<Consumer>,
     /// Rewrite policy of every broker.
     pub policy: Policy,
-    /// Usual latency.
-    pub network: Network,
+    /// Usual latency, where it is not that of one data centre.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// What breaks, in the order of the file.
     pub faults: Vec<FaultSpec>,
     /// What a human does, in order of time.

@@ -51,7 +51,7 @@ impl Scenario {
         producers.iter().for_each(|it| producer(&mut lines, it));
         consumers.iter().for_each(|it| consumer(&mut lines, it));
         write_policy(&mut lines, policy);
-        write_network(&mut lines, *network);
+        network.iter().for_each(|network| write_network(&mut lines, *network));
         let mut remarks = remarks.faults.iter();
         faults.iter().for_each(|it| fault(&mut lines, it, remarks.next().map_or("", String::as_str)));
         operators.iter().for_each(|it| operator(&mut lines, it));
@@ -172,9 +172,6 @@ fn write_policy(lines: &mut Lines, policy: &Policy) {
 }
 
 fn write_network(lines: &mut Lines, network: Network) {
-    if network == Network::default() {
-        return;
-    }
     let Network { min_ms, max_ms } = network;
     lines.table("[network]", "");
     lines.key("latency", format!("{{ min = {}, max = {} }}", time(&min_ms), time(&max_ms)));

@@ -4,7 +4,7 @@ use super::{
     case::Case,
     smaller::{lengths, rounder},
 };
-use crate::scenario::{Broker, Consumer, Group, Network, Producer};
+use crate::scenario::{Broker, Consumer, Group, Producer};
 
 /// The case with one habit plainer.
 pub fn plainer_habits(case: &Case) -> Vec<Case> {
@@ -27,7 +27,7 @@ pub fn plainer_habits(case: &Case) -> Vec<Case> {
         let plain = Broker { name, slaves, escapes_to, acting_to, degree, ..Broker::default() };
         plainer.push(case.with(|scenario| scenario.brokers[at] = plain));
     }
-    plainer.push(case.with(|scenario| scenario.network = Network::default()));
+    plainer.push(case.with(|scenario| scenario.network = None));
     plainer
 }
 

@@ -1,6 +1,6 @@
 //! Connections, and what network faults do to them.
 
-use std::io::ErrorKind;
+use std::{io::ErrorKind, time::Duration};
 
 use pop_sim::plan::{Damage, Fault, Hits, Rpcs, Window};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -176,6 +176,24 @@ fn a_latency_fault_slows_one_direction() {
         let took = world.now_ms() - before;
         assert!((300..=403).contains(&took), "took {took} ms");
     });
+}
+
+#[test]
+fn frames_take_as_long_as_the_usual_latency_says() {
+    for (latency_ms, took_ms) in [(None, 0..=4), (Some((40, 60)), 80..=121)] {
+        run(9, vec![], |world, _| async move {
+            if let Some((min_ms, max_ms)) = latency_ms {
+                world.set_latency(Duration::from_millis(min_ms)..=Duration::from_millis(max_ms));
+            }
+            world.start("b", echo);
+            sleep(1).await;
+            let mut stream = dial(&world).await.unwrap();
+            let before = world.now_ms();
+            assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
+            let took = world.now_ms() - before;
+            assert!(took_ms.contains(&took), "took {took} ms");
+        });
+    }
 }
 
 #[test]

@@ -49,15 +49,14 @@ pub(super) async fn drive(shared: &Shared) {
 
 /// Moves every chain that is due; tells when the next one is.
 async fn move_due(shared: &Shared, term: &Arc<Term>) -> Result<Option<i64>, Failed> {
-    let mut from = (i64::MIN, String::new());
+    let mut seen_to = (i64::MIN, String::new());
     loop {
         let (due, next_ms) = {
             let view = shared.store.view()?;
             let batch = buggify!("moves-one-due", 1, BATCH);
-            let (keys, next_ms) = view.due_from((from.0, &from.1), shared.now_at_master_ms(), batch)?;
+            let (keys, next_ms) = view.due_after((seen_to.0, &seen_to.1), shared.now_at_master_ms(), batch)?;
             let Some(last) = keys.last() else { return Ok(next_ms) };
-            // The row after the last one.
-            from = (last.0, format!("{}\u{0}", last.1));
+            seen_to = last.clone();
             let chains = keys.iter().map(|(_, key)| view.chain_by_key(key)).collect::<Result<Vec<_>, StoreError>>()?;
             (chains.into_iter().flatten().filter(|chain| is_to_be_moved(term, chain)).collect::<Vec<Chain>>(), next_ms)
         };
