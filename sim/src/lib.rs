@@ -33,6 +33,7 @@ pub mod scenario;
 pub mod schedule;
 pub mod shrink;
 pub mod state;
+pub mod trace;
 pub mod twin;
 pub mod workload;
 pub mod world;

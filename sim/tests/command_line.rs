@@ -181,7 +181,7 @@ fn the_summary_judges_expectations_of_large_sweeps_only() {
 
 #[test]
 fn unusable_input_exits_2_and_tells_what_is_accepted() {
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["run", "calmm"], "did you mean \"calm\"?"),
         (&["run", "no-such-thing"], "accepted: both-down, broker-outage, calm"),
         (&["run", "no/such/file.toml"], "no/such/file.toml"),
@@ -194,6 +194,7 @@ fn unusable_input_exits_2_and_tells_what_is_accepted() {
         (&["run", "calm", "--sabotage", "everything"], "accepted: mark-before-effect"),
         (&["replay", "calm", "--seed", "1", "--expect-fingerprint", "?"], "16 hex digits"),
         (&["replay", "calm", "--seed", "1", "--follow", "17"], "such as producer-1#000017"),
+        (&["replay", "calm", "--seed", "1", "--trace", "svg"], "possible values: text, html, perfetto"),
         (&["diff", "calm", "--seed", "1"], "2 values required"),
         (&["bisect", "calm", "--seed", "1", "--futures", "1"], "a number of futures, 2 to 1024"),
         (&["merge", "no/such/folder"], "no/such/folder"),
@@ -330,6 +331,53 @@ fn a_replay_that_is_stopped_shows_where_every_node_stands() {
     }
     let (_, stdout, _) = told(&["replay", "calm", "--seed", "1", "--until", "90d"]);
     assert!(stdout.contains("\nover at ") && stdout.contains(" already, not judged"), "{stdout}");
+}
+
+#[test]
+fn a_replay_is_text_a_page_or_a_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let base = ["replay", "calm", "--seed", "1", "--until", "40s", "--out", out, "--trace"];
+    let replay = |more: &[&str]| told(&[&base[..], more].concat());
+    let written = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let (_, text, _) = replay(&["text"]);
+    assert!(text.starts_with(&written("timeline.txt")), "{text}");
+    let (code, page, stderr) = replay(&["html", "--follow", "producer-1#000001"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"), "{page}");
+    for words in
+        ["state at 0h00m40.000s", "lineage of producer-1#000001", "sent producer-1#000001 to orders", "not judged"]
+    {
+        assert!(page.contains(words), "`{words}` is missing in\n{page}");
+    }
+    assert_eq!(page, written("timeline.html"));
+    let (code, trace, stderr) = replay(&["perfetto"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert_eq!(trace, written("timeline.json"));
+    let events = |trace: &str| -> Vec<serde_json::Value> {
+        let trace: serde_json::Value = serde_json::from_str(trace).unwrap();
+        trace["traceEvents"].as_array().unwrap().clone()
+    };
+    let shown = events(&trace);
+    assert!(shown.iter().any(|event| event["name"] == "SEND_MESSAGE_V2" && event["ph"] == "b"), "{trace}");
+    assert!(shown.iter().all(|event| event["ts"].as_u64().unwrap() <= 40_000_000), "{trace}");
+    assert!(!trace.contains("HEART_BEAT") && replay(&["perfetto", "--all"]).1.contains("HEART_BEAT"));
+    let followed = events(&replay(&["perfetto", "--follow", "producer-1#000001"]).1).len();
+    assert!(followed < shown.len() / 2, "{followed} events of {}", shown.len());
+}
+
+#[test]
+fn a_page_and_a_trace_tell_what_was_broken() {
+    let replay = |trace| told(&[&["replay", "calm", "--seed", "1", "--trace", trace], &DEFECT[..]].concat());
+    let (code, page, stderr) = replay("html");
+    assert_eq!(code, Some(1));
+    assert!(page.contains("<a href=\"#v0\">P") && page.contains("id=\"v0\""), "{page}");
+    assert!(stderr.contains(" violated at ") && stderr.contains("cargo sim shrink calm"), "{stderr}");
+    let (code, trace, _) = replay("perfetto");
+    let trace: serde_json::Value = serde_json::from_str(&trace).unwrap();
+    assert_eq!(code, Some(1));
+    let broken = |event: &&serde_json::Value| event["cat"] == "violation" && event["s"] == "g";
+    assert!(trace["traceEvents"].as_array().unwrap().iter().any(|event| broken(&event)));
 }
 
 #[test]

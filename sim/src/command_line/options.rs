@@ -45,6 +45,21 @@ pub enum Trace {
     /// Lines of text.
     #[default]
     Text,
+    /// A page for a browser: a lane for each node, filters, links from each violation to its moment.
+    Html,
+    /// Trace events, for ui.perfetto.dev and chrome://tracing.
+    Perfetto,
+}
+
+impl Trace {
+    /// The file of a timeline that is told so.
+    pub(super) const fn file(self) -> &'static str {
+        match self {
+            Self::Text => "timeline.txt",
+            Self::Html => "timeline.html",
+            Self::Perfetto => "timeline.json",
+        }
+    }
 }
 
 /// A span of seeds; never empty.

@@ -27,6 +27,7 @@ use crate::{
     },
     run::{Outcome, SeedRun, run_seed},
     state,
+    trace::{Note, Picture, html, perfetto},
 };
 
 /// Which seed, and how much of it to show.
@@ -49,10 +50,10 @@ pub struct ReplayOptions {
     /// Show idle traffic too: polls that find nothing, heartbeats, registrations, route look-ups; and whole lists of state
     #[arg(long)]
     all: bool,
-    /// How to show the run
+    /// How to show the run; of a page and of a trace nothing else goes to stdout, the failure report goes to stderr
     #[arg(long, value_enum, default_value_t)]
     trace: Trace,
-    /// Also write timeline, event log and failure report into this folder
+    /// Also write timeline (.txt, .html or .json), event log and failure report into this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Say whether the run is the one that had this fingerprint
@@ -74,26 +75,31 @@ pub fn replay(options: &ReplayOptions) -> Result<Verdict, Unusable> {
     run.until_ms = options.until.map(|until| u64::try_from(until.as_millis()).unwrap_or(u64::MAX));
     let result = run_seed(run.clone());
     let report = FailureReport::of(&run, &origin, &result);
-    let mut text = String::new();
+    let mut shown = String::new();
     if let Ok(outcome) = &result {
-        let timeline = match options.trace {
-            Trace::Text => timeline(options, &run, outcome)?,
-        };
-        let _ = write!(text, "{}\n{timeline}\n{}", plan(outcome), verdict(outcome, run.until_ms));
-        if run.until_ms.is_some() {
-            let state = state::told(&outcome.history, &run.scenario, outcome.sim_ms, options.all);
-            let _ = write!(text, "\n{state}");
-        }
+        let replayed = Replayed::of(options, &run, outcome, report.as_ref())?;
+        shown = replayed.told(options.trace)?;
         if let Some(folder) = &options.out {
-            write_folder(folder, outcome, &timeline, report.as_ref())?;
+            replayed.write_folder(folder, options.trace, &shown)?;
         }
     }
-    if let Some(report) = &report {
-        let _ = write!(text, "\n{report}");
-    }
-    let reproduced = reproduced(&mut text, options, &result.map_or_else(|_| String::new(), |it| it.fingerprint));
-    std::io::stdout().write_all(text.as_bytes()).map_err(Unusable::io("stdout"))?;
+    let mut rest = report.as_ref().map_or_else(String::new, |report| format!("\n{report}"));
+    let fingerprint = result.as_ref().map_or("", |outcome| &outcome.fingerprint);
+    let reproduced = reproduced(&mut rest, options, fingerprint);
+    tell(options.trace, &shown, &rest)?;
     Ok(if report.is_none() && reproduced { Verdict::Held } else { Verdict::Violated })
+}
+
+/// A page and a trace have nothing but themselves on stdout; what else there is to say goes to stderr then.
+fn tell(trace: Trace, shown: &str, rest: &str) -> Result<(), Unusable> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(shown.as_bytes()).map_err(Unusable::io("stdout"))?;
+    match trace {
+        Trace::Text => stdout.write_all(rest.as_bytes()).map_err(Unusable::io("stdout")),
+        Trace::Html | Trace::Perfetto => {
+            std::io::stderr().write_all(rest.trim_start().as_bytes()).map_err(Unusable::io("stderr"))
+        }
+    }
 }
 
 /// Says whether the run is the expected one; true when none was expected.
@@ -121,25 +127,87 @@ pub(super) fn plan(outcome: &Outcome) -> String {
     text
 }
 
-fn timeline(options: &ReplayOptions, run: &SeedRun, outcome: &Outcome) -> Result<String, Unusable> {
-    let mut text = String::new();
-    let view = if options.all { View::All } else { View::Busy };
-    let lines: Vec<Line> = match &options.follow {
-        None => lines(&outcome.history, view).collect(),
-        Some(stamp) => {
-            let story = Story::of(&outcome.history, &run.scenario.obligations(), stamp)?;
-            let _ = writeln!(text, "lineage of {stamp}");
-            story.lineage.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
-            text.push('\n');
-            story.lines
-        }
-    };
-    text.push_str("timeline\n");
-    for line in &lines {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{line}");
+/// A run that did not panic, and what is shown of it.
+struct Replayed<'r> {
+    title: String,
+    outcome: &'r Outcome,
+    lines: Vec<Line>,
+    /// How the message that is followed lies where, and its copies.
+    lineage: Option<String>,
+    verdict: String,
+    /// Where every node stands, when the run was stopped.
+    state: Option<String>,
+    failure: Option<String>,
+}
+
+impl<'r> Replayed<'r> {
+    fn of(
+        options: &ReplayOptions,
+        run: &SeedRun,
+        outcome: &'r Outcome,
+        report: Option<&FailureReport>,
+    ) -> Result<Self, Unusable> {
+        let view = if options.all { View::All } else { View::Busy };
+        let (lines, lineage) = match &options.follow {
+            None => (lines(&outcome.history, view).collect(), None),
+            Some(stamp) => {
+                let story = Story::of(&outcome.history, &run.scenario.obligations(), stamp)?;
+                let lineage = story.lineage.iter().map(|line| format!("  {line}\n")).collect::<String>();
+                (story.lines, Some(format!("lineage of {stamp}\n{lineage}")))
+            }
+        };
+        let state = |_| state::told(&outcome.history, &run.scenario, outcome.sim_ms, options.all);
+        Ok(Self {
+            title: format!("{}, seed {}", options.scenario, run.seed),
+            outcome,
+            lines,
+            lineage,
+            verdict: verdict(outcome, run.until_ms),
+            state: run.until_ms.map(state),
+            failure: report.map(ToString::to_string),
+        })
     }
-    Ok(text)
+
+    /// The run in the form asked for.
+    fn told(&self, trace: Trace) -> Result<String, Unusable> {
+        Ok(match trace {
+            Trace::Text => {
+                let state = self.state.as_ref().map_or_else(String::new, |state| format!("\n{state}"));
+                format!("{}\n{}{state}", self.timeline(), self.verdict)
+            }
+            Trace::Html => html::page(&self.picture()),
+            Trace::Perfetto => perfetto::json(&self.picture())?,
+        })
+    }
+
+    fn timeline(&self) -> String {
+        let lineage = self.lineage.as_ref().map_or_else(String::new, |lineage| format!("{lineage}\n"));
+        let mut text = format!("{}\n{lineage}timeline\n", plan(self.outcome));
+        for line in &self.lines {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{line}");
+        }
+        text
+    }
+
+    fn picture(&self) -> Picture<'_> {
+        let mut notes = vec![Note { heading: "verdict".into(), text: self.verdict.clone() }];
+        notes.extend(self.failure.iter().map(|text| Note { heading: "failure".into(), text: text.clone() }));
+        notes.push(Note::headed(&plan(self.outcome)));
+        notes.extend(self.lineage.iter().chain(&self.state).map(|text| Note::headed(text)));
+        Picture { title: self.title.clone(), outcome: self.outcome, lines: &self.lines, notes }
+    }
+
+    fn write_folder(&self, folder: &Path, trace: Trace, shown: &str) -> Result<(), Unusable> {
+        make_folder(folder)?;
+        let file = folder.join(trace.file());
+        match trace {
+            Trace::Text => write_file(&file, &self.timeline())?,
+            Trace::Html | Trace::Perfetto => write_file(&file, shown)?,
+        }
+        write_events(&folder.join("events.log"), &self.outcome.history)?;
+        self.failure.as_ref().map_or(Ok(()), |failure| write_file(&folder.join("failure.txt"), failure))
+    }
 }
 
 fn verdict(outcome: &Outcome, until_ms: Option<SimMs>) -> String {
@@ -161,16 +229,4 @@ fn verdict(outcome: &Outcome, until_ms: Option<SimMs>) -> String {
         let _ = writeln!(text, "reached {}", reached.join(", "));
     }
     text
-}
-
-fn write_folder(
-    folder: &Path,
-    outcome: &Outcome,
-    timeline: &str,
-    report: Option<&FailureReport>,
-) -> Result<(), Unusable> {
-    make_folder(folder)?;
-    write_file(&folder.join("timeline.txt"), &format!("{}\n{timeline}", plan(outcome)))?;
-    write_events(&folder.join("events.log"), &outcome.history)?;
-    report.map_or(Ok(()), |report| write_file(&folder.join("failure.txt"), &report.to_string()))
 }

@@ -50,7 +50,25 @@ fn times(outcome: &Outcome, index: usize, fired: bool) -> String {
 
 /// Whether what is told of a fault is a strike: the beginning and the end of a window are told too.
 pub(super) fn is_strike(text: &str) -> bool {
-    !text.ends_with(" begins") && !text.ends_with(" ends")
+    edge(text).is_none()
+}
+
+/// An end of the window of a fault that lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edge {
+    /// From now on it may strike.
+    Begins,
+    /// From now on it does not.
+    Ends,
+}
+
+/// Which end of its window is told of a fault, if one is.
+pub(crate) fn edge(text: &str) -> Option<Edge> {
+    match text {
+        text if text.ends_with(" begins") => Some(Edge::Begins),
+        text if text.ends_with(" ends") => Some(Edge::Ends),
+        _ => None,
+    }
 }
 
 /// A fault in one line, for example `kill broker-a at 5m, down for 2m`.

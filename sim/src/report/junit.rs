@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Tally;
+use super::{Tally, escape::escaped};
 
 /// One seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,23 +53,6 @@ fn suite(xml: &mut String, tally: &Tally, cases: &[&Case]) {
 
 fn failure(verdict: &str, report: &str) -> String {
     format!("      <failure message=\"{}\">{}</failure>\n", escaped(verdict), escaped(report))
-}
-
-/// XML has no way to write most control characters, so they become the replacement character.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            '\n' | '\t' => escaped.push(c),
-            c if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') => escaped.push('\u{FFFD}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

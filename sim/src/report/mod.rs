@@ -15,6 +15,7 @@ pub mod table;
 pub mod tally;
 pub mod timeline;
 
+pub(crate) mod escape;
 pub(crate) mod facts;
 
 pub use failure::FailureReport;

@@ -8,7 +8,7 @@ use pop_revive::remoting::code::request::name;
 use super::standing::ends_its_life;
 use crate::{
     evidence::frame::WireFrame,
-    history::{EventKind, Frame, History},
+    history::{Event, EventKind, Frame, History},
     ledger::biography::SimTime,
     plan::SimMs,
 };
@@ -17,34 +17,51 @@ use crate::{
 const ONE_WAY: i32 = 2;
 
 /// Requests without an answer, in the order in which they left.
-pub(super) struct InFlight<'h>(BTreeMap<usize, (SimMs, &'h Frame)>);
+#[derive(Default)]
+pub(crate) struct InFlight<'h> {
+    open: BTreeMap<usize, (SimMs, &'h Frame)>,
+    /// Connection and opaque → the last request with them.
+    calls: BTreeMap<(u64, i32), usize>,
+}
 
 impl<'h> InFlight<'h> {
     pub(super) fn of(history: &'h History) -> Self {
-        let (mut open, mut calls) = (BTreeMap::new(), BTreeMap::new());
+        let mut in_flight = Self::default();
         for (number, event) in history.events.iter().enumerate() {
-            match &event.kind {
-                EventKind::Request(frame) if !is_one_way(frame) => {
-                    // An opaque may come again while nobody has answered the first: both are in flight.
-                    calls.insert((frame.connection, frame.opaque), number);
-                    open.insert(number, (event.at_ms, frame));
-                }
-                EventKind::Response(frame) => {
-                    let call = calls.remove(&(frame.connection, frame.opaque));
-                    call.and_then(|number| open.remove(&number));
-                }
-                EventKind::Node { node, event } if ends_its_life(event) => {
-                    open.retain(|_, (_, frame)| *frame.from != **node && *frame.to != **node);
-                }
-                _ => {}
-            }
+            in_flight.note(number, event);
         }
-        Self(open)
+        in_flight
+    }
+
+    /// Takes the next event in; the positions of the requests that are in flight no more.
+    pub(crate) fn note(&mut self, number: usize, event: &'h Event) -> Vec<usize> {
+        match &event.kind {
+            EventKind::Request(frame) if !is_one_way(frame) => {
+                // An opaque may come again while nobody has answered the first: both are in flight.
+                self.calls.insert((frame.connection, frame.opaque), number);
+                self.open.insert(number, (event.at_ms, frame));
+                Vec::new()
+            }
+            EventKind::Response(frame) => {
+                let call = self.calls.remove(&(frame.connection, frame.opaque));
+                call.filter(|number| self.open.remove(number).is_some()).into_iter().collect()
+            }
+            EventKind::Node { node, event } if ends_its_life(event) => {
+                let is_lost = |frame: &Frame| *frame.from == **node || *frame.to == **node;
+                self.open.extract_if(.., |_, (_, frame)| is_lost(frame)).map(|(number, _)| number).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the request at this position is in flight.
+    pub(crate) fn has(&self, number: usize) -> bool {
+        self.open.contains_key(&number)
     }
 
     /// What a node waits for, one line each.
     pub(super) fn of_node(&self, node: &str) -> Vec<String> {
-        let asked = self.0.values().filter(|(_, frame)| *frame.from == *node);
+        let asked = self.open.values().filter(|(_, frame)| *frame.from == *node);
         asked.map(|(since, frame)| line(*since, frame)).collect()
     }
 }

@@ -9,6 +9,8 @@ mod queues;
 mod standing;
 mod told;
 
+pub(crate) use in_flight::InFlight;
+pub(crate) use standing::ends_its_life;
 pub use told::told;
 
 #[cfg(test)]

@@ -46,6 +46,6 @@ fn standing(what: &str) -> Option<&'static str> {
 }
 
 /// Whether what a node had in its memory, and its connections, ended with this.
-pub(super) fn ends_its_life(what: &str) -> bool {
+pub(crate) fn ends_its_life(what: &str) -> bool {
     matches!(what, "stopped" | "killed" | "crashed")
 }
