@@ -465,6 +465,18 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P9",
         scenario: "degree-two",
     },
+    Sabotage {
+        name: "differs-by-process",
+        breaks: "a broker's first step depends on which process it runs in",
+        promise: "P11",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "unreadable-thrown-away",
+        breaks: "a checkpoint that nobody can read is answered as stored, and thrown away",
+        promise: "P9",
+        scenario: "foreign-checkpoints",
+    },
 ];
 
 /// The sabotage of that name.

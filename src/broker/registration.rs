@@ -112,6 +112,9 @@ impl Registration {
 
     /// Registers at start, whenever topics change, and every so often, until `stop`; then takes the entry out.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        if sabotage!("differs-by-process") {
+            tokio::time::sleep(Duration::from_millis(u64::from(std::process::id()) % 1_000)).await;
+        }
         let mut outcome = self.register().await;
         loop {
             if let Err(reason) = outcome {

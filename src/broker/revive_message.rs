@@ -137,7 +137,9 @@ impl Shared {
         tracing::warn!(tag, reason, "set aside a message to the revive topic that is not understood");
         let at_ms = self.host.clock.now_ms();
         let item = SetAside { tag: tag.into(), body: request.body.clone(), reason, at_ms };
-        self.store.submit(SetAsideStep { item }).await?;
+        if !sabotage!("unreadable-thrown-away") {
+            self.store.submit(SetAsideStep { item }).await?;
+        }
         Ok(stored(0))
     }
 }

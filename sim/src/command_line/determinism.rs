@@ -14,7 +14,7 @@ use crate::{
     history::{History, fingerprint::write_line},
     oracles::Violation,
     plan::SimMs,
-    run::{Outcome, RunError, SeedRun},
+    run::{Outcome, RunError, SeedRun, culprit_of},
 };
 
 /// The first place where two logs differ.
@@ -37,13 +37,8 @@ pub struct Difference {
 pub fn check(run: &SeedRun, scenario: &Path, result: &mut Result<Outcome, RunError>) -> Result<(), Unusable> {
     let Ok(outcome) = result else { return Ok(()) };
     let what = || format!("the second process of seed {}", run.seed);
-    let program = std::env::current_exe().map_err(Unusable::io("this program"))?;
-    let mut command = Command::new(program);
-    command.arg("event-log").arg(scenario).args(["--seed", &run.seed.to_string()]);
-    if let Some(name) = run.sabotage {
-        command.args(["--sabotage", name]);
-    }
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(Unusable::io(what()))?;
+    let mut child =
+        event_log(run, scenario)?.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(Unusable::io(what()))?;
     let difference = match child.stdout.take() {
         Some(stdout) => first_difference(&outcome.history, BufReader::new(stdout)),
         None => Ok(None), // cannot be: it was asked for right above
@@ -52,7 +47,7 @@ pub fn check(run: &SeedRun, scenario: &Path, result: &mut Result<Outcome, RunErr
     let status = child.wait().map_err(Unusable::io(what()))?;
     let difference = difference.map_err(Unusable::io(what()))?;
     let (at_ms, detail) = match difference {
-        Some(difference) => (difference.at_ms, difference.to_string()),
+        Some(difference) => (difference.at_ms, format!("{difference}{}", culprits(run, scenario, &difference)?)),
         None if !status.success() => (0, format!("the second process ended with {status}")),
         None => return Ok(()),
     };
@@ -64,6 +59,27 @@ pub fn check(run: &SeedRun, scenario: &Path, result: &mut Result<Outcome, RunErr
         ledger: None,
     });
     Ok(())
+}
+
+/// The command that writes the event log of a run in a process of its own.
+fn event_log(run: &SeedRun, scenario: &Path) -> Result<Command, Unusable> {
+    let program = std::env::current_exe().map_err(Unusable::io("this program"))?;
+    let mut command = Command::new(program);
+    command.arg("event-log").arg(scenario).args(["--seed", &run.seed.to_string()]);
+    if let Some(name) = run.sabotage {
+        command.args(["--sabotage", name]);
+    }
+    Ok(command)
+}
+
+/// Who did what differs, here and there. Either may be another one in the runs that are made to find out, if what differs
+/// is not the same each time.
+fn culprits(run: &SeedRun, scenario: &Path, difference: &Difference) -> Result<String, Unusable> {
+    let here = culprit_of(run.clone(), difference.line)?;
+    let there = event_log(run, scenario)?.args(["--culprit", &difference.line.to_string()]).output();
+    let there = there.map_err(Unusable::io("another process of the run"))?;
+    let here = here.map_or_else(|| "nobody".to_owned(), |culprit| culprit.to_string());
+    Ok(format!("\n  here by {here}\n  there by {}", String::from_utf8_lossy(&there.stdout).trim_end()))
 }
 
 /// Where a history and a log part, if they do.

@@ -134,11 +134,14 @@ fn summary(options: &ExploreOptions, search: &Search) -> String {
         search.shown.len(),
         search.kept.len()
     );
-    let missing: Vec<&str> = never_reached(&search.shown).collect();
+    let (missing, excused) = never_reached(&search.shown);
     if missing.is_empty() {
-        text.push_str("every situation was reached\n");
+        text.push_str("every situation was reached that scenarios get into\n");
     } else {
         let _ = writeln!(text, "never reached: {}", missing.join(", "));
+    }
+    if !excused.is_empty() {
+        let _ = writeln!(text, "nor, as `cargo sim list --situations` explains: {}", excused.join(", "));
     }
     for (kind, Failures { smallest, count }) in &search.failures {
         let command = origin(options, smallest).replay_command(smallest.seed, "");

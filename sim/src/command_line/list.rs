@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Write as _, io::Write as _};
 use super::{Unusable, Verdict, selection::every};
 use crate::{
     report::faults::kind,
-    scenario::{reached::reachable, sites::SITES},
+    scenario::{points::NOT_REACHED, reached::reachable, sites::SITES},
     schedule::expand,
 };
 
@@ -36,7 +36,13 @@ pub fn list(options: ListOptions) -> Result<Verdict, Unusable> {
 }
 
 fn told(named: impl Iterator<Item = (&'static str, &'static str)>) -> String {
-    named.map(|(name, meaning)| format!("{name}\n  {meaning}\n")).collect()
+    named.map(|(name, meaning)| format!("{name}\n  {meaning}\n{}", why_not(name))).collect()
+}
+
+/// Why no scenario gets there, where none does.
+fn why_not(name: &str) -> String {
+    let excused = NOT_REACHED.iter().find(|(excused, _)| *excused == name);
+    excused.map_or_else(String::new, |(_, reason)| format!("  no scenario gets there: {reason}\n"))
 }
 
 fn scenarios() -> Result<String, Unusable> {

@@ -8,7 +8,7 @@ use crate::{
     oracles::Verdict,
     plan::Fault,
     run::Outcome,
-    scenario::{Scenario, reached::reachable},
+    scenario::{Scenario, points::NOT_REACHED, reached::reachable},
 };
 
 /// How the word of a reached situation begins.
@@ -34,9 +34,12 @@ pub fn reached_word(situation: &str) -> String {
     format!("{REACHED_WORD}{situation}")
 }
 
-/// The situations that no run got into, of all that there are.
-pub fn never_reached(seen: &BTreeSet<String>) -> impl Iterator<Item = &'static str> + use<'_> {
-    reachable().map(|(name, _)| name).filter(|name| !seen.contains(&reached_word(name)))
+/// The situations that no run got into, of all that there are: those that scenarios get into, and those that there is a
+/// reason not to get into.
+#[must_use]
+pub fn never_reached(seen: &BTreeSet<String>) -> (Vec<&'static str>, Vec<&'static str>) {
+    let missing = reachable().map(|(name, _)| name).filter(|name| !seen.contains(&reached_word(name)));
+    missing.partition(|name| NOT_REACHED.iter().all(|(excused, _)| excused != name))
 }
 
 fn situations(verdict: &Verdict) -> impl Iterator<Item = String> + use<'_> {

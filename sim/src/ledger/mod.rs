@@ -91,8 +91,8 @@ pub struct Ledger<'h> {
     pub has_taken_back: bool,
     /// Records that are not understood: position, node, what.
     pub unknown: Vec<(usize, &'h str, &'h str)>,
-    /// What was set aside: positions.
-    pub set_aside: Vec<usize>,
+    /// What was set aside: position and node.
+    pub set_aside: Vec<(usize, &'h str)>,
     /// Sends as clients saw them, with their positions.
     pub sends: Vec<(usize, &'h Sent)>,
     /// Acks as clients saw them, with their positions.
@@ -254,7 +254,7 @@ impl<'h> Ledger<'h> {
                 }
                 Fact::Merged { group, term } => self.merges.push(Merged { event, node, group, term: *term }),
                 Fact::Unknown(what) => self.unknown.push((event, node, what)),
-                Fact::SetAside { .. } => self.set_aside.push(event),
+                Fact::SetAside { .. } => self.set_aside.push((event, node)),
                 Fact::Group { name, retry_max_times } => {
                     self.limits.entry((node, name)).or_default().push((at_ms, *retry_max_times));
                 }

@@ -476,7 +476,16 @@ impl Send<'_> {
     /// The checkpoint it carries, if it is one that goes to a revive topic.
     #[must_use]
     pub fn checkpoint(&self) -> Option<Checkpoint> {
-        let is_one = self.topic.starts_with("rmq_sys_REVIVE_LOG_") && self.property("TAGS") == Some("ck");
-        if is_one { serde_json::from_slice(self.body).ok() } else { None }
+        if self.is_for_reviver("ck") { serde_json::from_slice(self.body).ok() } else { None }
+    }
+
+    /// Whether it should carry a checkpoint, and what it carries is none.
+    #[must_use]
+    pub fn is_garbled(&self) -> bool {
+        self.is_for_reviver("ck") && self.checkpoint().is_none()
+    }
+
+    fn is_for_reviver(&self, tag: &str) -> bool {
+        self.topic.starts_with("rmq_sys_REVIVE_LOG_") && self.property("TAGS") == Some(tag)
     }
 }

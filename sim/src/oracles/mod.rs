@@ -36,6 +36,7 @@ mod p9_metrics;
 mod p9_orders;
 mod p9_renewals;
 mod p9_requests;
+mod p9_set_aside;
 mod p9_unconfirmed;
 mod reached;
 mod reached_acting;

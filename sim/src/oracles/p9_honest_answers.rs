@@ -9,7 +9,9 @@
 //! `p9_orders`, what an operator is shown in `p9_metrics`. A frame from a broker that cannot be read is a dishonest answer
 //! too. Answers made up by the network are no responses of a server.
 
-use super::{Findings, Reads, p9_goodbye, p9_metrics, p9_orders, p9_renewals, p9_requests, p9_unconfirmed};
+use super::{
+    Findings, Reads, p9_goodbye, p9_metrics, p9_orders, p9_renewals, p9_requests, p9_set_aside, p9_unconfirmed,
+};
 use crate::{
     evidence::{ChainFact, ChainId, ChainState, Outcome},
     history::{AckVerdict, Seen},
@@ -59,13 +61,14 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     p9_requests::check(ledger, found);
     p9_unconfirmed::check(ledger, found);
     p9_goodbye::check(ledger, found);
+    p9_set_aside::check(ledger, found);
     seen_absorbed(ledger, found);
     for (event, node, why) in &ledger.wire.unreadable {
         found.broken(ledger.at_ms(*event), node, format!("it sent a frame that cannot be read: {why}"));
     }
 }
 
-const fn success(call: &Call<'_>) -> Option<usize> {
+pub(super) const fn success(call: &Call<'_>) -> Option<usize> {
     match call.answer {
         Some((event, 0)) => Some(event),
         _ => None,

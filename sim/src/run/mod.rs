@@ -1,6 +1,7 @@
 //! One run of a cluster: a scenario and a seed become a history and a verdict.
 
 mod cluster;
+pub mod culprit;
 mod damage;
 mod observer;
 mod progress;
@@ -10,8 +11,9 @@ pub mod sweep;
 mod turn;
 
 pub use cluster::OPERATOR;
+pub use culprit::Culprit;
 pub use remoting::Remoting;
-pub use seed::{Outcome, SeedRun, run_future, run_seed};
+pub use seed::{Outcome, SeedRun, culprit_of, run_future, run_seed};
 pub use turn::Turn;
 
 pub use crate::framework::RunError;

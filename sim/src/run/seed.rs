@@ -4,7 +4,13 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use pop_revive::{buggify, sabotage, sometimes};
 
-use super::{Remoting, cluster, observer::Observer, progress::Progress, turn::Turn};
+use super::{
+    Remoting, cluster,
+    culprit::{Caught, Culprit},
+    observer::Observer,
+    progress::Progress,
+    turn::Turn,
+};
 use crate::{
     faults::proof::proof,
     framework::{self, RunError},
@@ -52,13 +58,31 @@ pub fn run_seed(run: SeedRun) -> Result<Outcome, RunError> {
 /// # Errors
 /// The run panicked or could not start.
 pub fn run_future(run: SeedRun, turn: Turn) -> Result<Outcome, RunError> {
-    run_staged(run, Some(turn))
+    run_staged(run, Some(Moment::Turn(turn)))
+}
+
+/// Runs one seed, and tells who did what is noted as its `nth` event, from 1; nobody if there are not so many.
+///
+/// # Errors
+/// The run panicked or could not start.
+pub fn culprit_of(run: SeedRun, nth: usize) -> Result<Option<Culprit>, RunError> {
+    let caught = Caught::default();
+    run_staged(run, Some(Moment::Look { after: nth, caught: caught.clone() }))?;
+    Ok(caught.take())
+}
+
+/// What is done in the middle of a run.
+enum Moment {
+    /// It goes on to another future.
+    Turn(Turn),
+    /// Whoever just did something is looked at.
+    Look { after: usize, caught: Caught },
 }
 
 /// Runs it, and adds what the faults that struck prove.
-fn run_staged(run: SeedRun, turn: Option<Turn>) -> Result<Outcome, RunError> {
+fn run_staged(run: SeedRun, moment: Option<Moment>) -> Result<Outcome, RunError> {
     let (seed, is_whole) = (run.seed, run.until_ms.is_none());
-    let mut outcome = framework::run_seed(&Staged { run, turn }, seed)?;
+    let mut outcome = framework::run_seed(&Staged { run, moment }, seed)?;
     if is_whole {
         let struck = outcome.plan.faults.iter().enumerate().filter(|(index, _)| !outcome.unfired.contains(index));
         outcome.verdict.reached.extend(struck.map(|(_, fault)| proof(fault)));
@@ -69,7 +93,7 @@ fn run_staged(run: SeedRun, turn: Option<Turn>) -> Result<Outcome, RunError> {
 /// A cluster's scenario as the runner sees it.
 struct Staged {
     run: SeedRun,
-    turn: Option<Turn>,
+    moment: Option<Moment>,
 }
 
 impl framework::Scenario for Staged {
@@ -94,9 +118,17 @@ impl framework::Scenario for Staged {
     }
 
     fn start(&self, world: &World, observer: &Arc<Observer>) {
-        if let Some(Turn { after, future }) = self.turn {
-            let world = world.downgrade();
-            observer.turn_after(after, move || world.upgrade().into_iter().for_each(|world| world.turn(future)));
+        let here = world.downgrade();
+        match &self.moment {
+            Some(Moment::Turn(Turn { after, future })) => {
+                let future = *future;
+                observer.turn_after(*after, move || here.upgrade().into_iter().for_each(|world| world.turn(future)));
+            }
+            Some(Moment::Look { after, caught }) => {
+                let caught = caught.clone();
+                observer.turn_after(*after, move || caught.in_the_act(here.upgrade().and_then(|it| it.who_acts())));
+            }
+            None => {}
         }
         if let Some(Network { min_ms, max_ms }) = self.run.scenario.network {
             world.set_latency(Duration::from_millis(min_ms)..=Duration::from_millis(max_ms));

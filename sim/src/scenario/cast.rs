@@ -205,12 +205,14 @@ pub struct Consumer {
 }
 
 /// A slave of Apache RocketMQ that acts for its master, as a consumer and brokers of ours meet it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ApacheSlave {
     /// The broker whose messages it hands out.
     pub slave_of: NodeName,
     /// The broker that keeps its checkpoints and acks.
     pub keeps_at: NodeName,
+    /// Share of its checkpoints before which it sends one that is cut off, as a version does that writes another form.
+    pub garbles: f64,
 }
 
 impl Default for Consumer {

@@ -9,10 +9,11 @@ use super::shapes::Located;
 
 /// The slave that a consumer's entry names.
 pub(super) fn slave(f: &mut Findings<'_>, raw: &Located<ApacheSlaveEntry>, brokers: &[String]) -> ApacheSlave {
-    let ApacheSlaveEntry { slave_of, keeps_at } = raw.get();
+    let ApacheSlaveEntry { slave_of, keeps_at, garbles } = raw.get();
     ApacheSlave {
         slave_of: f.known("consumer.apache.slave_of", "broker", slave_of, brokers),
         keeps_at: f.known("consumer.apache.keeps_at", "broker", keeps_at, brokers),
+        garbles: f.share("consumer.apache.garbles", garbles.as_ref(), 0.0),
     }
 }
 
@@ -34,7 +35,7 @@ pub(super) fn check_slaves(f: &mut Findings<'_>, entries: &[ConsumerEntry], scen
 }
 
 fn wrong(slave: &ApacheSlave, group: &Group, topic: &Topic, members: usize) -> Option<(String, &'static str)> {
-    let ApacheSlave { slave_of, keeps_at } = slave;
+    let ApacheSlave { slave_of, keeps_at, .. } = slave;
     let misses = |broker: &String| !topic.brokers.contains(broker);
     if slave_of == keeps_at {
         return Some((format!("a slave of broker \"{slave_of}\" keeps nothing there"), "two brokers"));

@@ -205,6 +205,8 @@ pub(super) struct ApacheSlaveEntry {
     pub(super) slave_of: Located<String>,
     /// The broker that keeps its checkpoints and acks.
     pub(super) keeps_at: Located<String>,
+    /// Probability that it sends a checkpoint that nobody can read before a sound one; default 0.
+    pub(super) garbles: Option<Located<f64>>,
 }
 
 /// How long a chain waits before each further revive attempt, and when it gives up.

@@ -153,7 +153,7 @@ pub const POINTS: &[(&str, &str)] = &[
     ("merge-told-again", "a group was told again that a master has merged"),
 ];
 
-/// Points that no scenario gets to, and why. Tests beside the code get to each of them.
+/// Points that no scenario has to get to, and why: none can, or it takes luck. Tests beside the code get to each of them.
 pub const NOT_REACHED: &[(&str, &str)] = &[
     ("peer-back-untried", "a resumption has to come into the commit that takes up chains whose peer is back"),
     ("peer-back-stale", "an ack has to come into the commit that takes up chains whose peer is back"),
@@ -185,5 +185,8 @@ pub const NOT_REACHED: &[(&str, &str)] = &[
     ("acting-too-late", "a chain has to be revived just before its master goes, and acked just after"),
     ("acting-waits-for-master", "no group of the simulator both escapes and has a slave that acts"),
     ("merge-ended-chain", "a chain that a slave moved is live at a master that gives up what it wrote since"),
-    ("take-back-not-possible", "a disk has to be lost while its broker acts, and lost disks are not simulated"),
+    (
+        "take-back-not-possible",
+        "a slave has to begin to act behind what its master had confirmed, after its disk was lost or refused to write",
+    ),
 ];

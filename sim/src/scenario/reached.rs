@@ -65,7 +65,7 @@ pub const REACHED: &[(&str, &str)] = &[
     ("timer-delivered", "a delayed message was delivered"),
     ("scraped", "a broker showed its metrics and health to whoever watches it"),
     ("filtered", "a message did not match the tag of a group"),
-    ("set-aside", "a chain was put aside while the breaker of its peer was open"),
+    ("set-aside", "a checkpoint or an ack came that nobody can read, and was set aside"),
     ("failed-sync-survived", "a sync failed, and what it should have made durable was on the disk all the same"),
     ("disk-came-back", "a node's disk failed or was full, and took something again before the node was restarted"),
     ("killed", "a fault killed a process that was running"),

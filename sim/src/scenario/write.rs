@@ -154,8 +154,9 @@ fn consumer(lines: &mut Lines, consumer: &Consumer) {
 }
 
 fn apache_slave(slave: &ApacheSlave) -> String {
-    let ApacheSlave { slave_of, keeps_at } = slave;
-    format!("{{ slave_of = {}, keeps_at = {} }}", quoted(slave_of), quoted(keeps_at))
+    let ApacheSlave { slave_of, keeps_at, garbles } = slave;
+    let garbles = if *garbles > 0.0 { format!(", garbles = {}", share(garbles)) } else { String::new() };
+    format!("{{ slave_of = {}, keeps_at = {}{garbles} }}", quoted(slave_of), quoted(keeps_at))
 }
 
 fn write_policy(lines: &mut Lines, policy: &Policy) {

@@ -34,7 +34,8 @@ pub fn plainer_habits(case: &Case) -> Vec<Case> {
 /// All habits plain at once, then one by one. What is always or never done is plainer than what is done by chance.
 fn consumers(consumer: &Consumer) -> Vec<Consumer> {
     // Through whom it pops is no habit: without that its group has nothing to do with a checkpoint of Apache's.
-    let Consumer { name, group, apache, .. } = consumer.clone();
+    let Consumer { name, group, mut apache, .. } = consumer.clone();
+    apache.iter_mut().for_each(|slave| slave.garbles = 0.0);
     let plain = Consumer { name, group, apache, ..Consumer::default() };
     let patient = Consumer { poll_ms: consumer.poll_ms, invisible_ms: consumer.invisible_ms, ..plain.clone() };
     let mut plainer = vec![plain.clone(), patient.clone()];

@@ -171,6 +171,11 @@ impl Served {
             return false;
         }
         let within = span.acked(habits, PassedOn::Within);
+        if rng.random_bool(self.slave.garbles)
+            && let Some(home) = self.at(&self.slave.keeps_at).await
+        {
+            client.keep_garbled(&home, &span.checkpoint(&within)).await;
+        }
         if !self.keep(&span, &within).await {
             return false;
         }

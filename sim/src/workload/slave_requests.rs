@@ -81,6 +81,14 @@ impl WireClient {
         }
     }
 
+    /// Sends a checkpoint that is cut off, once: what becomes of it is the broker's affair.
+    pub(super) async fn keep_garbled(&self, at: &Endpoint, body: &CheckpointBody) {
+        let properties = (checkpoint::TAG, body.unique_key(), body.revive_time() - ACK_TIME_INTERVAL_MS);
+        let mut bytes = body.to_json();
+        bytes.truncate(bytes.len() / 2);
+        drop(self.to_revive_topic(at, body.queue_id, properties, bytes).await);
+    }
+
     /// Has a broker keep an ack of what is due at `revive_ms`; `None` is the verdict on one that waits for its checkpoint.
     pub(super) async fn keep_ack(&self, at: &Endpoint, body: &AckBody, revive_ms: i64) -> Seen<Option<AckVerdict>> {
         let properties = (body.tag(), body.unique_key(), revive_ms);

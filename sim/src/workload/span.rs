@@ -156,7 +156,7 @@ mod tests {
     fn span(offsets: &[i64], wants_old: bool) -> Span {
         let spec = Consumer { invisible_ms: 60_000, ..Consumer::default() };
         let group = Group { name: "g".into(), topic: "t".into(), ..Group::default() };
-        let slave = ApacheSlave { slave_of: "broker-a".into(), keeps_at: "broker-b".into() };
+        let slave = ApacheSlave { slave_of: "broker-a".into(), keeps_at: "broker-b".into(), garbles: 0.0 };
         let messages = offsets.iter().map(|offset| message("t", 3, *offset, "<<p#1>>")).collect();
         Span::new((&spec, &group, &slave), (3, 100, 110), 1_700_000_000_000, messages, wants_old)
     }

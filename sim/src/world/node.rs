@@ -391,6 +391,11 @@ impl World {
         lock(&self.inner.nodes).name(node)
     }
 
+    /// The name of the node whose code runs now.
+    pub(crate) fn who_acts(&self) -> Option<String> {
+        self.node_that_asks().map(|node| self.name(node).to_string())
+    }
+
     /// The node whose code runs now.
     pub(crate) fn node_that_asks(&self) -> Option<NodeIndex> {
         let id = madsim::plugin::node();

@@ -181,7 +181,7 @@ fn a_latency_fault_slows_one_direction() {
 #[test]
 fn frames_take_as_long_as_the_usual_latency_says() {
     for (latency_ms, took_ms) in [(None, 0..=4), (Some((40, 60)), 80..=121)] {
-        run(9, vec![], |world, _| async move {
+        run(9, vec![], move |world, _| async move {
             if let Some((min_ms, max_ms)) = latency_ms {
                 world.set_latency(Duration::from_millis(min_ms)..=Duration::from_millis(max_ms));
             }
