@@ -102,7 +102,7 @@ fn what_is_left_is_told_with_what_each_fault_is_needed_for() {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| {
-        let told = shrunk.told(&origin(None), Path::new("small.toml"));
+        let told = shrunk.told(&origin(None), Path::new("small.toml"), "the time was up");
         insta::assert_snapshot!("shrunk", format!("{told}\n--- small.toml\n{}", shrunk.to_toml(&origin(None))));
     });
 }

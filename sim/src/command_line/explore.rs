@@ -1,11 +1,6 @@
 //! `cargo sim explore`: random clusters, workloads and faults, for as long as there is time.
 
-use std::{
-    fmt::Write as _,
-    num::NonZero,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, num::NonZero, path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -14,6 +9,7 @@ use super::{
     options::{Engine, jobs, length, sabotage},
     run::bar,
     selection::{every, folder},
+    time_limit::TimeLimit,
 };
 use crate::{
     explore::{Failures, Kept, Search, coverage::never_reached},
@@ -53,15 +49,13 @@ pub struct ExploreOptions {
 ///
 /// # Errors
 /// Something cannot be written.
-#[allow(clippy::disallowed_methods, reason = "the search lives outside the simulation")]
 pub fn run(options: &ExploreOptions) -> Result<Verdict, Unusable> {
     let lasts = options.lasts.or_else(|| options.runs.is_none().then_some(MODEST));
-    let deadline = lasts.and_then(|lasts| Instant::now().checked_add(lasts));
-    let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    let limit = TimeLimit::new(lasts);
     let written = every()?.into_iter().map(|selected| selected.scenario).collect();
     let mut search = Search::new(options.seed, written, options.sabotage);
     let bar = bar("runs");
-    while !is_over() && options.runs.is_none_or(|runs| search.runs < runs) {
+    while !limit.is_over() && options.runs.is_none_or(|runs| search.runs < runs) {
         let mut work = search.round();
         if let Some(runs) = options.runs {
             work.truncate(usize::try_from(runs - search.runs).unwrap_or(usize::MAX));
@@ -76,7 +70,7 @@ pub fn run(options: &ExploreOptions) -> Result<Verdict, Unusable> {
                 println!("{report}");
                 told = failed(options, run);
             }
-            told.is_ok() && !is_over()
+            told.is_ok() && !limit.is_over()
         });
         told?;
     }
