@@ -250,6 +250,16 @@ fn json_has_nothing_but_results_on_stdout() {
 }
 
 #[test]
+fn what_there_was_no_time_for_is_said() {
+    let (code, stdout, stderr) = told(&["twin", "calm", "--seeds", "3", "--against", "local", "--for", "0s"]);
+    assert_eq!((code, stdout.as_str()), (Some(0), "the time was up: 3 seeds were not compared\n"), "{stderr}");
+    let (code, stdout, stderr) = told(&["crash-points", "calm", "--for", "0s"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("\nthe time was up: ") && stdout.contains(" points with their pairs"), "{stdout}");
+    assert!(stdout.ends_with("\ncrash points: 0, failed: 0\n"), "{stdout}");
+}
+
+#[test]
 fn shards_divide_a_sweep_between_them() {
     let seeds = |shard: &str| -> Vec<u64> {
         let (_, stdout, _) = told(&["run", "calm", "--seeds", "5", "--shard", shard, "--format", "json"]);

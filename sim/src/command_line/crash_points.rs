@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     Unusable, Verdict,
-    options::{jobs, sabotage},
+    options::{jobs, length, sabotage},
     output::{make_folder, write_file},
     replay::plan,
     run::bar,
@@ -55,8 +55,11 @@ pub struct CrashPointsOptions {
     #[arg(long, value_name = "N", default_value_t = PAIRS)]
     pairs: usize,
     /// Run this point (or pair, POINT+POINT) alone, with its plan and its whole report
-    #[arg(long, value_name = "POINT", conflicts_with_all = ["pairs", "format", "out"])]
+    #[arg(long, value_name = "POINT", conflicts_with_all = ["pairs", "format", "out", "lasts"])]
     only: Option<Points>,
+    /// Start no further run after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    lasts: Option<Duration>,
     /// How many runs at once [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = jobs)]
     jobs: Option<NonZero<usize>>,
@@ -116,7 +119,7 @@ pub fn crash_points(options: &CrashPointsOptions) -> Result<Verdict, Unusable> {
                 tally: Tally::default(),
                 without: 0,
                 left: 0,
-                limit: TimeLimit::new(None),
+                limit: TimeLimit::new(options.lasts),
                 unrun: Unrun::default(),
             };
             sweep.run(singles)?;
