@@ -54,8 +54,9 @@ fn record(scenario: &str, seed: u64) -> SeedRecord {
 }
 
 fn broken(scenario: &str, seed: u64) -> SeedRecord {
+    let (subject, signature) = ("producer-1#17".into(), "P1: sent but neither acked nor in the topic".into());
     let detail = "sent, but neither acked nor in the dead-letter topic".into();
-    let violation = ViolationRecord { promise: "P1".into(), at: 7_260.25, subject: "producer-1#17".into(), detail };
+    let violation = ViolationRecord { promise: "P1".into(), at: 7_260.25, subject, detail, signature };
     SeedRecord { lost: 1, violations: vec![violation], ..record(scenario, seed) }
 }
 
@@ -165,8 +166,8 @@ fn a_seed_is_one_json_object_with_these_keys_in_this_order() {
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(value.as_object().unwrap().len(), keys.len());
     let violation = value["violations"][0].as_object().unwrap();
-    assert_eq!(violation.len(), 4);
-    assert!(["promise", "at", "subject", "detail"].iter().all(|key| violation.contains_key(*key)));
+    assert_eq!(violation.len(), 5);
+    assert!(["promise", "at", "subject", "detail", "signature"].iter().all(|key| violation.contains_key(*key)));
 }
 
 #[test]

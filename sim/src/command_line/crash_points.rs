@@ -210,7 +210,7 @@ impl Sweep<'_> {
         result: &Result<Outcome, RunError>,
     ) -> Result<(), Unusable> {
         if self.options.format == Told::Json {
-            let line = serde_json::to_string(&Line::of(self.selected, trial, run.seed, judged, result))?;
+            let line = serde_json::to_string(&Line::of(self.selected, trial, run, judged, result))?;
             writeln!(std::io::stdout(), "{line}").map_err(Unusable::io("stdout"))?;
         }
         let (Some(folder), Some(verdict)) = (&self.options.out, &judged.verdict) else { return Ok(()) };
@@ -406,18 +406,14 @@ impl<'l> Line<'l> {
     fn of(
         selected: &'l Selected,
         trial: &Trial,
-        seed: u64,
+        run: &SeedRun,
         judged: &'l Judged,
         result: &'l Result<Outcome, RunError>,
     ) -> Self {
-        let violations = match result {
-            Ok(outcome) => outcome.verdict.violations.iter().map(Into::into).collect(),
-            Err(error) => vec![(&Outcome::violation_of(error)).into()],
-        };
         Self {
             scenario: &selected.scenario.name,
             engine: ENGINE,
-            seed,
+            seed: run.seed,
             point: trial.points(),
             phase: trial.phase(),
             at: seconds(trial.first().at_ms),
@@ -425,7 +421,7 @@ impl<'l> Line<'l> {
             struck: judged.struck,
             same_before: judged.same,
             verdict: &judged.verdict,
-            violations,
+            violations: ViolationRecord::all_of(result, &run.scenario),
         }
     }
 }

@@ -218,7 +218,7 @@ impl<'o> Sweeping<'o> {
         let kept = KeptSeed { record, faults };
         let command = || self.origins[at].replay_command(run.seed, &kept.record.fingerprint);
         self.tallies[at].add(&kept.record, &kept.faults, command);
-        let failed = report.as_ref().map(Failed::of);
+        let failed = report.as_ref().and_then(|report| Failed::of(&kept.record, report));
         self.output.seed_run(&kept, failed.as_ref(), result.as_ref().ok().map(|outcome| &outcome.history))?;
         if report.is_some() {
             self.bar
