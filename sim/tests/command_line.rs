@@ -54,8 +54,9 @@ fn record(scenario: &str, seed: u64) -> SeedRecord {
 }
 
 fn broken(scenario: &str, seed: u64) -> SeedRecord {
+    let (subject, signature) = ("producer-1#17".into(), "P1: sent but neither acked nor in the topic".into());
     let detail = "sent, but neither acked nor in the dead-letter topic".into();
-    let violation = ViolationRecord { promise: "P1".into(), at: 7_260.25, subject: "producer-1#17".into(), detail };
+    let violation = ViolationRecord { promise: "P1".into(), at: 7_260.25, subject, detail, signature };
     SeedRecord { lost: 1, violations: vec![violation], ..record(scenario, seed) }
 }
 
@@ -165,8 +166,8 @@ fn a_seed_is_one_json_object_with_these_keys_in_this_order() {
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(value.as_object().unwrap().len(), keys.len());
     let violation = value["violations"][0].as_object().unwrap();
-    assert_eq!(violation.len(), 4);
-    assert!(["promise", "at", "subject", "detail"].iter().all(|key| violation.contains_key(*key)));
+    assert_eq!(violation.len(), 5);
+    assert!(["promise", "at", "subject", "detail", "signature"].iter().all(|key| violation.contains_key(*key)));
 }
 
 #[test]
@@ -248,6 +249,16 @@ fn json_has_nothing_but_results_on_stdout() {
     assert_eq!((&lines[0]["seed"], &lines[1]["seed"]), (&1.into(), &2.into()));
     assert_eq!(lines[2]["summary"]["seeds"], 2);
     assert_eq!(stderr, "");
+}
+
+#[test]
+fn what_there_was_no_time_for_is_said() {
+    let (code, stdout, stderr) = told(&["twin", "calm", "--seeds", "3", "--against", "local", "--for", "0s"]);
+    assert_eq!((code, stdout.as_str()), (Some(0), "the time was up: 3 seeds were not compared\n"), "{stderr}");
+    let (code, stdout, stderr) = told(&["crash-points", "calm", "--for", "0s"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("\nthe time was up: ") && stdout.contains(" points with their pairs"), "{stdout}");
+    assert!(stdout.ends_with("\ncrash points: 0, failed: 0\n"), "{stdout}");
 }
 
 #[test]

@@ -5,8 +5,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use pop_sim::framework::{
-    Fault, History, Hits, Log, Moment, Plan, Recorder, Rpcs, Scenario, StopSignal, Stream, Violation, Workload, World,
-    run_seed, seams::Host, violations_of,
+    BoxFuture, Fault, History, Hits, Log, Moment, Plan, Recorder, Rpcs, Scenario, StopSignal, Stream, Violation,
+    Workload, World, run_seed, seams::Host, violations_of,
 };
 use rand::RngExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -38,7 +38,7 @@ struct Client {
 }
 
 impl Workload for Client {
-    fn run(&self, host: Host, mut rng: Stream, _: StopSignal) -> pop_sim::world::BoxFuture<()> {
+    fn run(&self, host: Host, mut rng: Stream, _: StopSignal) -> BoxFuture<()> {
         let recorder = self.recorder.clone();
         Box::pin(async move {
             for _ in 0..10 {

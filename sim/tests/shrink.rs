@@ -63,6 +63,15 @@ fn a_failure_is_always_made_small_in_the_same_way() {
 }
 
 #[test]
+fn without_time_nobody_says_what_a_fault_is_needed_for() {
+    let (sabotage, scenario, seed) = DEFECTS[0];
+    let run = SeedRun { scenario: load(scenario), seed, sabotage: Some(sabotage), until_ms: None };
+    let shrunk = Shrunk::of(&run, NonZero::<usize>::MIN, &|| true).unwrap().unwrap();
+    assert_eq!(shrunk.necessities, vec![Necessity::Untried; shrunk.from.plan.faults.len()]);
+    assert!(!shrunk.necessities.is_empty() && shrunk.is_cut_short && shrunk.runs == 0);
+}
+
+#[test]
 fn a_seed_that_holds_is_left_alone() {
     let run = SeedRun { scenario: load("calm"), seed: 1, sabotage: None, until_ms: None };
     assert_eq!(Shrunk::of(&run, NonZero::<usize>::MIN, &|| false).unwrap(), None);
@@ -102,7 +111,7 @@ fn what_is_left_is_told_with_what_each_fault_is_needed_for() {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| {
-        let told = shrunk.told(&origin(None), Path::new("small.toml"));
+        let told = shrunk.told(&origin(None), Path::new("small.toml"), "the time was up");
         insta::assert_snapshot!("shrunk", format!("{told}\n--- small.toml\n{}", shrunk.to_toml(&origin(None))));
     });
 }

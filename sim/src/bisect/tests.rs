@@ -145,7 +145,7 @@ fn a_fault_that_dooms_is_what_is_found() {
     settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../snapshots"));
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!("bisect", told(&run, &origin, &whole, &moment)));
+    settings.bind(|| insta::assert_snapshot!("bisect", told(&run, &origin, &whole, &moment, "the time was up")));
 }
 
 #[test]
@@ -160,7 +160,10 @@ fn what_fails_whatever_is_drawn_has_no_moment() {
         revision: String::new(),
         sabotage: run.sabotage,
     };
-    assert!(told(&run, &origin, &whole, &moment).contains("\nno point of no return: none of 6 futures holds"));
+    assert!(
+        told(&run, &origin, &whole, &moment, "the time was up")
+            .contains("\nno point of no return: none of 6 futures holds")
+    );
 }
 
 #[test]

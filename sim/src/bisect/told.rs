@@ -19,12 +19,12 @@ const CONTEXT: usize = 4;
 /// Steps of the message's story that are shown before the moment, and after it.
 const STEPS: usize = 6;
 
-/// The failure, the event, and how to go there.
+/// The failure, the event, and how to go there; `why` says why the search has ended if it did so early.
 #[must_use]
-pub fn told(run: &SeedRun, origin: &Origin, whole: &Outcome, moment: &Moment) -> String {
+pub fn told(run: &SeedRun, origin: &Origin, whole: &Outcome, moment: &Moment, why: &str) -> String {
     let history = &whole.history;
     let mut text = format!("{}\n\n", violation(&moment.doom.violation));
-    headline(&mut text, history, moment);
+    headline(&mut text, history, moment, why);
     if !moment.is_from_the_start && !moment.is_cut_short {
         surroundings(&mut text, history, moment.doomed);
         story(&mut text, run, history, moment);
@@ -43,7 +43,7 @@ pub fn told(run: &SeedRun, origin: &Origin, whole: &Outcome, moment: &Moment) ->
     text
 }
 
-fn headline(text: &mut String, history: &History, moment: &Moment) {
+fn headline(text: &mut String, history: &History, moment: &Moment, why: &str) {
     let Moment { open, doomed, held: (held, of), tried, .. } = moment;
     let (all, at) = (history.events.len(), |after: usize| SimTime(at_ms(history, after)));
     let _ = match moment {
@@ -54,7 +54,7 @@ fn headline(text: &mut String, history: &History, moment: &Moment) {
         ),
         Moment { is_cut_short: true, .. } => writeln!(
             text,
-            "the time was up: the point of no return lies after event {open} ({}) and not after event {doomed} ({}) of {all};\n\
+            "{why}: the point of no return lies after event {open} ({}) and not after event {doomed} ({}) of {all};\n\
              more time (--for) finds it",
             at(*open),
             at(*doomed)

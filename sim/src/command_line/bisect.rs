@@ -1,10 +1,6 @@
 //! `cargo sim bisect`: the event of a failing seed after which nothing could save it.
 
-use std::{
-    io::Write as _,
-    num::NonZero,
-    time::{Duration, Instant},
-};
+use std::{io::Write as _, num::NonZero, time::Duration};
 
 use clap::Args;
 
@@ -12,6 +8,7 @@ use super::{
     Unusable, Verdict,
     options::{Engine, futures, jobs, length, sabotage},
     selection::one,
+    time_limit::TimeLimit,
 };
 use crate::{bisect, framework::all_cores};
 
@@ -44,18 +41,17 @@ pub struct BisectOptions {
 ///
 /// # Errors
 /// The scenario is unusable, or the run came to nothing.
-#[allow(clippy::disallowed_methods, reason = "the clock stops the search and decides nothing else")]
 pub fn bisect(options: &BisectOptions) -> Result<Verdict, Unusable> {
     let selected = one(&options.scenario)?;
-    let began = Instant::now();
+    let limit = TimeLimit::new(Some(options.lasts));
     let run = selected.seed(options.seed, options.sabotage);
     let jobs = options.jobs.unwrap_or_else(all_cores);
-    let found = bisect::bisect(&run, options.futures, jobs, &|| began.elapsed() >= options.lasts)?;
+    let found = bisect::bisect(&run, options.futures, jobs, &|| limit.is_over())?;
     let (text, verdict) = match found {
         None => (format!("nothing to look for: every promise holds under seed {}\n", options.seed), Verdict::Held),
         Some((whole, moment)) => {
             let origin = selected.origin(options.engine.name(), options.sabotage);
-            (bisect::told(&run, &origin, &whole, &moment), Verdict::Violated)
+            (bisect::told(&run, &origin, &whole, &moment, limit.why()), Verdict::Violated)
         }
     };
     std::io::stdout().write_all(text.as_bytes()).map_err(Unusable::io("stdout"))?;

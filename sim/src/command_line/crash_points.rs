@@ -14,11 +14,12 @@ use serde::Serialize;
 
 use super::{
     Unusable, Verdict,
-    options::{jobs, sabotage},
+    options::{jobs, length, sabotage},
     output::{make_folder, write_file},
     replay::plan,
     run::bar,
     selection::{Selected, one},
+    time_limit::TimeLimit,
 };
 use crate::{
     crash_points::{Base, Judged, Numbers, Points, STEP_MS, Tally, Trial, table},
@@ -54,8 +55,11 @@ pub struct CrashPointsOptions {
     #[arg(long, value_name = "N", default_value_t = PAIRS)]
     pairs: usize,
     /// Run this point (or pair, POINT+POINT) alone, with its plan and its whole report
-    #[arg(long, value_name = "POINT", conflicts_with_all = ["pairs", "format", "out"])]
+    #[arg(long, value_name = "POINT", conflicts_with_all = ["pairs", "format", "out", "lasts"])]
     only: Option<Points>,
+    /// Start no further run after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    lasts: Option<Duration>,
     /// How many runs at once [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = jobs)]
     jobs: Option<NonZero<usize>>,
@@ -115,6 +119,8 @@ pub fn crash_points(options: &CrashPointsOptions) -> Result<Verdict, Unusable> {
                 tally: Tally::default(),
                 without: 0,
                 left: 0,
+                limit: TimeLimit::new(options.lasts),
+                unrun: Unrun::default(),
             };
             sweep.run(singles)?;
             sweep.finish(&reference, report.as_ref(), &numbers)
@@ -132,15 +138,30 @@ struct Sweep<'o> {
     tally: Tally,
     /// Points without pairs: nothing was being worked on there.
     without: u64,
-    /// Pairs that were not run.
+    /// Pairs that were not to be run.
     left: u64,
+    limit: TimeLimit,
+    unrun: Unrun,
+}
+
+/// What should have been run, had there been time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Unrun {
+    points: u64,
+    pairs: u64,
+}
+
+impl Unrun {
+    fn is_some(self) -> bool {
+        self != Self::default()
+    }
 }
 
 impl Sweep<'_> {
-    /// Runs every single crash, then the pairs.
+    /// Runs every single crash, then the pairs, as far as the time allows.
     fn run(&mut self, singles: Vec<Trial>) -> Result<(), Unusable> {
         let mut pairs = Vec::new();
-        self.trials(&singles, |sweep, trial, outcome| {
+        self.unrun.points = self.trials(&singles, |sweep, trial, outcome| {
             if trial.first().phase.is_busy() {
                 let (more, left) = trial.seconds(&sweep.base, outcome, sweep.options.pairs);
                 pairs.extend(more);
@@ -149,12 +170,16 @@ impl Sweep<'_> {
                 sweep.without += 1;
             }
         })?;
-        self.trials(&pairs, |_, _, _| ())?;
+        self.unrun.pairs = self.trials(&pairs, |_, _, _| ())?;
         self.bar.finish_and_clear();
         Ok(())
     }
 
-    fn trials(&mut self, trials: &[Trial], mut then: impl FnMut(&mut Self, &Trial, &Outcome)) -> Result<(), Unusable> {
+    /// Runs these, and gives how many there was no time for.
+    fn trials(&mut self, trials: &[Trial], mut then: impl FnMut(&mut Self, &Trial, &Outcome)) -> Result<u64, Unusable> {
+        if self.limit.is_over() {
+            return Ok(trials.len() as u64);
+        }
         self.bar.inc_length(trials.len() as u64);
         let work = trials.iter().map(|trial| trial.run(&self.base)).collect();
         let jobs = self.options.jobs.unwrap_or_else(all_cores);
@@ -172,9 +197,9 @@ impl Sweep<'_> {
                 self.bar.set_message(format!("{} failed", self.tally.failures.len()));
             }
             self.bar.inc(1);
-            written.is_ok()
+            written.is_ok() && !self.limit.is_over()
         });
-        written
+        written.map(|()| next.len() as u64)
     }
 
     fn tell(
@@ -185,7 +210,7 @@ impl Sweep<'_> {
         result: &Result<Outcome, RunError>,
     ) -> Result<(), Unusable> {
         if self.options.format == Told::Json {
-            let line = serde_json::to_string(&Line::of(self.selected, trial, run.seed, judged, result))?;
+            let line = serde_json::to_string(&Line::of(self.selected, trial, run, judged, result))?;
             writeln!(std::io::stdout(), "{line}").map_err(Unusable::io("stdout"))?;
         }
         let (Some(folder), Some(verdict)) = (&self.options.out, &judged.verdict) else { return Ok(()) };
@@ -205,8 +230,11 @@ impl Sweep<'_> {
         report: Option<&FailureReport>,
         numbers: &Numbers,
     ) -> Result<Verdict, Unusable> {
-        let empty: Vec<Phase> = self.tally.empty(&self.section.phases).collect();
-        let passed = report.is_none() && self.tally.failures.is_empty() && empty.is_empty() && self.tally.points() > 0;
+        let is_whole = !self.unrun.is_some();
+        // A part of a sweep need not have points everywhere.
+        let empty: Vec<Phase> = self.tally.empty(&self.section.phases).filter(|_| is_whole).collect();
+        let has_points = self.tally.points() > 0 || !is_whole;
+        let passed = report.is_none() && self.tally.failures.is_empty() && empty.is_empty() && has_points;
         let text = match self.options.format {
             Told::Table => self.text(reference, report, numbers, &empty),
             Told::Json => {
@@ -263,6 +291,11 @@ impl Sweep<'_> {
             self.left,
             self.without
         );
+        let Unrun { points, pairs } = self.unrun;
+        if self.unrun.is_some() {
+            let why = self.limit.why();
+            let _ = writeln!(text, "{why}: {points} points with their pairs and {pairs} other pairs were not run");
+        }
         let _ = writeln!(text, "{}", plan(reference));
         text
     }
@@ -285,6 +318,8 @@ impl Sweep<'_> {
             failed_pairs,
             pairs_per_point: self.options.pairs,
             pairs_not_run: self.left,
+            points_without_time: self.unrun.points,
+            pairs_without_time: self.unrun.pairs,
             points_without_pairs: self.without,
             points_of_the_plan: numbers.planned,
             points_after_the_end: numbers.healed,
@@ -371,18 +406,14 @@ impl<'l> Line<'l> {
     fn of(
         selected: &'l Selected,
         trial: &Trial,
-        seed: u64,
+        run: &SeedRun,
         judged: &'l Judged,
         result: &'l Result<Outcome, RunError>,
     ) -> Self {
-        let violations = match result {
-            Ok(outcome) => outcome.verdict.violations.iter().map(Into::into).collect(),
-            Err(error) => vec![(&Outcome::violation_of(error)).into()],
-        };
         Self {
             scenario: &selected.scenario.name,
             engine: ENGINE,
-            seed,
+            seed: run.seed,
             point: trial.points(),
             phase: trial.phase(),
             at: seconds(trial.first().at_ms),
@@ -390,7 +421,7 @@ impl<'l> Line<'l> {
             struck: judged.struck,
             same_before: judged.same,
             verdict: &judged.verdict,
-            violations,
+            violations: ViolationRecord::all_of(result, &run.scenario),
         }
     }
 }
@@ -414,6 +445,8 @@ struct Summary<'s> {
     failed_pairs: u64,
     pairs_per_point: usize,
     pairs_not_run: u64,
+    points_without_time: u64,
+    pairs_without_time: u64,
     points_without_pairs: u64,
     points_of_the_plan: u64,
     points_after_the_end: u64,

@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, Write as _};
 
-use super::{Unusable, Verdict, options::sabotage, selection::one};
+use super::{Unusable, Verdict, interrupt, options::sabotage, selection::one};
 use crate::{
     history::fingerprint::lines,
     run::{culprit_of, run_seed},
@@ -29,6 +29,8 @@ pub struct EventLogOptions {
 /// # Errors
 /// The scenario is unusable, or the run came to nothing.
 pub fn event_log(options: &EventLogOptions) -> Result<Verdict, Unusable> {
+    // A sweep that compares processes ends with whole seeds.
+    interrupt::leave_to_parent();
     let selected = one(&options.scenario)?;
     let run = selected.seed(options.seed, options.sabotage);
     let mut stdout = BufWriter::new(std::io::stdout().lock());

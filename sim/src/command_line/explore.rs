@@ -1,10 +1,11 @@
 //! `cargo sim explore`: random clusters, workloads and faults, for as long as there is time.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     num::NonZero,
     path::PathBuf,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::Args;
@@ -14,17 +15,24 @@ use super::{
     options::{Engine, jobs, length, sabotage},
     run::bar,
     selection::{every, folder},
+    time_limit::TimeLimit,
 };
 use crate::{
-    explore::{Failures, Kept, Search, coverage::never_reached},
+    explore::{Failures, Kept, Reduced, Search, coverage::never_reached},
     framework::all_cores,
     report::{FailureReport, failure::Origin, revision::revision},
     run::{SeedRun, sweep::sweep},
     scenario::{Remarks, Scenario},
+    shrink::Signature,
 };
 
 /// How long is explored when nothing else is asked for.
 const MODEST: Duration = Duration::from_secs(60);
+/// Kinds of failures of which it is looked for what they need, and for how long each.
+const REDUCED: usize = 5;
+const REDUCED_FOR: Duration = Duration::from_secs(10);
+/// With how many runs where the number of runs is given, so that time decides nothing.
+const REDUCED_IN: u64 = 100;
 
 /// Where to look, and for how long.
 #[derive(Debug, Args)]
@@ -53,15 +61,13 @@ pub struct ExploreOptions {
 ///
 /// # Errors
 /// Something cannot be written.
-#[allow(clippy::disallowed_methods, reason = "the search lives outside the simulation")]
 pub fn run(options: &ExploreOptions) -> Result<Verdict, Unusable> {
     let lasts = options.lasts.or_else(|| options.runs.is_none().then_some(MODEST));
-    let deadline = lasts.and_then(|lasts| Instant::now().checked_add(lasts));
-    let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    let limit = TimeLimit::new(lasts);
     let written = every()?.into_iter().map(|selected| selected.scenario).collect();
     let mut search = Search::new(options.seed, written, options.sabotage);
     let bar = bar("runs");
-    while !is_over() && options.runs.is_none_or(|runs| search.runs < runs) {
+    while !limit.is_over() && options.runs.is_none_or(|runs| search.runs < runs) {
         let mut work = search.round();
         if let Some(runs) = options.runs {
             work.truncate(usize::try_from(runs - search.runs).unwrap_or(usize::MAX));
@@ -69,22 +75,48 @@ pub fn run(options: &ExploreOptions) -> Result<Verdict, Unusable> {
         bar.inc_length(work.len() as u64);
         let mut told = Ok(());
         sweep(work, options.jobs.unwrap_or_else(all_cores), |run, result, _| {
-            let is_new = search.take(run, &result).is_some();
+            let kind = search.take(run, &result);
             bar.inc(1);
-            if is_new && let Some(report) = FailureReport::of(run, &origin(options, run), &result) {
+            if let Some(kind) = kind
+                && let Some(report) = FailureReport::of(run, &origin(options, run), &result)
+            {
                 // At once, for whoever loses patience.
                 println!("{report}");
-                told = failed(options, run);
+                told = failed(options, run, &kind.to_string());
             }
-            told.is_ok() && !is_over()
+            told.is_ok() && !limit.is_over()
         });
         told?;
     }
     bar.finish_and_clear();
     search.kept.iter().try_for_each(|kept| keep(options, kept))?;
-    search.failures.values().try_for_each(|failures| failed(options, &failures.smallest))?;
-    print!("{}", summary(options, &search));
+    let reduced = reduced(options, &search);
+    for (kind, Failures { smallest, .. }) in &search.failures {
+        match reduced.get(kind) {
+            Some(Reduced { run, .. }) => failed(options, run, &format!("{kind}\nwith no more faults than it needs"))?,
+            None => failed(options, smallest, &kind.to_string())?,
+        }
+    }
+    print!("{}", summary(options, &search, &reduced));
     Ok(if search.failures.is_empty() { Verdict::Held } else { Verdict::Violated })
+}
+
+/// What the first kinds of failures need.
+fn reduced<'s>(options: &ExploreOptions, search: &'s Search) -> BTreeMap<&'s Signature, Reduced> {
+    let bar = bar("kinds of failures");
+    let mut reduced = BTreeMap::new();
+    for (kind, failures) in search.failures.iter().take(REDUCED) {
+        bar.inc_length(1);
+        let (lasts, runs) = match options.runs {
+            None => (Some(REDUCED_FOR), u64::MAX),
+            Some(_) => (None, REDUCED_IN),
+        };
+        let (limit, jobs) = (TimeLimit::new(lasts), options.jobs.unwrap_or_else(all_cores));
+        reduced.extend(failures.reduced(kind, jobs, runs, &|| limit.is_over()).map(|it| (kind, it)));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    reduced
 }
 
 /// The file of a run's scenario.
@@ -102,9 +134,9 @@ fn origin(options: &ExploreOptions, run: &SeedRun) -> Origin {
     }
 }
 
-/// Writes a failing scenario down.
-fn failed(options: &ExploreOptions, run: &SeedRun) -> Result<(), Unusable> {
-    write(options, &run.scenario, format!("Found by exploring: it fails with seed {}.", run.seed))
+/// Writes a failing scenario down, and how it fails.
+fn failed(options: &ExploreOptions, run: &SeedRun, how: &str) -> Result<(), Unusable> {
+    write(options, &run.scenario, format!("Found by exploring: with seed {} it fails as\n{how}", run.seed))
 }
 
 fn keep(options: &ExploreOptions, kept: &Kept) -> Result<(), Unusable> {
@@ -124,7 +156,7 @@ fn write(options: &ExploreOptions, scenario: &Scenario, head: String) -> Result<
     std::fs::write(&path, text).map_err(Unusable::io(path.display()))
 }
 
-fn summary(options: &ExploreOptions, search: &Search) -> String {
+fn summary(options: &ExploreOptions, search: &Search, reduced: &BTreeMap<&Signature, Reduced>) -> String {
     let mut text = String::new();
     let out = options.out.display();
     let _ = writeln!(
@@ -144,11 +176,24 @@ fn summary(options: &ExploreOptions, search: &Search) -> String {
         let _ = writeln!(text, "nor, as `cargo sim list --situations` explains: {}", excused.join(", "));
     }
     for (kind, Failures { smallest, count }) in &search.failures {
-        let command = origin(options, smallest).replay_command(smallest.seed, "");
-        let _ = writeln!(text, "\n{kind}\n  in {count} runs, for example\n  {command}");
+        let reduced = reduced.get(kind);
+        let example = reduced.map_or(smallest, |reduced| &reduced.run);
+        let command = origin(options, example).replay_command(example.seed, "");
+        let _ = writeln!(text, "\n{kind}\n  in {count} runs{}, for example\n  {command}", needs(reduced));
     }
     if search.failures.is_empty() {
         text.push_str("all promises held\n");
     }
     text
+}
+
+/// What a kind of failure needs, as far as it is known.
+fn needs(reduced: Option<&Reduced>) -> String {
+    let Some(Reduced { faults, is_cut_short, .. }) = reduced else { return String::new() };
+    let kinds: BTreeSet<&str> = faults.iter().copied().collect();
+    match (kinds.len(), is_cut_short) {
+        (0, _) => "; it needs no fault".to_owned(),
+        (_, false) => format!("; it needs {}", Vec::from_iter(kinds).join(", ")),
+        (_, true) => format!("; it needs no more than {}", Vec::from_iter(kinds).join(", ")),
+    }
 }

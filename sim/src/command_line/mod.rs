@@ -7,6 +7,7 @@ pub mod determinism;
 pub mod diff;
 pub mod event_log;
 pub mod explore;
+pub mod interrupt;
 pub mod list;
 pub mod merge;
 pub mod options;
@@ -17,6 +18,7 @@ pub mod run;
 pub mod schema;
 pub mod selection;
 pub mod shrink;
+pub mod time_limit;
 pub mod twin;
 
 use std::process::ExitCode;
@@ -30,7 +32,7 @@ use crate::scenario::ScenarioErrors;
 #[command(
     name = "cargo sim",
     version,
-    after_help = "Exit codes: 0 all promises held, 1 a violation, 2 unusable input."
+    after_help = "Exit codes: 0 all promises held, 1 a violation, 2 unusable input, 130 interrupted before a violation was found."
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -135,7 +137,8 @@ impl Unusable {
     }
 }
 
-/// Reads the command line, does what it says, and tells the exit code: 0 all held, 1 violated, 2 unusable input.
+/// Reads the command line, does what it says, and tells the exit code: 0 all held, 1 violated, 2 unusable input, 130 if it
+/// was interrupted and all held so far, for that is no answer to what was asked.
 #[must_use]
 pub fn main() -> ExitCode {
     let line = CommandLine::parse();
@@ -157,6 +160,7 @@ pub fn main() -> ExitCode {
         Some(Command::EventLog(options)) => event_log::event_log(&options),
     };
     match result {
+        Ok(Verdict::Held) if interrupt::has_come() => ExitCode::from(interrupt::INTERRUPTED),
         Ok(Verdict::Held) => ExitCode::SUCCESS,
         Ok(Verdict::Violated) => ExitCode::from(1),
         Err(error) => {

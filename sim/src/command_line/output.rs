@@ -33,25 +33,23 @@ struct Folder {
 }
 
 /// How a seed failed.
-pub struct Failed {
-    verdict: String,
-    report: String,
-}
+pub struct Failed(junit::Failure);
 
 impl Failed {
-    /// As a report tells it.
+    /// As its report tells it, `None` when every promise held.
     #[must_use]
-    pub fn of(report: &FailureReport) -> Self {
-        Self { verdict: report.verdict(), report: report.to_string() }
+    pub fn of(record: &SeedRecord, report: &FailureReport) -> Option<Self> {
+        let kind = record.violations.first()?.signature.clone();
+        Some(Self(junit::Failure { kind, verdict: report.verdict(), report: report.to_string() }))
     }
 
     /// As it was kept in a folder, `None` when every promise held.
     #[must_use]
     pub fn of_kept(record: &SeedRecord, folder: &Path) -> Option<Self> {
-        let ViolationRecord { promise, at, subject, detail } = record.violations.first()?;
+        let ViolationRecord { promise, at, subject, detail, signature } = record.violations.first()?;
         let verdict = format!("{promise} violated at {at}s: {subject}: {detail}");
         let report = fs::read_to_string(folder.join(report_name(record))).unwrap_or_else(|_| verdict.clone());
-        Some(Self { verdict, report })
+        Some(Self(junit::Failure { kind: signature.clone(), verdict, report }))
     }
 }
 
@@ -119,7 +117,7 @@ impl Output {
                 writeln!(std::io::stdout(), "{line}").map_err(Unusable::io("stdout"))?;
             }
             Format::Junit => {
-                let failure = failed.map(|failed| (failed.verdict.clone(), failed.report.clone()));
+                let failure = failed.map(|Failed(failure)| failure.clone());
                 let (scenario, seed, wall_ms) = (record.scenario.clone(), record.seed, record.wall_ms);
                 self.cases.push(junit::Case { scenario, seed, wall_ms, failure });
             }
@@ -145,8 +143,8 @@ impl Folder {
     fn seed(&mut self, seed: &KeptSeed, failed: Option<&Failed>, history: Option<&History>) -> Result<(), Unusable> {
         let record = &seed.record;
         // What belongs to a seed is there before its line says that the seed is done.
-        if let Some(failed) = failed {
-            write_file(&self.path.join(report_name(record)), &failed.report)?;
+        if let Some(Failed(failure)) = failed {
+            write_file(&self.path.join(report_name(record)), &failure.report)?;
         }
         if let Some(history) = history.filter(|_| self.events) {
             write_events(&self.path.join(format!("{}-{}.events.log", record.scenario, record.seed)), history)?;

@@ -5,7 +5,7 @@ use std::{
     io::IsTerminal as _,
     num::NonZero,
     path::PathBuf,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::Args;
@@ -16,6 +16,7 @@ use super::{
     options::{Engine, Format, Seeds, Shard, jobs, length, sabotage},
     output::{Failed, Output},
     selection::{Selected, select},
+    time_limit::TimeLimit,
 };
 use crate::{
     framework::all_cores,
@@ -113,13 +114,12 @@ struct Sweeping<'o> {
     tallies: Vec<Tally>,
     output: Output,
     bar: ProgressBar,
-    deadline: Option<Instant>,
+    limit: TimeLimit,
     /// Runs considered so far, those of other shards included.
     considered: u64,
 }
 
 impl<'o> Sweeping<'o> {
-    #[allow(clippy::disallowed_methods, reason = "the sweep lives outside the simulation")]
     fn new(options: &'o RunOptions, selected: &'o [Selected], output: Output) -> Self {
         let origin = |selected: &Selected| selected.origin(options.engine.name(), options.sabotage);
         Self {
@@ -129,8 +129,7 @@ impl<'o> Sweeping<'o> {
             tallies: selected.iter().map(|selected| Tally::new(&selected.scenario.name)).collect(),
             output,
             bar: bar("seeds"),
-            // A time too long for the clock is no limit.
-            deadline: options.lasts.and_then(|lasts| Instant::now().checked_add(lasts)),
+            limit: TimeLimit::new(options.lasts),
             considered: 0,
         }
     }
@@ -205,7 +204,6 @@ impl<'o> Sweeping<'o> {
     }
 
     /// Takes one result in; tells whether there is time left.
-    #[allow(clippy::disallowed_methods, reason = "the sweep lives outside the simulation")]
     fn seed(&mut self, run: &SeedRun, mut result: Result<Outcome, RunError>, took: Duration) -> Result<bool, Unusable> {
         let Some(at) = self.selected.iter().position(|selected| selected.scenario.name == run.scenario.name) else {
             return Ok(true);
@@ -220,14 +218,14 @@ impl<'o> Sweeping<'o> {
         let kept = KeptSeed { record, faults };
         let command = || self.origins[at].replay_command(run.seed, &kept.record.fingerprint);
         self.tallies[at].add(&kept.record, &kept.faults, command);
-        let failed = report.as_ref().map(Failed::of);
+        let failed = report.as_ref().and_then(|report| Failed::of(&kept.record, report));
         self.output.seed_run(&kept, failed.as_ref(), result.as_ref().ok().map(|outcome| &outcome.history))?;
         if report.is_some() {
             self.bar
                 .set_message(format!("{} failed", self.tallies.iter().map(|tally| tally.failed_seeds).sum::<u64>()));
         }
         self.bar.inc(1);
-        Ok(self.deadline.is_none_or(|deadline| Instant::now() < deadline))
+        Ok(!self.limit.is_over())
     }
 
     fn finish(mut self) -> Result<Verdict, Unusable> {

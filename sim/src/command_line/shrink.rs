@@ -4,7 +4,7 @@ use std::{
     io::Write as _,
     num::NonZero,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::Args;
@@ -14,6 +14,7 @@ use super::{
     options::{Engine, jobs, length, sabotage},
     output::write_file,
     selection::one,
+    time_limit::TimeLimit,
 };
 use crate::{
     framework::all_cores,
@@ -49,29 +50,28 @@ pub struct ShrinkOptions {
 ///
 /// # Errors
 /// The scenario is unusable, the seed fails for another reason than the planted defect, or something cannot be written.
-#[allow(clippy::disallowed_methods, reason = "the clock stops the search and decides nothing else")]
 pub fn shrink(options: &ShrinkOptions) -> Result<Verdict, Unusable> {
     let selected = one(&options.scenario)?;
-    let began = Instant::now();
+    let limit = TimeLimit::new(Some(options.lasts));
     let run = selected.seed(options.seed, options.sabotage);
     let jobs = options.jobs.unwrap_or_else(all_cores);
-    let shrunk = Shrunk::of(&run, jobs, &|| began.elapsed() >= options.lasts)?;
+    let shrunk = Shrunk::of(&run, jobs, &|| limit.is_over())?;
     let (text, verdict) = match shrunk {
         None => (format!("nothing to shrink: every promise holds under seed {}\n", options.seed), Verdict::Held),
         Some(shrunk) => {
             let origin = selected.origin(options.engine.name(), options.sabotage);
             let name = || PathBuf::from(format!("{}-{}.toml", selected.scenario.name, options.seed));
             let file = options.out.clone().unwrap_or_else(name);
-            (written(&shrunk, origin, &file)?, Verdict::Violated)
+            (written(&shrunk, origin, &file, limit.why())?, Verdict::Violated)
         }
     };
     std::io::stdout().write_all(text.as_bytes()).map_err(Unusable::io("stdout"))?;
     Ok(verdict)
 }
 
-/// Writes the file; gives what is to be told.
-fn written(shrunk: &Shrunk, origin: Origin, file: &Path) -> Result<String, Unusable> {
+/// Writes the file; gives what is to be told. `why` says why the search has ended if it did so early.
+fn written(shrunk: &Shrunk, origin: Origin, file: &Path, why: &str) -> Result<String, Unusable> {
     let origin = Origin { scenario: file.display().to_string(), ..origin };
     write_file(file, &shrunk.to_toml(&origin))?;
-    Ok(shrunk.told(&origin, file))
+    Ok(shrunk.told(&origin, file, why))
 }

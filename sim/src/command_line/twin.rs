@@ -1,13 +1,14 @@
 //! `cargo sim twin`: the same seeds in worlds that differ in one respect, and whether they come to the same.
 
-use std::{fmt::Write as _, io::Write as _};
+use std::{fmt::Write as _, io::Write as _, time::Duration};
 
 use clap::{Args, ValueEnum};
 
 use super::{
     Unusable, Verdict,
-    options::sabotage,
+    options::{length, sabotage},
     selection::{Selected, select},
+    time_limit::TimeLimit,
 };
 use crate::{
     history::LedgerId,
@@ -31,6 +32,9 @@ pub struct TwinOptions {
     /// The first seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     from_seed: u64,
+    /// Compare no further seed after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    lasts: Option<Duration>,
     /// Plant this defect in both worlds; they should part
     #[arg(long, value_name = "NAME", value_parser = sabotage)]
     sabotage: Option<&'static str>,
@@ -58,27 +62,59 @@ impl Against {
 /// # Errors
 /// A scenario is unusable, or a run came to nothing.
 pub fn twin(options: &TwinOptions) -> Result<Verdict, Unusable> {
+    let limit = TimeLimit::new(options.lasts);
     let twins: Vec<Twin> = options.against.map_or(Twin::ALL.to_vec(), |against| vec![against.twin()]);
-    let mut verdict = Verdict::Held;
+    let (mut verdict, mut unrun) = (Verdict::Held, 0);
     for selected in select(&options.scenarios)? {
         for twin in &twins {
-            let mut owed = 0;
-            let mut text = String::new();
-            for seed in options.from_seed..options.from_seed.saturating_add(options.seeds) {
-                let compared = compare(&selected.seed(seed, options.sabotage), *twin)?;
-                owed += compared.owed;
-                if !compared.parted.is_empty() {
-                    verdict = Verdict::Violated;
-                    tell(&mut text, (&selected, seed, *twin), &compared);
-                }
+            let pair = compared(options, (&selected, *twin), limit)?;
+            let result = if pair.parted.is_empty() {
+                "the same ends"
+            } else {
+                verdict = Verdict::Violated;
+                "DIFFERENT ends"
+            };
+            let (name, twin, Pair { seeds, owed, parted }) = (&selected.called, twin.name(), pair);
+            unrun += options.seeds - seeds;
+            if seeds > 0 {
+                print(&format!("{name} against {twin}: {seeds} seeds, {owed} messages, {result}\n{parted}"))?;
             }
-            let (name, twin) = (&selected.called, twin.name());
-            let result = if text.is_empty() { "the same ends" } else { "DIFFERENT ends" };
-            let line = format!("{name} against {twin}: {} seeds, {owed} messages, {result}\n{text}", options.seeds);
-            std::io::stdout().write_all(line.as_bytes()).map_err(Unusable::io("stdout"))?;
         }
     }
+    if unrun > 0 {
+        print(&format!("{}: {unrun} seeds were not compared\n", limit.why()))?;
+    }
     Ok(verdict)
+}
+
+fn print(text: &str) -> Result<(), Unusable> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(Unusable::io("stdout"))
+}
+
+/// What came of a scenario and one other world.
+#[derive(Default)]
+struct Pair {
+    /// Seeds that were compared.
+    seeds: u64,
+    /// Messages that both worlds owe.
+    owed: usize,
+    /// How seeds part, for people.
+    parted: String,
+}
+
+/// Compares the seeds of a scenario, as far as the time allows.
+fn compared(options: &TwinOptions, (selected, twin): (&Selected, Twin), limit: TimeLimit) -> Result<Pair, Unusable> {
+    let mut pair = Pair::default();
+    let from = options.from_seed;
+    for seed in (from..from.saturating_add(options.seeds)).take_while(|_| !limit.is_over()) {
+        let compared = compare(&selected.seed(seed, options.sabotage), twin)?;
+        pair.seeds += 1;
+        pair.owed += compared.owed;
+        if !compared.parted.is_empty() {
+            tell(&mut pair.parted, (selected, seed, twin), &compared);
+        }
+    }
+    Ok(pair)
 }
 
 /// Tells how a seed and its twin part. Writing to a String cannot fail.

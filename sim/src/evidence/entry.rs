@@ -267,6 +267,27 @@ pub enum ChainState {
     },
 }
 
+impl ChainState {
+    /// Its name; of a chain that is over, how it ended.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "open",
+            Self::Moving { .. } => "moving",
+            Self::Moved { .. } => "moved",
+            Self::Parked { .. } => "parked",
+            Self::Ended { outcome, .. } => match outcome {
+                Outcome::Acked => "acked",
+                Outcome::Revived(_) => "revived",
+                Outcome::DeadLettered(_) => "dead-lettered",
+                Outcome::Gone(_) => "gone",
+                Outcome::Superseded(_) => "superseded",
+                Outcome::Reset => "reset",
+            },
+        }
+    }
+}
+
 /// How a chain ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    evidence::{ChainState, Outcome as Ending},
     ledger::Ledger,
     oracles::Verdict,
     plan::Fault,
@@ -65,7 +64,7 @@ fn transitions(outcome: &Outcome, scenario: &Scenario) -> BTreeSet<String> {
     for life in &ledger.chains {
         let mut before = "nothing";
         for step in &life.steps {
-            let now = state(&step.chain.state);
+            let now = step.chain.state.name();
             if now != before {
                 words.insert(format!("chain from {before} to {now}"));
             }
@@ -73,21 +72,4 @@ fn transitions(outcome: &Outcome, scenario: &Scenario) -> BTreeSet<String> {
         }
     }
     words
-}
-
-const fn state(state: &ChainState) -> &'static str {
-    match state {
-        ChainState::Open { .. } => "open",
-        ChainState::Moving { .. } => "moving",
-        ChainState::Moved { .. } => "moved",
-        ChainState::Parked { .. } => "parked",
-        ChainState::Ended { outcome, .. } => match outcome {
-            Ending::Acked => "acked",
-            Ending::Revived(_) => "revived",
-            Ending::DeadLettered(_) => "dead-lettered",
-            Ending::Gone(_) => "gone",
-            Ending::Superseded(_) => "superseded",
-            Ending::Reset => "reset",
-        },
-    }
 }

@@ -7,6 +7,7 @@
 
 pub mod coverage;
 pub mod mutate;
+pub mod reduced;
 pub mod swarm;
 
 use std::{
@@ -15,6 +16,8 @@ use std::{
 };
 
 use rand::RngExt as _;
+
+pub use reduced::Reduced;
 
 use crate::{
     random::{Stream, Streams},

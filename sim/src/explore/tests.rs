@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
+use std::{num::NonZero, path::Path};
 
 use super::{mutate::mutated, swarm::draw, *};
 use crate::{
@@ -62,6 +62,23 @@ fn what_a_search_runs_depends_on_its_seed_alone() {
         (names, search.shown, search.kept.into_iter().map(|kept| kept.fingerprint).collect::<Vec<_>>())
     };
     assert_eq!(searched(), searched());
+}
+
+#[test]
+fn what_a_failure_does_not_need_is_left_out() {
+    let mut search = Search::new(1, Vec::new(), None);
+    let scenario = written_by_people().into_iter().find(|it| it.name == "restart-mid-revive").unwrap();
+    let run = SeedRun { scenario, seed: 1, sabotage: Some("mark-before-effect"), until_ms: None };
+    let kind = search.take(&run, &run_seed(run.clone())).unwrap();
+    let planned = expand(&run.scenario, run.seed).faults.len();
+    let reduced = |runs, is_over| search.failures[&kind].reduced(&kind, NonZero::<usize>::MIN, runs, &move || is_over);
+    let small = reduced(u64::MAX, false).unwrap();
+    assert!(!small.is_cut_short && small.faults.len() < planned, "{:?} of {planned}", small.faults);
+    assert_eq!(small.run.scenario.faults.len(), small.faults.len());
+    assert!(Signature::all_of(&run_seed(small.run.clone()), &small.run.scenario).contains(&kind));
+    let unreduced = reduced(0, false).unwrap();
+    assert_eq!((unreduced.faults.len(), unreduced.is_cut_short), (planned, true));
+    assert!(reduced(u64::MAX, true).is_none(), "nothing is known without a run");
 }
 
 #[test]

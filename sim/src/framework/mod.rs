@@ -97,7 +97,7 @@ pub use pop_revive::seams;
 
 pub use crate::{
     history::{Event, EventKind, History, Log, Recorder},
-    plan::{DiskOperation, Fault, Hits, Moment, Plan, Rpcs, SimMs, Window},
+    plan::{Damage, DiskOperation, Fault, Hits, Moment, Plan, Rpcs, SimMs, Window},
     random::{Stream, Streams},
-    world::{End, FrameKind, Header, InTurn, Protocol, StopSignal, World},
+    world::{BoxFuture, End, FrameKind, Header, InTurn, Protocol, StopSignal, World},
 };

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Grid, SeedRecord, Tally};
+use super::{Grid, SeedRecord, Tally, failures::Group};
 
 /// One seed as one line, without its end of line.
 ///
@@ -37,7 +37,16 @@ struct ScenarioSummary<'t> {
     charges: u64,
     missing: &'t [String],
     never_fired: Vec<&'t str>,
+    failures: Vec<Kind<'t>>,
     passed: bool,
+}
+
+/// Failures of one kind, with the smallest of them.
+#[derive(Serialize)]
+struct Kind<'t> {
+    signature: &'t str,
+    #[serde(flatten)]
+    group: &'t Group,
 }
 
 /// The last line: the sums of each scenario and of all, without its end of line.
@@ -75,6 +84,7 @@ fn scenario(tally: &Tally) -> ScenarioSummary<'_> {
         charges: tally.charges,
         missing: &tally.unmet,
         never_fired: tally.never_fired().collect(),
+        failures: tally.failures.kinds().map(|(signature, group)| Kind { signature, group }).collect(),
         passed: tally.passed(),
     }
 }

@@ -13,8 +13,19 @@ pub struct Case {
     pub seed: u64,
     /// Real time it took, ms.
     pub wall_ms: u64,
-    /// Its failure: the verdict in one line, and the report.
-    pub failure: Option<(String, String)>,
+    /// How it failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+/// How a seed failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Its kind: the type by which build servers group failures.
+    pub kind: String,
+    /// The verdict in one line.
+    pub verdict: String,
+    /// The report.
+    pub report: String,
 }
 
 /// The whole document. What a scenario should have reached and has not is a failing case of its own.
@@ -41,18 +52,20 @@ fn suite(xml: &mut String, tally: &Tally, cases: &[&Case]) {
         let _ = write!(xml, "    <testcase classname=\"{name}\" name=\"seed {}\" time=\"{seconds:.3}\"", case.seed);
         let _ = match &case.failure {
             None => writeln!(xml, "/>"),
-            Some((verdict, report)) => writeln!(xml, ">\n{}    </testcase>", failure(verdict, report)),
+            Some(failure) => writeln!(xml, ">\n{}    </testcase>", element(failure)),
         };
     }
     if unreached {
-        let failure = failure("the sweep did not get where it should", &tally.unmet.join("\n"));
+        let (kind, verdict) = ("not reached".into(), "the sweep did not get where it should".into());
+        let failure = element(&Failure { kind, verdict, report: tally.unmet.join("\n") });
         let _ = writeln!(xml, "    <testcase classname=\"{name}\" name=\"expectations\">\n{failure}    </testcase>");
     }
     xml.push_str("  </testsuite>\n");
 }
 
-fn failure(verdict: &str, report: &str) -> String {
-    format!("      <failure message=\"{}\">{}</failure>\n", escaped(verdict), escaped(report))
+fn element(Failure { kind, verdict, report }: &Failure) -> String {
+    let (kind, verdict, report) = (escaped(kind), escaped(verdict), escaped(report));
+    format!("      <failure type=\"{kind}\" message=\"{verdict}\">{report}</failure>\n")
 }
 
 #[cfg(test)]
@@ -62,10 +75,16 @@ mod tests {
     #[test]
     fn failures_are_escaped_and_counted() {
         let case = |seed, failure| Case { scenario: "calm".into(), seed, wall_ms: 12, failure };
-        let broken = Some(("P1 <p#1>".to_owned(), "a & \"b\"\u{0}".to_owned()));
+        let (kind, verdict) = ("P1: lost for _".to_owned(), "P1 <p#1>".to_owned());
+        let broken = Some(Failure { kind, verdict, report: "a & \"b\"\u{0}".to_owned() });
         let xml = document(&[Tally::new("calm")], &[case(1, None), case(2, broken)]);
         assert!(xml.contains("<testsuite name=\"calm\" tests=\"2\" failures=\"1\" errors=\"0\">"), "{xml}");
         assert!(xml.contains("<testcase classname=\"calm\" name=\"seed 1\" time=\"0.012\"/>"), "{xml}");
-        assert!(xml.contains("<failure message=\"P1 &lt;p#1&gt;\">a &amp; &quot;b&quot;\u{FFFD}</failure>"), "{xml}");
+        assert!(
+            xml.contains(
+                "<failure type=\"P1: lost for _\" message=\"P1 &lt;p#1&gt;\">a &amp; &quot;b&quot;\u{FFFD}</failure>"
+            ),
+            "{xml}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod expectations;
 pub mod failure;
+pub mod failures;
 pub mod faults;
 pub mod grid;
 pub mod hits;
@@ -19,6 +20,7 @@ pub(crate) mod escape;
 pub(crate) mod facts;
 
 pub use failure::FailureReport;
+pub use failures::Failures;
 pub use grid::Grid;
 pub use record::SeedRecord;
 pub use tally::Tally;

@@ -8,6 +8,8 @@ use crate::{
     oracles::Violation,
     plan::SimMs,
     run::{Outcome, RunError, SeedRun},
+    scenario::Scenario,
+    shrink::Signature,
 };
 
 /// The result of one seed. The order of the fields is the order of the keys, which is a stable contract.
@@ -73,6 +75,8 @@ pub struct ViolationRecord {
     pub subject: String,
     /// What is wrong.
     pub detail: String,
+    /// Its kind: the same in all runs in which the same is wrong.
+    pub signature: String,
 }
 
 impl SeedRecord {
@@ -85,10 +89,11 @@ impl SeedRecord {
             engine: engine.into(),
             seed: run.seed,
             wall_ms,
+            violations: ViolationRecord::all_of(result, &run.scenario),
             ..Self::default()
         };
         match result {
-            Err(error) => Self { violations: vec![(&Outcome::violation_of(error)).into()], ..head },
+            Err(_) => head,
             Ok(outcome) => head.filled(outcome),
         }
     }
@@ -113,7 +118,6 @@ impl SeedRecord {
             duplicated: counts.duplicated,
             ambiguous: counts.ambiguous,
             charges: verdict.charges.len() as u64,
-            violations: verdict.violations.iter().map(Into::into).collect(),
             reached: verdict.reached.iter().map(|name| Cow::Borrowed(*name)).collect(),
             times: verdict.times.iter().map(|(name, times)| (Cow::Borrowed(*name), times.clone())).collect(),
             ..self
@@ -121,10 +125,21 @@ impl SeedRecord {
     }
 }
 
-impl From<&Violation> for ViolationRecord {
-    fn from(violation: &Violation) -> Self {
+impl ViolationRecord {
+    /// Those of a run, the one of its verdict first.
+    #[must_use]
+    pub fn all_of(result: &Result<Outcome, RunError>, scenario: &Scenario) -> Vec<Self> {
+        let kinds = Signature::all_of(result, scenario).into_iter();
+        match result {
+            Ok(outcome) => outcome.verdict.violations.iter().zip(kinds).map(Self::of).collect(),
+            Err(error) => [&Outcome::violation_of(error)].into_iter().zip(kinds).map(Self::of).collect(),
+        }
+    }
+
+    fn of((violation, kind): (&Violation, Signature)) -> Self {
         let Violation { promise, at_ms, subject, detail, .. } = violation;
-        Self { promise: Cow::Borrowed(promise), at: seconds(*at_ms), subject: subject.clone(), detail: detail.clone() }
+        let (subject, detail) = (subject.clone(), detail.clone());
+        Self { promise: Cow::Borrowed(promise), at: seconds(*at_ms), subject, detail, signature: kind.to_string() }
     }
 }
 

@@ -106,14 +106,8 @@ fn hours(seconds: f64) -> String {
 }
 
 fn below(text: &mut String, tally: &Tally) {
+    text.push_str(&tally.failures.told(&tally.scenario));
     // Writing to a String cannot fail.
-    for failed in &tally.failures {
-        let _ = write!(text, "\n{}\n  {}\n", failed.verdict, failed.command);
-    }
-    let more = tally.failed_seeds.saturating_sub(tally.failures.len() as u64);
-    if more > 0 {
-        let _ = write!(text, "\n{}: {more} more seeds failed\n", tally.scenario);
-    }
     let excuse = if tally.is_large() { "" } else { " (too few seeds to count as a failure)" };
     for unmet in &tally.unmet {
         let _ = write!(text, "\n{}: {unmet}{excuse}\n", tally.scenario);

@@ -5,11 +5,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{Grid, expectations::FEWEST_SEEDS, kept::Fired, record::SeedRecord};
+use super::{Failures, Grid, expectations::FEWEST_SEEDS, kept::Fired, record::SeedRecord};
 use crate::plan::SimMs;
-
-/// Failing seeds of which a tally keeps the verdict; of more it keeps the number.
-const FAILURES_KEPT: usize = 3;
 
 /// What all seeds of one scenario came to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -42,8 +39,8 @@ pub struct Tally {
     pub sim_seconds: f64,
     /// Every situation that any seed got into.
     pub reached: BTreeSet<Cow<'static, str>>,
-    /// The first failing seeds.
-    pub failures: Vec<Failed>,
+    /// The failing seeds by kind.
+    pub failures: Failures,
     /// What the sweep should have reached and has not; to be judged when it is over.
     pub unmet: Vec<String>,
     /// Whether a fault of this kind ever struck.
@@ -52,15 +49,6 @@ pub struct Tally {
     pub grid: Grid,
     /// How long some things took, simulated ms.
     pub times: BTreeMap<Cow<'static, str>, Vec<SimMs>>,
-}
-
-/// A failing seed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failed {
-    /// Its first violation in one line.
-    pub verdict: String,
-    /// The command that runs it again.
-    pub command: String,
 }
 
 impl Tally {
@@ -91,16 +79,8 @@ impl Tally {
             *self.fired.entry(fate.kind.clone()).or_default() |= fate.fired;
             self.grid.add(fate);
         }
-        if let Some(first) = record.violations.first() {
-            self.failed_seeds += 1;
-            if self.failures.len() < FAILURES_KEPT {
-                let verdict = format!(
-                    "{} seed {}: {} {}: {}",
-                    self.scenario, record.seed, first.promise, first.subject, first.detail
-                );
-                self.failures.push(Failed { verdict, command: command() });
-            }
-        }
+        self.failed_seeds += u64::from(!record.violations.is_empty());
+        self.failures.add(record, faults.len(), command);
     }
 
     /// Kinds of faults that were planned but struck in no seed.

@@ -6,6 +6,7 @@
 //! the time is up.
 
 mod case;
+mod chain_state;
 mod ddmin;
 mod earlier_end;
 mod fewer_faults;
@@ -26,6 +27,7 @@ mod told;
 
 pub use case::Case;
 pub use ddmin::ddmin;
+pub use fewer_faults::faults;
 pub use necessity::{Necessity, necessities};
 pub use rounds::shrink;
 pub use search::{Goal, Search};

@@ -37,6 +37,8 @@ pub struct Search<'s> {
     goal: Goal,
     jobs: NonZero<usize>,
     is_over: &'s dyn Fn() -> bool,
+    /// As many may be run.
+    most: u64,
     best: Case,
     /// The files of all cases that were run.
     tried: BTreeSet<String>,
@@ -48,7 +50,13 @@ impl<'s> Search<'s> {
     #[must_use]
     pub fn new(best: Case, goal: Goal, jobs: NonZero<usize>, is_over: &'s dyn Fn() -> bool) -> Self {
         let tried = BTreeSet::from([best.to_toml(&Remarks::default())]);
-        Self { goal, jobs, is_over, best, tried, runs: 0 }
+        Self { goal, jobs, is_over, most: u64::MAX, best, tried, runs: 0 }
+    }
+
+    /// The same, and it is over after so many runs.
+    #[must_use]
+    pub fn at_most(self, runs: u64) -> Self {
+        Self { most: runs, ..self }
     }
 
     /// The simplest case so far.
@@ -63,10 +71,10 @@ impl<'s> Search<'s> {
         self.runs
     }
 
-    /// Whether there is no time left.
+    /// Whether nothing more may be tried.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        (self.is_over)()
+        self.runs >= self.most || (self.is_over)()
     }
 
     /// Puts the first of these cases that fails alike in the place of the best, and says which it is. Those that were
@@ -86,7 +94,7 @@ impl<'s> Search<'s> {
             self.runs += 1;
             self.tried.insert(text(&cases[at]));
             found = self.goal.is_met(run, &result).then_some(at);
-            found.is_none() && !(self.is_over)()
+            found.is_none() && !self.is_over()
         });
         if let Some(at) = found {
             self.best = cases[at].clone();

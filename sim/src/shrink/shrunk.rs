@@ -62,7 +62,7 @@ impl Shrunk {
         let mut search = Search::new(from.clone(), goal.clone(), jobs, is_over);
         shrink(&mut search);
         let (case, runs, is_cut_short) = (search.best().clone(), search.runs(), search.is_over());
-        let necessities = necessities(&case, &goal, jobs);
+        let necessities = necessities(&case, &goal, jobs, is_over);
         let fingerprint = run_seed(case.run(run.sabotage)?).map_or_else(|_| String::new(), |it| it.fingerprint);
         Ok(Some(Self { from, case, goal, necessities, fingerprint, runs, is_cut_short }))
     }

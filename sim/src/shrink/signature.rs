@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use super::chain_state::chain_state;
 use crate::{
+    ledger::Ledger,
     oracles::Violation,
     run::{Outcome, RunError},
     scenario::{NAMESRV, Scenario},
@@ -11,26 +13,34 @@ use crate::{
 /// Stands for whatever belongs to one run alone.
 const BLANK: &str = "_";
 
-/// The kind of a failure: the promise that is broken, and in what way. What belongs to one run alone is blank: numbers,
-/// times, places, ids, and the names that the scenario gives. Failures can be grouped by it.
+/// The kind of a failure: the promise that is broken, in what way, and where the chain of the message stood then, if it is
+/// about one. What belongs to one run alone is blank: numbers, times, places, ids, and the names that the scenario gives.
+/// Failures can be grouped by it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Signature {
     promise: &'static str,
     way: String,
+    state: Option<&'static str>,
 }
 
 impl Signature {
-    /// The kind of one violation.
+    /// The kind of one violation, without what only a ledger knows.
     #[must_use]
     pub fn of(violation: &Violation, scenario: &Scenario) -> Self {
-        Self { promise: violation.promise, way: way(&violation.detail, &names(scenario)) }
+        Self { promise: violation.promise, way: way(&violation.detail, &names(scenario)), state: None }
     }
 
     /// The kinds of a run's violations, the one of its verdict first; none if every promise held.
     #[must_use]
     pub fn all_of(result: &Result<Outcome, RunError>, scenario: &Scenario) -> Vec<Self> {
         match result {
-            Ok(outcome) => outcome.verdict.violations.iter().map(|it| Self::of(it, scenario)).collect(),
+            Ok(outcome) if outcome.verdict.violations.is_empty() => Vec::new(),
+            Ok(outcome) => {
+                let obligations = scenario.obligations();
+                let ledger = Ledger::fold(&outcome.history, &obligations);
+                let of = |it| Self { state: chain_state(it, &ledger), ..Self::of(it, scenario) };
+                outcome.verdict.violations.iter().map(of).collect()
+            }
             Err(error) => vec![Self::of(&Outcome::violation_of(error), scenario)],
         }
     }
@@ -38,7 +48,11 @@ impl Signature {
 
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.promise, self.way)
+        write!(f, "{}: {}", self.promise, self.way)?;
+        match self.state {
+            Some(state) => write!(f, " (its chain: {state})"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -41,11 +41,12 @@ impl Shrunk {
         case.with(|it| it.summary = summary).to_toml(&Remarks { head, faults })
     }
 
-    /// What was made of the seed, how to see it fail, and how to keep it; `origin` is that of `file`.
+    /// What was made of the seed, how to see it fail, and how to keep it; `origin` is that of `file`, and `why` says why the
+    /// search has ended if it did so early.
     #[must_use]
-    pub fn told(&self, origin: &Origin, file: &Path) -> String {
+    pub fn told(&self, origin: &Origin, file: &Path, why: &str) -> String {
         let mut text = format!("{}\n\n", self.goal.signature);
-        self.sizes(&mut text);
+        self.sizes(&mut text, why);
         self.faults(&mut text);
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().replace('-', "_");
         // Writing to a String cannot fail.
@@ -60,7 +61,7 @@ impl Shrunk {
         text
     }
 
-    fn sizes(&self, text: &mut String) {
+    fn sizes(&self, text: &mut String, why: &str) {
         let (from, case) = (&self.from, &self.case);
         let _ = writeln!(text, "  faults    {} → {}", from.plan.faults.len(), case.plan.faults.len());
         for (what, size) in SIZES {
@@ -69,8 +70,8 @@ impl Shrunk {
         let (before, after) = (span(from.scenario.duration_ms), span(case.scenario.duration_ms));
         let _ = writeln!(text, "  duration  {before} → {after}");
         let end = match self.is_cut_short {
-            true => "then the time was up; more of it (--for) may make the case smaller",
-            false => "and nothing simpler fails alike",
+            true => format!("then {why}; more time (--for) may make the case smaller"),
+            false => "and nothing simpler fails alike".to_owned(),
         };
         let _ = writeln!(text, "\nafter {} runs, {end}", self.runs);
     }

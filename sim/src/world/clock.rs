@@ -48,8 +48,8 @@ impl Pace {
         let left_us = deadline_ms.saturating_mul(1_000).saturating_sub(self.shown_us(now));
         let left_us = match self.ppm {
             0 => i128::from(left_us),
-            // Rounded up: a clock that is slow is not there yet.
-            ppm => (i128::from(left_us) * i128::from(MILLION)) / i128::from(MILLION + ppm) + 1,
+            // Rounded up: a clock that is slow is not there yet. One that stands still, or goes back, takes as good as for ever.
+            ppm => i128::from(left_us) * i128::from(MILLION) / (i128::from(MILLION) + i128::from(ppm)).max(1) + 1,
         };
         let due_us = i128::from(micros(now)) + left_us.max(0);
         Duration::from_micros(u64::try_from(due_us).unwrap_or(u64::MAX))

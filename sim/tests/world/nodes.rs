@@ -327,6 +327,18 @@ fn a_clock_drifts_in_its_window_and_keeps_what_it_has_gained() {
 }
 
 #[test]
+fn a_clock_that_stands_still_or_goes_back_shows_no_later_time_before_it_goes_on() {
+    for ppm in [-1_000_000, -2_000_000] {
+        run(14, vec![drift(0, 10_000, ppm)], |world, _| async move {
+            let clock = world.host("a").clock;
+            sleep(1_000).await;
+            clock.sleep_until_ms(clock.now_ms() + 1_000).await;
+            assert!(world.now_ms() >= 10_000, "{}", world.now_ms());
+        });
+    }
+}
+
+#[test]
 fn drifts_add_up_and_end_with_the_heal() {
     run(13, vec![drift(0, 100_000, 10_000), drift(0, 100_000, 20_000)], |world, _| async move {
         let clock = world.host("a").clock;
