@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    remote::{BreakerConfig, BudgetError},
     revive::{RewritePolicy, policy::PolicyError},
     store::Confirms,
 };
@@ -51,6 +52,10 @@ pub struct BrokerConfig {
     /// When failed attempts are repeated.
     #[serde(default)]
     pub policy: RewritePolicy,
+    /// What the reviver may ask of each other group: calls at once and in a second, and how often one that is away is
+    /// tried again.
+    #[serde(default)]
+    pub peers: BreakerConfig,
     /// How long a remote read may take, ms.
     #[serde(default = "default_read_timeout")]
     pub read_timeout_ms: u64,
@@ -160,6 +165,7 @@ impl BrokerConfig {
             confirm_within_ms: default_confirm_within(),
             recent_rows: default_recent_rows(),
             policy: RewritePolicy::default(),
+            peers: BreakerConfig::default(),
             read_timeout_ms: default_read_timeout(),
             hand_over_timeout_ms: default_hand_over_timeout(),
             register_every_ms: default_register_every(),
@@ -179,6 +185,7 @@ impl BrokerConfig {
     /// Which field is wrong, and what is expected.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.policy.check()?;
+        self.peers.check()?;
         if self.name.is_empty() || self.name.contains(|c: char| c.is_whitespace() || c == '/') {
             return Err(ConfigError::Name { name: self.name.clone() });
         }
@@ -270,6 +277,9 @@ pub enum ConfigError {
     /// The rewrite policy.
     #[error("`policy` cannot be followed")]
     Policy(#[from] PolicyError),
+    /// The budget of a peer.
+    #[error("`peers` cannot be kept to")]
+    Peers(#[from] BudgetError),
     /// The name.
     #[error("`name` is {name:?}: expected a name without white space or `/`")]
     Name {

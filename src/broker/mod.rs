@@ -218,6 +218,7 @@ fn assemble(
         cluster: config.cluster.clone(),
         read_timeout_ms: config.read_timeout_ms,
         hand_over_timeout_ms: config.hand_over_timeout_ms,
+        peers: config.peers,
     };
     let neighbours = Arc::new(Neighbours::new(client.clone(), routes, host.clock.clone(), neighbours_config));
     let engine = Arc::new(Reviver {

@@ -176,10 +176,14 @@ pub(super) async fn acknowledge(shared: Arc<Shared>) {
         // The view shows what is confirmed: what might be taken back once more must not be forgotten over there.
         let term = shared.store.view().and_then(|view| view.merged_term(&shared.config.name));
         let outcome = match term {
-            Ok(term) if term > told => shared.neighbours.merged(&target, term).await.map(|()| told = term),
-            Ok(_) => Ok(()),
-            Err(StoreError::Closed) => return,
+            Ok(term) if term > told => {
+                sometimes!("merge-to-be-told");
+                shared.neighbours.merged(&target, term).await.map(|()| told = term)
+            }
+            Ok(_) => sometimes!("merge-known-there", Ok(())),
+            Err(StoreError::Closed) => return sometimes!("merge-told-no-more"),
             Err(error) => {
+                sometimes!("merge-not-readable");
                 tracing::debug!(broker = %shared.config.name, %error, "cannot tell yet what was merged");
                 Err(ReadFailure { cause: Cause::LocalStore, peer: shared.config.name.clone(), took_ms: 0 })
             }
@@ -187,8 +191,8 @@ pub(super) async fn acknowledge(shared: Arc<Shared>) {
         let again = async {
             match outcome {
                 Err(_) if sabotage!("merge-told-once") => std::future::pending().await,
-                Ok(()) => std::future::pending().await,
-                Err(_) => tokio::time::sleep(RETRY).await,
+                Ok(()) => sometimes!("merge-settled", std::future::pending().await),
+                Err(_) => sometimes!("merge-to-be-told-again", tokio::time::sleep(RETRY).await),
             }
         };
         tokio::select! {

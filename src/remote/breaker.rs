@@ -10,10 +10,13 @@
 //!
 //! A refusal costs the refused time, never an attempt. Any answer closes the breaker, whoever's call it was.
 
-use crate::{revive::Admission, sabotage};
+use serde::{Deserialize, Serialize};
 
-/// How a breaker behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use crate::{revive::Admission, sabotage, sometimes};
+
+/// How a breaker behaves, which is also what a peer may be asked for: its budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct BreakerConfig {
     /// So many failures in a row open it.
     pub failures: u32,
@@ -32,6 +35,70 @@ impl Default for BreakerConfig {
     fn default() -> Self {
         Self { failures: 3, probe_first_ms: 5_000, probe_longest_ms: 30_000, at_once: 8, per_second: 100 }
     }
+}
+
+impl BreakerConfig {
+    /// Checks what the types cannot: with a budget of nothing no chain would ever be tried.
+    ///
+    /// # Errors
+    /// Which field is wrong, and what is expected.
+    pub fn check(&self) -> Result<(), BudgetError> {
+        let Self { failures, probe_first_ms, probe_longest_ms, at_once, per_second } = *self;
+        let none = [
+            ("failures", failures == 0),
+            ("probe_first_ms", probe_first_ms == 0),
+            ("at_once", at_once == 0),
+            ("per_second", per_second == 0),
+        ];
+        if let Some((field, _)) = none.into_iter().find(|(_, is_none)| *is_none) {
+            return Err(BudgetError::Nothing { field });
+        }
+        match per_second {
+            _ if probe_longest_ms > PROBE_LONGEST_MS => Err(BudgetError::Probes { found: probe_longest_ms }),
+            _ if probe_first_ms > probe_longest_ms => Err(BudgetError::Shrinks { probe_first_ms, probe_longest_ms }),
+            1..=PER_SECOND_MAX => Ok(()),
+            found => Err(BudgetError::PerSecond { found }),
+        }
+    }
+}
+
+/// How rare probes may be, ms: a day.
+const PROBE_LONGEST_MS: u64 = 86_400_000;
+
+/// Calls are paced by the millisecond.
+const PER_SECOND_MAX: u64 = 1_000_000;
+
+/// A budget that nobody can live on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BudgetError {
+    /// Nothing would ever go.
+    #[error("`{field}` is 0: expected at least 1")]
+    Nothing {
+        /// Which.
+        field: &'static str,
+    },
+    /// A peer that is back would not be noticed.
+    #[error("`probe_longest_ms` is {found}: expected at most {PROBE_LONGEST_MS}")]
+    Probes {
+        /// Its length, ms.
+        found: u64,
+    },
+    /// Waits only grow.
+    #[error(
+        "`probe_first_ms` is {probe_first_ms} and `probe_longest_ms` is {probe_longest_ms}: expected one not above the other"
+    )]
+    Shrinks {
+        /// The first wait, ms.
+        probe_first_ms: u64,
+        /// The longest, ms.
+        probe_longest_ms: u64,
+    },
+    /// It is paced by the millisecond.
+    #[error("`per_second` is {found}: expected 1 to {PER_SECOND_MAX}")]
+    PerSecond {
+        /// How many.
+        found: u64,
+    },
 }
 
 /// Where a breaker stands.
@@ -126,12 +193,12 @@ impl Breaker {
             return Admission::Calls(self.config.at_once);
         }
         match self.state {
-            BreakerState::HalfOpen => Admission::Later { wait_ms: None },
+            BreakerState::HalfOpen => sometimes!("peer-being-probed", Admission::Later { wait_ms: None }),
             BreakerState::Open => match self.probe_at_ms.saturating_sub(now_ms) {
-                0 => Admission::Probe,
-                wait_ms => Admission::Later { wait_ms: Some(wait_ms) },
+                0 => sometimes!("peer-to-be-probed", Admission::Probe),
+                wait_ms => sometimes!("peer-not-yet-probed", Admission::Later { wait_ms: Some(wait_ms) }),
             },
-            BreakerState::Closed => self.paced(now_ms),
+            BreakerState::Closed => sometimes!("peer-admitted", self.paced(now_ms)),
         }
     }
 
@@ -164,6 +231,7 @@ impl Breaker {
         let before = self.state;
         match ended {
             Ended::Answered => {
+                sometimes!("peer-answered");
                 self.failures = 0;
                 if self.state != BreakerState::Closed {
                     // Whatever has piled up begins with one call, not with a full bucket.
@@ -175,10 +243,12 @@ impl Breaker {
             Ended::Failed | Ended::Unknown => {
                 self.failures = self.failures.saturating_add(u32::from(ended == Ended::Failed));
                 let opens = match self.state {
-                    BreakerState::Closed => self.failures >= self.config.failures,
+                    BreakerState::Closed => {
+                        sometimes!("failure-while-closed", self.failures >= self.config.failures)
+                    }
                     // Calls that began before it opened may end now; the probe is the last one under way.
-                    BreakerState::HalfOpen => self.under_way == 0,
-                    BreakerState::Open => false,
+                    BreakerState::HalfOpen => sometimes!("failure-while-half-open", self.under_way == 0),
+                    BreakerState::Open => sometimes!("failure-while-open", false),
                 };
                 if opens {
                     self.plan_probe(now_ms);
@@ -191,8 +261,8 @@ impl Breaker {
 
     fn plan_probe(&mut self, now_ms: u64) {
         self.probe_wait_ms = match self.opened_ms {
-            None => self.config.probe_first_ms,
-            Some(_) => self.probe_wait_ms.saturating_mul(2),
+            None => sometimes!("first-probe", self.config.probe_first_ms),
+            Some(_) => sometimes!("next-probe", self.probe_wait_ms.saturating_mul(2)),
         };
         self.probe_wait_ms = self.probe_wait_ms.min(self.config.probe_longest_ms);
         self.opened_ms = self.opened_ms.or(Some(now_ms));

@@ -195,3 +195,20 @@ proptest! {
         prop_assert!(!waits, "{:?}", breaker);
     }
 }
+
+#[test]
+fn a_budget_that_nobody_can_live_on_is_refused() {
+    let usual = BreakerConfig::default();
+    assert_eq!(usual.check(), Ok(()));
+    let nothing = |field| Err(BudgetError::Nothing { field });
+    assert_eq!(BreakerConfig { at_once: 0, ..usual }.check(), nothing("at_once"));
+    assert_eq!(BreakerConfig { per_second: 0, ..usual }.check(), nothing("per_second"));
+    assert_eq!(BreakerConfig { failures: 0, ..usual }.check(), nothing("failures"));
+    assert_eq!(BreakerConfig { probe_first_ms: 0, ..usual }.check(), nothing("probe_first_ms"));
+    let shrinks = BreakerConfig { probe_longest_ms: 4_999, ..usual }.check();
+    assert_eq!(shrinks, Err(BudgetError::Shrinks { probe_first_ms: 5_000, probe_longest_ms: 4_999 }));
+    let rare = BreakerConfig { probe_longest_ms: u64::MAX, ..usual }.check();
+    assert_eq!(rare, Err(BudgetError::Probes { found: u64::MAX }));
+    let many = BreakerConfig { per_second: u64::MAX, ..usual }.check();
+    assert_eq!(many, Err(BudgetError::PerSecond { found: u64::MAX }));
+}

@@ -28,7 +28,7 @@ use crate::{
         },
     },
     revive::steps::ack::Acked,
-    sabotage,
+    sabotage, sometimes,
 };
 
 /// Ext field of the answer to an ack that came as a message: what it came to.
@@ -112,10 +112,10 @@ impl Neighbours {
         let answer = sent?;
         self.check(to, &answer)?;
         Ok(match answer.ext.get(ACK_OUTCOME).map(String::as_str) {
-            Some(TOO_LATE) => Acked::TooLate,
-            Some(EARLY) => Acked::Early,
+            Some(TOO_LATE) => sometimes!("ack-there-too-late", Acked::TooLate),
+            Some(EARLY) => sometimes!("ack-there-early", Acked::Early),
             // A broker that does not say is one that takes every ack it stores for good.
-            _ => Acked::Absorbed,
+            _ => sometimes!("ack-there-absorbed", Acked::Absorbed),
         })
     }
 
@@ -133,9 +133,12 @@ impl Neighbours {
         self.breakers.heard(to, &asked);
         let answer = asked?;
         match answer.code {
-            response::NO_MESSAGE => Ok(None),
-            response::SUCCESS => answer.header().map(Some).map_err(|_| failure(to, Cause::MalformedAnswer, 0)),
-            code => Err(failure(to, Cause::Code(code), 0)),
+            response::NO_MESSAGE => sometimes!("renewal-there-too-late", Ok(None)),
+            response::SUCCESS => {
+                sometimes!("renewal-there-done");
+                answer.header().map(Some).map_err(|_| failure(to, Cause::MalformedAnswer, 0))
+            }
+            code => sometimes!("renewal-there-refused", Err(failure(to, Cause::Code(code), 0))),
         }
     }
 
@@ -184,10 +187,12 @@ impl Neighbours {
     /// Only a plain success confirms: "stored, but not flushed or not replicated" is not stored to degree.
     pub(super) fn check(&self, to: &str, answer: &Command) -> Result<(), ReadFailure> {
         match answer.code {
-            response::SUCCESS => Ok(()),
-            response::SYSTEM_BUSY => Err(failure(to, Cause::Busy, 0)),
-            response::SERVICE_NOT_AVAILABLE => Err(failure(to, Cause::NotServing, 0)),
-            code => Err(failure(to, Cause::Code(code), 0)),
+            response::SUCCESS => sometimes!("home-has-it", Ok(())),
+            response::SYSTEM_BUSY => sometimes!("home-busy", Err(failure(to, Cause::Busy, 0))),
+            response::SERVICE_NOT_AVAILABLE => {
+                sometimes!("home-not-serving", Err(failure(to, Cause::NotServing, 0)))
+            }
+            code => sometimes!("home-refuses", Err(failure(to, Cause::Code(code), 0))),
         }
     }
 }

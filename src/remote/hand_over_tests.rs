@@ -52,6 +52,7 @@ async fn neighbours() -> (Neighbours, Arc<FakeHome>, Server) {
         cluster: "C".into(),
         read_timeout_ms: 500,
         hand_over_timeout_ms: 500,
+        peers: crate::remote::BreakerConfig::default(),
     };
     (Neighbours::new(client, routes, StandingClock::at(POPPED_MS), config), home, server)
 }

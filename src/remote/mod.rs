@@ -9,6 +9,6 @@ pub mod neighbours;
 pub mod read;
 pub mod routes;
 
-pub use breaker::BreakerState;
+pub use breaker::{BreakerConfig, BreakerState, BudgetError};
 pub use breakers::PeerState;
 pub use neighbours::Neighbours;

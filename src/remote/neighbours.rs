@@ -17,6 +17,7 @@ use crate::{
     remoting::{CallError, Client},
     revive::{Admission, Peers, ReadOutcome},
     seams::Clock,
+    sometimes,
 };
 
 /// Who we are to them, and how long we wait.
@@ -32,6 +33,8 @@ pub struct NeighboursConfig {
     pub read_timeout_ms: u64,
     /// How long handing over may take, ms (RocketMQ: 3,000).
     pub hand_over_timeout_ms: u64,
+    /// What each of them may be asked for.
+    pub peers: BreakerConfig,
 }
 
 /// The other groups.
@@ -47,7 +50,7 @@ impl Neighbours {
     /// Talks to them through `client`.
     #[must_use]
     pub fn new(client: Arc<Client>, routes: Routes, clock: Arc<dyn Clock>, config: NeighboursConfig) -> Self {
-        Self { client, routes, breakers: Breakers::new(BreakerConfig::default()), clock, config }
+        Self { client, routes, breakers: Breakers::new(config.peers), clock, config }
     }
 
     /// Where the breakers of the peers stand.
@@ -99,11 +102,11 @@ impl Peers for Neighbours {
 /// What a failed call means as a cause.
 pub(super) fn cause_of_call(error: &CallError) -> Cause {
     match error {
-        CallError::Connect { .. } => Cause::Refused,
-        CallError::Timeout { .. } => Cause::Timeout,
-        CallError::Reset { .. } => Cause::Reset,
-        CallError::Overloaded { .. } => Cause::Overloaded,
-        CallError::Malformed { .. } => Cause::MalformedAnswer,
+        CallError::Connect { .. } => sometimes!("call-refused", Cause::Refused),
+        CallError::Timeout { .. } => sometimes!("call-timeout", Cause::Timeout),
+        CallError::Reset { .. } => sometimes!("call-reset", Cause::Reset),
+        CallError::Overloaded { .. } => sometimes!("call-overloaded", Cause::Overloaded),
+        CallError::Malformed { .. } => sometimes!("call-malformed", Cause::MalformedAnswer),
     }
 }
 

@@ -93,16 +93,18 @@ impl Neighbours {
         while let Some((from, to)) = unheard(chains, meanings) {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             let answer = match self.pull(address, &chains[from], to, left).await {
-                Ok(answer) => answer,
-                Err(cause) => return Some(cause),
+                Ok(answer) => sometimes!("read-answered", answer),
+                Err(cause) => return sometimes!("read-not-answered", Some(cause)),
             };
             let (from, pieces) = (chains[from].id.offset, answer.pieces());
             for (chain, meaning) in chains.iter().zip(&mut *meanings).filter(|(_, meaning)| meaning.is_none()) {
                 *meaning = classify(chain, from, &answer, &pieces);
             }
             answered_with = meanings.iter().flatten().find_map(|meaning| match meaning {
-                Meaning::Failed(cause @ (Cause::Busy | Cause::NotServing)) => Some(cause.clone()),
-                _ => None,
+                Meaning::Failed(cause @ (Cause::Busy | Cause::NotServing)) => {
+                    sometimes!("owner-serves-nobody", Some(cause.clone()))
+                }
+                _ => sometimes!("owner-serves", None),
             });
         }
         answered_with
@@ -129,8 +131,8 @@ impl Neighbours {
         };
         let request = Command::request(request::PULL_MESSAGE).with_header(&header);
         match self.client.call(address, request, timeout).await {
-            Ok(answer) => answered(&answer).ok_or(Cause::MalformedAnswer),
-            Err(error) => Err(cause_of_call(&error)),
+            Ok(answer) => sometimes!("pull-answered", answered(&answer).ok_or(Cause::MalformedAnswer)),
+            Err(error) => sometimes!("pull-failed", Err(cause_of_call(&error))),
         }
     }
 }

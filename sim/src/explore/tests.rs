@@ -82,6 +82,21 @@ fn what_a_failure_does_not_need_is_left_out() {
 }
 
 #[test]
+fn what_was_kept_replays_from_its_file_to_the_same_fingerprint() {
+    let mut search = Search::new(1, written_by_people(), None);
+    for run in search.round().into_iter().take(6) {
+        let result = run_seed(run.clone());
+        search.take(&run, &result);
+    }
+    assert!(search.kept.len() > 3);
+    for kept in &search.kept {
+        let scenario = Arc::new(written(&kept.scenario));
+        let run = SeedRun { scenario, seed: kept.seed, sabotage: None, until_ms: None };
+        assert_eq!(run_seed(run).unwrap().fingerprint, kept.fingerprint, "{}", kept.scenario.name);
+    }
+}
+
+#[test]
 fn a_planted_defect_is_one_kind_of_failure() {
     let mut search = Search::new(1, Vec::new(), Some("success-before-commit"));
     let runs = search.round().into_iter().map(|run| (run_seed(run.clone()), run));

@@ -44,6 +44,7 @@ mod reached_disks;
 mod reached_slaves;
 mod reads;
 mod silence;
+mod stuck;
 pub mod times;
 mod waiting;
 

@@ -9,7 +9,7 @@
 //! deletes with its topic, or skips by a reset, is owed no longer; what a reset hands out anew has to be popped again. What
 //! a client's own checkpoint tells as acked needs no chain.
 
-use super::{Findings, Reads, p1_park, p1_retention};
+use super::{Findings, Reads, p1_park, p1_retention, stuck};
 use crate::{
     evidence::{ChainState, CopyPlace, GoneProof, Outcome},
     history::{Seen, Sent},
@@ -141,8 +141,13 @@ impl<'h> Settling<'_, 'h> {
     fn leaf(&self, stored: &Stored<'h>, life: &ChainLife<'h>, group: &GroupSpec, depth: usize) -> Result<(), String> {
         let (id, home) = (life.id, life.node);
         match &life.last().state {
-            ChainState::Open { .. } => Err(format!("chain {id} is still open at {home}")),
-            ChainState::Moving { to, .. } => Err(format!("chain {id} is still being handed from {home} to {to}")),
+            ChainState::Open { .. } => {
+                Err(format!("chain {id} is still open at {home} {}", stuck::waits_for(self.ledger, life)))
+            }
+            ChainState::Moving { to, .. } => {
+                let waits = stuck::waits_for(self.ledger, life);
+                Err(format!("chain {id} is still being handed from {home} to {to} {waits}"))
+            }
             ChainState::Moved { to } if self.ledger.chain_at(to, id).is_none() => {
                 Err(format!("chain {id} was handed from {home} to {to}, whose disk does not know it"))
             }

@@ -11,7 +11,7 @@
 //! elsewhere comes to nothing that a read brings without a durable attempt. What is due and not tried is parked in time
 //! (see `waiting`), or taken up in time (see `p4_taken_up`). What holds of reads at the wire is in `p4_reads`.
 
-use super::{Findings, Reads, p1_park::FOR_GOOD, p4_reads, p4_taken_up, waiting};
+use super::{Findings, Reads, p1_park::FOR_GOOD, p4_reads, p4_taken_up, stuck, waiting};
 use crate::{
     evidence::{ChainFact, ChainState, Outcome},
     ledger::{ChainLife, ChainStep, Ledger},
@@ -32,7 +32,8 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
         let stamp = ledger.stored(&life.origin()).and_then(|stored| stored.message.ledger.as_ref());
         let last = &life.steps[life.steps.len() - 1];
         if let ChainState::Open { .. } | ChainState::Moving { .. } = last.chain.state {
-            let detail = format!("at {} it never ends: {:?}", life.node, last.chain.state);
+            let (state, waits) = (last.chain.state.name(), stuck::waits_for(ledger, life));
+            let detail = format!("at {} it never ends: {state} {waits}", life.node);
             let end_ms = ledger.history.events.last().map_or(0, |event| event.at_ms);
             found.stamped(end_ms, stamp, format!("chain {}", life.id), detail);
         }

@@ -178,6 +178,11 @@ const fn needed(step: &ChainStep<'_>) -> Members {
     if matches!(step.chain.state, ChainState::Moving { .. }) { Members::Master } else { Members::Any }
 }
 
+/// When the peer that a chain needs last answered the chain's home, simulated ms.
+pub(super) fn last_answer_ms(ledger: &Ledger<'_>, life: &ChainLife<'_>, step: &ChainStep<'_>) -> Option<i64> {
+    answers(ledger, life.node, peer(life, step), needed(step)).map(|answer| answer.at_ms).max()
+}
+
 /// What a peer answered a home, reads and hand-overs alike, in no order.
 fn answers<'a>(
     ledger: &'a Ledger<'_>,
@@ -204,7 +209,7 @@ fn answers<'a>(
 }
 
 /// Whom a chain waits for.
-fn peer<'a>(life: &'a ChainLife<'_>, step: &'a ChainStep<'_>) -> &'a str {
+pub(super) fn peer<'a>(life: &'a ChainLife<'_>, step: &'a ChainStep<'_>) -> &'a str {
     match &step.chain.state {
         ChainState::Moving { to, .. } => to.as_str(),
         _ => life.id.broker.as_str(),

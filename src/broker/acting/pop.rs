@@ -16,7 +16,7 @@ use crate::{
     model::chain::{Chain, ChainState},
     remote::hand_over::NotTaken,
     remoting::{Command, headers::PopMessageHeader},
-    sabotage,
+    sabotage, sometimes,
     store::Tables,
 };
 
@@ -55,8 +55,8 @@ impl Shared {
         let behind = |refusal| Refusal::SlaveBehind(Box::new(refusal));
         let view = self.store.view()?;
         let row = match readable(view.topic(&header.topic)?, &header.topic) {
-            Err(refusal @ Refusal::TopicUnknown(_)) => return Err(behind(refusal)),
-            other => other?,
+            Err(refusal @ Refusal::TopicUnknown(_)) => return sometimes!("acting-topic-unknown", Err(behind(refusal))),
+            other => sometimes!("acting-topic-known", other?),
         };
         if header.queue_id >= 0 {
             check_queue(header.queue_id, row.config.read_queue_nums)?;
@@ -64,8 +64,11 @@ impl Shared {
         let name = &header.consumer_group;
         let group = view.group(name)?.ok_or_else(|| behind(Refusal::GroupUnknown(name.clone())))?;
         match group.consume_enable {
-            true => Ok(group.retry_max_times),
-            false => Err(Refusal::NotPermitted(format!("group {name:?} may not consume"))),
+            true => sometimes!("acting-group-consumes", Ok(group.retry_max_times)),
+            false => {
+                let refusal = Refusal::NotPermitted(format!("group {name:?} may not consume"));
+                sometimes!("acting-group-may-not", Err(refusal))
+            }
         }
     }
 
@@ -84,9 +87,10 @@ impl Shared {
         let (mut homed, mut failed): (Vec<PoppedQueue>, Option<NotTaken>) = (Vec::new(), None);
         for (queue, answer) in std::mem::take(&mut popped.queues).into_iter().zip(answers) {
             match answer {
-                Ok(()) => homed.push(queue),
+                Ok(()) => sometimes!("acting-pop-homed", homed.push(queue)),
                 Err(_) if sabotage!("acting-pop-without-home") => homed.push(queue),
                 Err(not_taken) => {
+                    sometimes!("acting-pop-not-homed");
                     // They may be there: until that is known nothing else is handed out.
                     if !sabotage!("offers-another") {
                         unanswered.push(queue.chains);
@@ -96,8 +100,8 @@ impl Shared {
             }
         }
         match failed {
-            Some(not_taken) if homed.is_empty() => Err(not_taken.into()),
-            _ => Ok(Popped { queues: homed, ..popped }),
+            Some(not_taken) if homed.is_empty() => sometimes!("acting-pop-refused", Err(not_taken.into())),
+            _ => sometimes!("acting-pop-answered", Ok(Popped { queues: homed, ..popped })),
         }
     }
 

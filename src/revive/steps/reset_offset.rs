@@ -8,7 +8,7 @@ use crate::{
         apply::Home,
         engine::{Answer, Event},
     },
-    sabotage,
+    sabotage, sometimes,
     store::{Step, StoreError, Tables, Txn},
 };
 
@@ -80,8 +80,8 @@ impl Step for ResetOffset {
         let queues = row.config.read_queue_nums;
         let count = i32::try_from(queues).unwrap_or(i32::MAX);
         let one = match self.target {
-            Target::Offset { queue, .. } => Some(queue),
-            Target::Time { queue, .. } => queue,
+            Target::Offset { queue, .. } => sometimes!("reset-by-offset", Some(queue)),
+            Target::Time { queue, .. } => sometimes!("reset-by-time", queue),
         };
         if one.is_some_and(|queue| !(0..count).contains(&queue)) {
             return Ok(Reset::QueueUnknown { queues });
@@ -90,9 +90,10 @@ impl Step for ResetOffset {
         for queue in one.map_or(0..count, |queue| queue..queue + 1) {
             let bounds = txn.bounds(&self.topic, queue)?;
             let offset = match self.target {
-                Target::Offset { offset, .. } => offset,
-                Target::Time { at_ms, .. } if at_ms < 0 => bounds.next,
+                Target::Offset { offset, .. } => sometimes!("reset-to-offset", offset),
+                Target::Time { at_ms, .. } if at_ms < 0 => sometimes!("reset-to-end", bounds.next),
                 Target::Time { at_ms, .. } => {
+                    sometimes!("reset-to-stored");
                     let later_ms = if sabotage!("reset-skips-some") { 60_000 } else { 0 };
                     txn.first_stored_since(&self.topic, queue, at_ms + later_ms)?
                 }
