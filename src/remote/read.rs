@@ -93,7 +93,7 @@ impl Neighbours {
         while let Some((from, to)) = unheard(chains, meanings) {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             let answer = match self.pull(address, &chains[from], to, left).await {
-                Ok(answer) => sometimes!("read-answered", answer),
+                Ok(answer) => sometimes!("read-part-answered", answer),
                 Err(cause) => return sometimes!("read-not-answered", Some(cause)),
             };
             let (from, pieces) = (chains[from].id.offset, answer.pieces());

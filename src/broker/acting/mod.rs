@@ -154,12 +154,14 @@ async fn merged(shared: &Shared) {
         let acted = shared.store.acts().unwrap_or(0);
         match ask_whether_merged(shared, acted).await {
             // Under a later term more may have been done meanwhile.
-            Ok(true) if shared.store.acts() == Some(acted) => return,
-            Ok(_) => {}
+            Ok(true) if shared.store.acts() == Some(acted) => return sometimes!("master-has-merged"),
+            Ok(_) => sometimes!("master-has-not-merged"),
             Err(failed) if failed.is_stuck() => {
+                sometimes!("master-not-to-be-followed");
                 tracing::error!(broker = %shared.config.name, %failed, "the master cannot be followed");
             }
             Err(failed) => {
+                sometimes!("master-not-heard-of");
                 tracing::debug!(broker = %shared.config.name, %failed, "the master has not merged what was done for it");
             }
         }
