@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use pop_revive::{
     model::chain::LogPosition,
     remote::{
-        Neighbours,
+        BreakerConfig, Neighbours,
         neighbours::NeighboursConfig,
         read::{HOLDER_TERM, TOPIC_EPOCH, position_text},
         routes::Routes,
@@ -77,7 +77,8 @@ impl Owner {
         let (client, own_broker, cluster) = (self.client(), OWN.to_owned(), "C".to_owned());
         let routes = Routes::new(client.clone(), vec![ADDRESS.into()]);
         let (read_timeout_ms, hand_over_timeout_ms) = (10_000, 3_000);
-        let config = NeighboursConfig { own_broker, own_id: 0, cluster, read_timeout_ms, hand_over_timeout_ms };
+        let peers = BreakerConfig::default();
+        let config = NeighboursConfig { own_broker, own_id: 0, cluster, read_timeout_ms, hand_over_timeout_ms, peers };
         Neighbours::new(client, routes, clock, config)
     }
 

@@ -466,6 +466,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "degree-two",
     },
     Sabotage {
+        name: "given-up-shown-as-free",
+        breaks: "a peer that is given up is shown as one that answers",
+        promise: "P9",
+        scenario: "dead-remote",
+    },
+    Sabotage {
         name: "differs-by-process",
         breaks: "a broker's first step depends on which process it runs in",
         promise: "P11",

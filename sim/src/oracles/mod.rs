@@ -30,6 +30,7 @@ pub mod p7_identity;
 pub mod p8_bounded;
 mod p8_merges;
 mod p8_tables;
+mod p9_breakers;
 pub mod p9_goodbye;
 mod p9_honest_answers;
 mod p9_metrics;
