@@ -35,8 +35,10 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
             EventKind::Response(frame) if frame.arrived_ms.is_some() => {
                 since.insert((&*frame.to, group(ledger, &frame.from)), number);
             }
-            // The network answers in a peer's place, whose that may be; or somebody's time stands still.
-            EventKind::Fault { text, .. } if text.starts_with("answer: ") => forget(ledger, &mut since, number, None),
+            // What the network makes of an answer, or answers in a peer's place, is heard as well; whose it was is not told.
+            EventKind::Fault { text, .. } if text.starts_with("answer: ") || text.starts_with("damaged-answer") => {
+                forget(ledger, &mut since, number, None);
+            }
             EventKind::Node { node, .. } => forget(ledger, &mut since, number, Some(node)),
             EventKind::Noted(Noted::Scraped(scraped)) => {
                 for peer in &ledger.obligations.brokers {
