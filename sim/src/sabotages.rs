@@ -466,6 +466,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "degree-two",
     },
     Sabotage {
+        name: "moved-by-another-clock",
+        breaks: "a slave that moves its master's chains takes the master's clock for its own",
+        promise: "P6",
+        scenario: "switch-back-mid-revive",
+    },
+    Sabotage {
         name: "given-up-shown-as-free",
         breaks: "a peer that is given up is shown as one that answers",
         promise: "P9",

@@ -38,7 +38,10 @@ pub fn draw(seed: u64) -> Scenario {
 #[must_use]
 pub fn any_fault(rng: &mut impl Rng, scenario: &Scenario) -> FaultSpec {
     let mut dice = Dice(rng);
-    let kind = *dice.one(&KINDS);
+    // The simulator's slaves of Apache's believe what a damaged answer says, as they would.
+    let believes_all = scenario.consumers.iter().any(|consumer| consumer.apache.is_some());
+    let kinds: Vec<Kind> = KINDS.into_iter().filter(|kind| !(believes_all && *kind == Kind::DamagedAnswer)).collect();
+    let kind = *dice.one(&kinds);
     FaultSpec { name: None, repeat: Draw::exactly(1), what: fault(&mut dice, kind, scenario) }
 }
 

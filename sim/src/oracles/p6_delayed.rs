@@ -7,7 +7,11 @@
 use rustc_hash::FxHashMap;
 
 use super::Findings;
-use crate::{history::LedgerId, ledger::Ledger, plan::SimMs};
+use crate::{
+    history::LedgerId,
+    ledger::{FiredStep, Ledger, TimerStep},
+    plan::SimMs,
+};
 
 /// Clocks are slewed, and count whole milliseconds.
 const SLACK_MS: i64 = 1_000;
@@ -38,7 +42,8 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for fired in &ledger.fired {
         let Some(timer) = timers.get(&(fired.node, fired.record)) else { continue };
         let late_ms = fired.entry.at_ms.saturating_sub(timer.due_ms);
-        let is_late = late_ms > LATE_MS && !ledger.was_disturbed(timer.event, fired.event);
+        let is_late =
+            late_ms > LATE_MS && lay_ready(ledger, timer, fired) && !ledger.was_disturbed(timer.event, fired.event);
         if late_ms < 0 || is_late {
             let detail = format!("a delayed message fired {late_ms} ms after it was due");
             found.stamped(ledger.at_ms(fired.event), timer.message.ledger.as_ref(), fired.node, detail);
@@ -46,11 +51,19 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     }
 }
 
+/// Whether it could have fired long before: nothing follows from an entry that is not confirmed, and nothing is written
+/// beside it.
+fn lay_ready(ledger: &Ledger<'_>, timer: &TimerStep<'_>, fired: &FiredStep<'_>) -> bool {
+    let told_ms = ledger.told_ms(timer.node, timer.entry.index, timer.event);
+    let fired_ms = ledger.at_ms(fired.event);
+    told_ms.is_some_and(|told_ms| told_ms.saturating_add(LATE_MS.unsigned_abs()) < fired_ms)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
-        evidence::Fact,
+        evidence::{Fact, frame::code},
         history::{EventKind, Noted, Seen, Sent},
         oracles::fixture::{Story, at, message, stamp},
     };
@@ -90,6 +103,22 @@ mod tests {
     fn neither_early_nor_late() {
         assert!(is_blamed(10_000, 9_999, false));
         assert!(is_blamed(10_000, 20_000, false) && !is_blamed(10_000, 20_000, true));
+    }
+
+    #[test]
+    fn what_nobody_has_confirmed_does_not_fire() {
+        for (slave_away_ms, noticed) in [(0, true), (20_000, false)] {
+            let mut story = Story::with_slave();
+            story.obligations.degrees.insert("a".into(), 2);
+            let due_ms = at(story.now_ms + 1_000);
+            story.durable("a", vec![Fact::Timer { due_ms, message: message("t", 0, 1, 0) }]);
+            let index = story.last_entry_of("a").index;
+            story.wait(slave_away_ms).catch_up(1).request("a-s1", "a", code::REPLICATE, &[], b"");
+            story.wait(20_000 - slave_away_ms);
+            let fired = Fact::TimerFired { due_ms, index, record: 0 };
+            story.durable("a", vec![fired, Fact::Message(message("t", 0, 1, 0))]);
+            assert_eq!(story.is_blamed("P6", "a delayed message fired"), noticed, "{slave_away_ms}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::{
     },
     remote::hand_over::NotTaken,
     remoting::{Command, code::request},
-    sometimes,
+    sabotage, sometimes,
     store::StoreError,
 };
 
@@ -204,8 +204,13 @@ impl Shared {
 
     /// Hands chains of one checkpoint over to the target. `Ok` only once it has confirmed them.
     async fn hand_over_acting(&self, term: &Term, chains: &[Chain]) -> Result<(), NotTaken> {
+        let own = |chain: &Chain| chain.id.term == term.acting.term;
         let moving = |chain: &Chain| {
-            let revive_ms = chain.due_ms().unwrap_or_else(|| chain.id.pop_time.saturating_add(chain.invisible_ms));
+            let due_ms = chain.due_ms().unwrap_or_else(|| chain.id.pop_time.saturating_add(chain.invisible_ms));
+            // What is left of it is told, by this clock: what the master has popped is due by the master's.
+            let ahead_ms =
+                if own(chain) || sabotage!("moved-by-another-clock") { 0 } else { self.following.master_ahead_ms() };
+            let revive_ms = due_ms.saturating_sub(ahead_ms);
             let state = ChainState::Moving { to: term.target.clone(), due_ms: revive_ms, revive_ms };
             Chain { state, ..chain.clone() }
         };
@@ -215,7 +220,6 @@ impl Shared {
             Ok(()) => {
                 sometimes!("acting-handed");
                 let mut known = term.known();
-                let own = |chain: &Chain| chain.id.term == term.acting.term;
                 chains.iter().for_each(|chain| known.takes(chain, own(chain)));
             }
             Err(NotTaken::Sealed { .. }) => sometimes!("acting-sealed", self.acting.end(term)),
