@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::Findings;
 use crate::{
-    evidence::{ChainFact, ChainState, DurableEntry, Fact, Outcome, ParkReason, frame::code},
+    evidence::{ChainFact, ChainState, DurableEntry, Fact, ParkReason, frame::code},
     history::{EventKind, Noted, Scraped},
     ledger::{Ledger, tables::TableFold},
     plan::SimMs,
@@ -174,15 +174,7 @@ fn counted_as(before: Option<&ChainFact>, now: &ChainFact) -> Option<String> {
     let ended = |outcome: &str| Some(format!("pop_revive_chains_ended_total{{outcome=\"{outcome}\"}}"));
     let parked = |reason: &str| Some(format!("pop_revive_parked_total{{reason=\"{reason}\"}}"));
     match &now.state {
-        ChainState::Ended { outcome, .. } => ended(match outcome {
-            Outcome::Acked => "acked",
-            Outcome::Revived(_) => "revived",
-            Outcome::DeadLettered(_) => "dead-lettered",
-            Outcome::Gone(_) => "gone",
-            Outcome::Superseded(_) => "superseded",
-            Outcome::Reset => "reset",
-        }),
-        ChainState::Moved { .. } => ended("moved"),
+        ChainState::Ended { .. } | ChainState::Moved { .. } => ended(now.state.name()),
         ChainState::Parked { reason, .. } => parked(match reason {
             ParkReason::PolicyExhausted => "policy-exhausted",
             ParkReason::Permanent => "permanent",

@@ -2,7 +2,10 @@
 
 use std::{io::ErrorKind, time::Duration};
 
-use pop_sim::plan::{Damage, Fault, Hits, Rpcs, Window};
+use pop_sim::{
+    plan::{Damage, Fault, Hits, Rpcs, SimMs, Window},
+    world::World,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::rig::{call, dial, echo, frame, kind, read_frame, run, sleep, within};
@@ -163,17 +166,22 @@ fn a_one_way_partition_lets_the_request_pass_and_swallows_the_answer() {
     });
 }
 
+/// How long a request to a server that answers at once takes, with its answer.
+async fn round_trip_ms(world: &World) -> SimMs {
+    world.start("b", echo);
+    sleep(1).await;
+    let mut stream = dial(world).await.unwrap();
+    let before_ms = world.now_ms();
+    assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
+    world.now_ms() - before_ms
+}
+
 #[test]
 fn a_latency_fault_slows_one_direction() {
     let window = Window { from_ms: 0, to_ms: 10_000 };
     let slow = Fault::Latency { from: Some("a".into()), to: None, window, min_ms: 300, max_ms: 400 };
     run(9, vec![slow], |world, _| async move {
-        world.start("b", echo);
-        sleep(1).await;
-        let mut stream = dial(&world).await.unwrap();
-        let before = world.now_ms();
-        assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
-        let took = world.now_ms() - before;
+        let took = round_trip_ms(&world).await;
         assert!((300..=403).contains(&took), "took {took} ms");
     });
 }
@@ -185,12 +193,7 @@ fn frames_take_as_long_as_the_usual_latency_says() {
             if let Some((min_ms, max_ms)) = latency_ms {
                 world.set_latency(Duration::from_millis(min_ms)..=Duration::from_millis(max_ms));
             }
-            world.start("b", echo);
-            sleep(1).await;
-            let mut stream = dial(&world).await.unwrap();
-            let before = world.now_ms();
-            assert_eq!(call(&mut stream, 11, 1).await.unwrap(), 0);
-            let took = world.now_ms() - before;
+            let took = round_trip_ms(&world).await;
             assert!(took_ms.contains(&took), "took {took} ms");
         });
     }
