@@ -53,20 +53,26 @@ impl BreakerConfig {
         if let Some((field, _)) = none.into_iter().find(|(_, is_none)| *is_none) {
             return Err(BudgetError::Nothing { field });
         }
-        match per_second {
-            _ if probe_longest_ms > PROBE_LONGEST_MS => Err(BudgetError::Probes { found: probe_longest_ms }),
-            _ if probe_first_ms > probe_longest_ms => Err(BudgetError::Shrinks { probe_first_ms, probe_longest_ms }),
-            1..=PER_SECOND_MAX => Ok(()),
-            found => Err(BudgetError::PerSecond { found }),
+        let most = [
+            ("probe_longest_ms", probe_longest_ms, PROBE_LONGEST_MS),
+            ("at_once", u64::try_from(at_once).unwrap_or(u64::MAX), CALLS_MAX),
+            ("per_second", per_second, CALLS_MAX),
+        ];
+        if let Some((field, found, most)) = most.into_iter().find(|(_, found, most)| found > most) {
+            return Err(BudgetError::TooMuch { field, found, most });
         }
+        if probe_first_ms > probe_longest_ms {
+            return Err(BudgetError::Shrinks { probe_first_ms, probe_longest_ms });
+        }
+        Ok(())
     }
 }
 
 /// How rare probes may be, ms: a day.
 const PROBE_LONGEST_MS: u64 = 86_400_000;
 
-/// Calls are paced by the millisecond.
-const PER_SECOND_MAX: u64 = 1_000_000;
+/// How many calls may be asked for, at once and in a second: they are counted in thousandths.
+const CALLS_MAX: u64 = 1_000_000;
 
 /// A budget that nobody can live on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,11 +83,15 @@ pub enum BudgetError {
         /// Which.
         field: &'static str,
     },
-    /// A peer that is back would not be noticed.
-    #[error("`probe_longest_ms` is {found}: expected at most {PROBE_LONGEST_MS}")]
-    Probes {
-        /// Its length, ms.
+    /// A peer that is back would not be noticed, or there are more calls than can be counted.
+    #[error("`{field}` is {found}: expected at most {most}")]
+    TooMuch {
+        /// Which.
+        field: &'static str,
+        /// How much it is.
         found: u64,
+        /// How much it may be.
+        most: u64,
     },
     /// Waits only grow.
     #[error(
@@ -92,12 +102,6 @@ pub enum BudgetError {
         probe_first_ms: u64,
         /// The longest, ms.
         probe_longest_ms: u64,
-    },
-    /// It is paced by the millisecond.
-    #[error("`per_second` is {found}: expected 1 to {PER_SECOND_MAX}")]
-    PerSecond {
-        /// How many.
-        found: u64,
     },
 }
 

@@ -207,8 +207,9 @@ fn a_budget_that_nobody_can_live_on_is_refused() {
     assert_eq!(BreakerConfig { probe_first_ms: 0, ..usual }.check(), nothing("probe_first_ms"));
     let shrinks = BreakerConfig { probe_longest_ms: 4_999, ..usual }.check();
     assert_eq!(shrinks, Err(BudgetError::Shrinks { probe_first_ms: 5_000, probe_longest_ms: 4_999 }));
+    let too_much = |field, most| Err(BudgetError::TooMuch { field, found: u64::MAX, most });
     let rare = BreakerConfig { probe_longest_ms: u64::MAX, ..usual }.check();
-    assert_eq!(rare, Err(BudgetError::Probes { found: u64::MAX }));
-    let many = BreakerConfig { per_second: u64::MAX, ..usual }.check();
-    assert_eq!(many, Err(BudgetError::PerSecond { found: u64::MAX }));
+    assert_eq!(rare, too_much("probe_longest_ms", 86_400_000));
+    assert_eq!(BreakerConfig { per_second: u64::MAX, ..usual }.check(), too_much("per_second", 1_000_000));
+    assert_eq!(BreakerConfig { at_once: usize::MAX, ..usual }.check(), too_much("at_once", 1_000_000));
 }
