@@ -43,7 +43,6 @@ const NOT_DECIDING: &[(&str, &str, &str)] = &[
     ("revive/work.rs", "room_for", "puts together what can travel together"),
     ("revive/work.rs", "checkpoints", "puts together what can travel together"),
     ("revive/work.rs", "runs", "puts together what can travel together"),
-    ("remote/breaker.rs", "check", "looks at a configuration"),
     ("remote/breaker.rs", "name", "names for logs and metrics"),
     ("remote/breaker.rs", "is_worth_a_try", "asks `admission`, which has points"),
     ("remote/breakers.rs", "admission", "a peer without a breaker has a closed one"),
