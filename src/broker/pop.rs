@@ -47,6 +47,7 @@ impl Shared {
         if header.queue_id >= 0 {
             check_queue(header.queue_id, row.config.read_queue_nums)?;
         }
+        // The pop itself looks it up again: it may be served minutes later.
         let group = self.group(&header.consumer_group).await?;
         if !group.consume_enable {
             return Err(Refusal::NotPermitted(format!("group {:?} may not consume", group.group_name)));
@@ -59,7 +60,7 @@ impl Shared {
         let waiting = self.arrivals.wait_for(topics);
         loop {
             if self.has_messages(&header, &retry_topics)? {
-                let popped = self.pop_once(&header, &filter, group.retry_max_times, &retry_topics).await?;
+                let popped = self.pop_once(&header, &filter, &retry_topics).await?;
                 if !popped.queues.is_empty() {
                     return self.confirm_and_answer(&header, popped).await;
                 }
@@ -121,10 +122,9 @@ impl Shared {
         &self,
         header: &PopMessageHeader,
         filter: &Filter,
-        reconsume_limit: i32,
         retry_topics: &[String],
     ) -> Result<Popped, Refusal> {
-        let step = self.pop_step(header, filter, reconsume_limit, retry_topics, self.store.term());
+        let step = self.pop_step(header, filter, retry_topics, self.store.term());
         Ok(self.store.submit(step).await?)
     }
 
@@ -133,7 +133,6 @@ impl Shared {
         &self,
         header: &PopMessageHeader,
         filter: &Filter,
-        reconsume_limit: i32,
         retry_topics: &[String],
         term: u64,
     ) -> PopStep {
@@ -151,7 +150,6 @@ impl Shared {
             filter: filter.clone(),
             limit: usize::try_from(header.max_msg_nums).unwrap_or(1),
             invisible_ms: header.invisible_time,
-            reconsume_limit,
             escape: self.escape_plan(),
             term,
         }

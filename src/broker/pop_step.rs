@@ -64,8 +64,6 @@ pub struct PopStep {
     pub limit: usize,
     /// How long they are invisible, ms.
     pub invisible_ms: i64,
-    /// How often the group may be given a message again.
-    pub reconsume_limit: i32,
     /// Where the chains go, if not here.
     pub escape: Option<EscapePlan>,
     /// The term.
@@ -123,6 +121,10 @@ impl Step for PopStep {
     type Reply = Popped;
 
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Popped, StoreError> {
+        // As it is now: while the pop waited it may have been changed.
+        let Some(group) = txn.group(&self.group)?.filter(|group| group.consume_enable) else {
+            return Ok(Popped::default());
+        };
         let (taken, rest) = self.look(txn, &|_, _| None)?;
         for part in &taken {
             if part.moves {
@@ -131,7 +133,7 @@ impl Step for PopStep {
             }
         }
         let pop_time = self.free_pop_time(txn, &taken)?;
-        let mut popped = self.popped(taken, rest, pop_time);
+        let mut popped = self.popped(taken, rest, pop_time, group.retry_max_times);
         for chain in popped.queues.iter_mut().flat_map(|queue| &mut queue.chains) {
             self.plan_escape(chain, txn.now_ms());
             txn.record_chain(chain.clone())?;
@@ -163,10 +165,10 @@ impl PopStep {
         Ok((taken, rest))
     }
 
-    /// The messages that were taken, each with its chain.
-    pub(super) fn popped(&self, taken: Vec<Taken>, rest: i64, pop_time: i64) -> Popped {
+    /// The messages that were taken, each with its chain, by which it may be given to the group so many times again.
+    pub(super) fn popped(&self, taken: Vec<Taken>, rest: i64, pop_time: i64, reconsume_limit: i32) -> Popped {
         let parts = taken.into_iter().filter(|part| !part.messages.is_empty());
-        let queues = parts.map(|part| self.queue(part, pop_time)).collect();
+        let queues = parts.map(|part| self.queue(part, pop_time, reconsume_limit)).collect();
         Popped { queues, pop_time, term: self.term, rest }
     }
 
@@ -250,19 +252,20 @@ impl PopStep {
         chain.state = ChainState::Moving { to: plan.to.clone(), due_ms, revive_ms };
     }
 
-    fn queue(&self, part: Taken, pop_time: i64) -> PoppedQueue {
-        let chains = part.messages.iter().map(|(offset, _)| self.chain(&part, *offset, pop_time)).collect();
+    fn queue(&self, part: Taken, pop_time: i64, reconsume_limit: i32) -> PoppedQueue {
+        let chain = |(offset, _): &(i64, Bytes)| self.chain(&part, *offset, pop_time, reconsume_limit);
+        let chains = part.messages.iter().map(chain).collect();
         let Taken { retry, queue, start_offset, messages, .. } = part;
         PoppedQueue { retry, queue, start_offset, messages, chains }
     }
 
-    fn chain(&self, part: &Taken, offset: i64, pop_time: i64) -> Chain {
+    fn chain(&self, part: &Taken, offset: i64, pop_time: i64, reconsume_limit: i32) -> Chain {
         Chain {
             id: self.id(part, offset, pop_time),
             topic_epoch: part.epoch,
             start_offset: part.start_offset,
             invisible_ms: self.invisible_ms,
-            reconsume_limit: self.reconsume_limit,
+            reconsume_limit,
             round: 0,
             hop: 0,
             generation: 0,

@@ -34,6 +34,7 @@ use crate::{
     },
     sabotage,
     seams::Clock,
+    sometimes,
     store::{Store, StoreError},
     wake::Wake,
 };
@@ -122,6 +123,13 @@ impl Pause {
     fn until_at_most(&mut self, at_ms: i64) {
         self.until_ms = Some(self.until_ms.map_or(at_ms, |before| before.min(at_ms)));
     }
+}
+
+/// Whether results are stored at once, or with what comes next.
+#[derive(Debug, Clone, Copy)]
+enum Hurry {
+    Now,
+    No,
 }
 
 /// Trips that a peer may be sent on now.
@@ -385,20 +393,38 @@ impl ReviveService {
             tokio::time::sleep(self.config.conclude_within).await;
             let Some((outcomes, claims)) = self.results.take() else { return };
             let results = if sabotage!("dropped-error") { swallow(outcomes) } else { outcomes };
-            if let Err(error) = self.store.submit_at_length(Conclude { home: self.home.clone(), results }).await {
+            if let Err(error) = self.store_results(results, Hurry::Now).await {
                 // The attempts are durable and the next ones are planned: nothing is lost, it only comes later.
-                tracing::warn!(broker = %self.home.broker, error = %error, "results of attempts were not stored");
+                tracing::warn!(broker = %self.home.broker, %error, "results of attempts were not stored");
             }
             drop(claims);
         }
     }
 
     async fn conclude_patiently(&self, results: Vec<Outcome>, claim: Claim) {
-        let conclude = Conclude { home: self.home.clone(), results };
-        if let Err(error) = self.store.submit_patiently(conclude).await {
+        if let Err(error) = self.store_results(results, Hurry::No).await {
             tracing::warn!(broker = %self.home.broker, %error, "a confirmed hand-over was not stored; it is asked again");
         }
         drop(claim);
+    }
+
+    /// Stores results. A store that takes nothing for now will take them later: what a peer has answered is not thrown
+    /// away for that, and no next attempt can begin before, for it would have to be stored as well.
+    async fn store_results(&self, results: Vec<Outcome>, hurry: Hurry) -> Result<(), StoreError> {
+        loop {
+            let conclude = Conclude { home: self.home.clone(), results: results.clone() };
+            let stored = match hurry {
+                Hurry::Now => self.store.submit_at_length(conclude).await,
+                Hurry::No => self.store.submit_patiently(conclude).await,
+            };
+            match stored {
+                Err(error) if error.is_for_now() => {
+                    sometimes!("results-wait-for-store");
+                    tokio::time::sleep(self.config.store_wait).await;
+                }
+                stored => return stored.map(drop),
+            }
+        }
     }
 
     fn claim(self: &Arc<Self>, ids: &[ChainId]) -> Claim {

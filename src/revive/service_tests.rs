@@ -28,7 +28,7 @@ use crate::{
     },
     remoting::memory_transport::MemoryTransport,
     seams::memory_host::{MemoryDisk, RunningClock, host},
-    store::{Step, Store, StoreConfig, StoreError, Tables, Txn},
+    store::{Confirms, Step, Store, StoreConfig, StoreError, Tables, Txn},
     wake::Wake,
 };
 
@@ -148,6 +148,10 @@ impl World {
     }
 
     async fn on(disk: MemoryDisk, clock: Arc<RunningClock>) -> Self {
+        Self::opened(disk, clock, StoreConfig::default()).await
+    }
+
+    async fn opened(disk: MemoryDisk, clock: Arc<RunningClock>, config: StoreConfig) -> Self {
         let (wake, stop) = (Arc::<Wake>::default(), CancellationToken::new());
         let stop_after = Arc::new(AtomicUsize::new(usize::MAX));
         let (woken, stopped, left) = (wake.clone(), stop.clone(), stop_after.clone());
@@ -164,7 +168,7 @@ impl World {
             }
         });
         let host = host(&disk, clock.clone(), &MemoryTransport::default());
-        let store = Store::open(&host, StoreConfig::default(), listener).await.unwrap();
+        let store = Store::open(&host, config, listener).await.unwrap();
         Self { disk, clock, store, wake, stop, stop_after }
     }
 
@@ -327,6 +331,25 @@ async fn a_result_that_the_store_refuses_is_asked_for_again() {
         tokio::time::sleep(MS(1_000)).await;
         assert_eq!(world.copies(), 1, "{failing} syncs failed");
     }
+}
+
+/// A slave that is slow to confirm keeps the store from taking anything for now. What the peer has answered meanwhile is
+/// kept until it does: thrown away, the peer would be asked once more for what it has told.
+#[tokio::test]
+async fn what_a_peer_has_answered_outlasts_a_store_that_takes_nothing_for_now() {
+    let config = StoreConfig { confirms: Confirms::WhenTold { within: MS(100) }, ..StoreConfig::default() };
+    let world = World::opened(MemoryDisk::default(), RunningClock::from(POPPED_MS), config).await;
+    world.store.submit_here(Fill(vec![remote(0)])).await.unwrap();
+    world.store.confirm(2); // the attempt as well, and no more
+    let peers = Script::new(|_| Some((MS(300), found())));
+    world.run(&peers, ReviveConfig { store_wait: MS(50), ..ReviveConfig::default() });
+    world.until("it is asked for", || peers.asked() == [0]).await;
+    world.store.submit_here(Fill(Vec::new())).await.unwrap();
+    tokio::time::sleep(MS(1_500)).await;
+    assert!(matches!(world.store.submit(Fill(Vec::new())).await, Err(StoreError::ConfirmationStalled)));
+    world.store.confirm(u64::MAX);
+    world.until("it is revived", || world.is_revived(&remote(0).id)).await;
+    assert_eq!((peers.asked(), world.copies()), (vec![0], 1), "asked once");
 }
 
 /// Known defects A05, A19, A58: a store that refuses or cannot be read for a while delays what is due, and ends nothing.

@@ -121,6 +121,12 @@ impl StoreError {
     pub const fn is_unknown(&self) -> bool {
         matches!(self, Self::OutcomeUnknown { .. } | Self::Unconfirmed { .. })
     }
+
+    /// Whether the store takes no step at all for now, whatever it is: later it may.
+    #[must_use]
+    pub const fn is_for_now(&self) -> bool {
+        matches!(self, Self::ConfirmationStalled | Self::Reopening | Self::Overloaded { .. })
+    }
 }
 
 impl StoreError {

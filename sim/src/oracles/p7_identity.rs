@@ -20,9 +20,6 @@ use rustc_hash::FxHashMap;
 /// The properties in which a copy or a delivery may differ from its original.
 pub const MAY_DIFFER: [&str; 4] = ["1ST_POP_TIME", "POP_CK", "DLQ_ORIGIN_TOPIC", "DLQ_ORIGIN_MESSAGE_ID"];
 
-/// How long before a pop was written its group may have been looked up, ms: a broker lets a poll wait for five minutes.
-const LOOKED_UP_MS: SimMs = 310_000;
-
 /// System flag bits that tell how addresses are stored.
 const ADDRESS_BITS: i32 = 0x30;
 
@@ -60,9 +57,11 @@ fn limits(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for life in &ledger.chains {
         let (first, id) = (&life.steps[0], life.id);
         let Some(configured) = ledger.limits.get(&(id.broker.as_str(), id.group.as_str())) else { continue };
-        let popped_ms = ledger.chain_at(&id.broker, id).map_or(first.at_ms, |popped| popped.steps[0].at_ms);
-        // A pop may wait for long after it has looked its group up, and a renewed chain keeps what the first was given.
-        let since = if first.chain.generation > 0 { 0 } else { popped_ms.saturating_sub(LOOKED_UP_MS) };
+        let popped = ledger.chain_at(&id.broker, id);
+        let popped_ms = popped.map_or(first.at_ms, |popped| popped.steps[0].at_ms);
+        // A renewed chain keeps what the first was given; a slave that acts may lack what its master has not confirmed.
+        let is_popped_here = popped.is_some() && first.chain.generation == 0;
+        let since = if is_popped_here { popped_ms } else { 0 };
         let until = |at: usize| configured.get(at + 1).map_or(SimMs::MAX, |(changed_ms, _)| *changed_ms);
         let mut in_effect = configured
             .iter()

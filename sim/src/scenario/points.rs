@@ -22,6 +22,7 @@ pub const POINTS: &[(&str, &str)] = &[
     // What an attempt comes to (`revive::steps::conclude`, `revive::engine`).
     ("result-of-chain", "a result came for a chain"),
     ("result-of-nothing", "a result came for a chain that is not known any more"),
+    ("results-wait-for-store", "results waited for a store that took nothing for now"),
     ("read-stale", "a read ended after its chain had gone on"),
     ("read-to-copy", "a read found the message, which is to be copied"),
     ("read-to-gone", "a read proved that the message is gone"),

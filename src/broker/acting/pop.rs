@@ -29,11 +29,11 @@ impl Shared {
         let header: PopMessageHeader = request.header()?;
         let filter = Filter::parse(header.exp_type.as_deref(), header.exp.as_deref())?;
         check(&header)?;
-        let group = self.known_to_slave(&header)?;
+        let reconsume_limit = self.known_to_slave(&header)?;
         let until = tokio::time::Instant::now() + poll_of(&header);
-        let step = self.pop_step(&header, &filter, group, &self.retry_topics(&header), term.acting.term);
+        let step = self.pop_step(&header, &filter, &self.retry_topics(&header), term.acting.term);
         loop {
-            let popped = self.hand_out(term, &step).await?;
+            let popped = self.hand_out(term, &step, reconsume_limit).await?;
             if !popped.queues.is_empty() {
                 return answer(&header, &popped);
             }
@@ -73,14 +73,14 @@ impl Shared {
     }
 
     /// Hands messages out: first their chains to the target, and then, of those that it has confirmed, to the caller.
-    async fn hand_out(&self, term: &Term, step: &PopStep) -> Result<Popped, Refusal> {
+    async fn hand_out(&self, term: &Term, step: &PopStep, reconsume_limit: i32) -> Result<Popped, Refusal> {
         let mut unanswered = term.unanswered.lock().await;
         self.ask_again(term, &mut unanswered).await?;
         let mut popped = {
             let view = self.store.view()?;
             let from = |topic: &str, queue| term.next(&step.group, topic, queue);
             let (taken, rest) = step.look(&view, &from)?;
-            step.popped(taken, rest, self.host.clock.now_ms())
+            step.popped(taken, rest, self.host.clock.now_ms(), reconsume_limit)
         };
         let asked = popped.queues.iter().map(|queue| self.hand_over_acting(term, &queue.chains));
         let answers = join_all(asked).await;

@@ -64,6 +64,30 @@ async fn a_waiting_pop_wakes_when_a_message_arrives() {
     assert!(popped_ms - sent_ms < 200, "{} ms after the send", popped_ms - sent_ms);
 }
 
+/// A pop may wait for minutes, and its group may be changed meanwhile: what it is given goes by the group as it is then.
+#[tokio::test]
+async fn a_waiting_pop_goes_by_what_its_group_may_when_a_message_arrives() {
+    let (world, _broker) = World::with_broker().await;
+    world.create_topic(MASTER, "t", 1).await;
+    let set = async |body: &str| {
+        let group = Command::request(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP).with_body(body.to_owned());
+        assert_eq!(world.ask(MASTER, group).await.code, response::SUCCESS);
+    };
+    let (limited, barred) = (popping("t"), PopMessageHeader { consumer_group: "barred".into(), ..popping("t") });
+    let changing = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        set(r#"{"groupName":"g","retryMaxTimes":1}"#).await;
+        set(r#"{"groupName":"barred","consumeEnable":false}"#).await;
+        world.send("t", "m").await;
+    };
+    let (first, nothing, ()) = tokio::join!(world.pop(&limited), world.pop(&barred), changing);
+    assert_eq!((bodies(&first), nothing.len()), (vec!["m"], 0));
+    assert_eq!(bodies(&world.pop(&limited).await), ["m"], "given to it once more");
+    let dead_letters = PopMessageHeader { consumer_group: "undertaker".into(), ..popping("%DLQ%g") };
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(bodies(&world.pop(&dead_letters).await), ["m"], "and no more than that");
+}
+
 #[tokio::test]
 async fn a_pop_that_finds_nothing_waits_for_its_poll_time_and_no_longer() {
     let (world, _broker) = World::with_broker().await;

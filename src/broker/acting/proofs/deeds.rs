@@ -222,7 +222,6 @@ pub(super) fn pop(term: u64) -> PopStep {
         filter: Filter::All,
         limit: 1,
         invisible_ms: INVISIBLE_MS,
-        reconsume_limit: 16,
         escape: None,
         term,
     }

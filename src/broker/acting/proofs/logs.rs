@@ -259,7 +259,7 @@ impl Logs {
             return popped.clone();
         }
         let (taken, rest) = step.look(&known.scratch.view(&log.entries), &from).unwrap();
-        let popped = step.popped(taken, rest, NOW_MS).queues.first().map(|queue| queue.chains[0].clone());
+        let popped = step.popped(taken, rest, NOW_MS, 16).queues.first().map(|queue| queue.chains[0].clone());
         known.popped.insert((log.clone(), step.term, next), popped.clone());
         popped
     }
