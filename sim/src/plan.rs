@@ -379,6 +379,8 @@ pub enum DiskOperation {
     Write,
     /// To make what was written durable.
     Sync,
+    /// To read a piece of a file, of which one bit comes turned over.
+    Flip,
 }
 
 impl DiskOperation {
@@ -389,6 +391,7 @@ impl DiskOperation {
             Self::Read => "read",
             Self::Write => "write",
             Self::Sync => "sync",
+            Self::Flip => "flip",
         }
     }
 }

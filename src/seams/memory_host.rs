@@ -49,6 +49,26 @@ impl MemoryDisk {
         self.refusing.store(count, Ordering::SeqCst);
     }
 
+    /// Turns bits of a file's byte over, behind the back of whoever has it open.
+    pub(crate) fn flip(&self, name: &str, at: usize, bits: u8) {
+        let files = locked(&self.files);
+        if let Some(bytes) = files.get(name)
+            && let Some(byte) = locked(bytes).get_mut(at)
+        {
+            *byte ^= bits;
+        }
+    }
+
+    /// What a file holds.
+    pub(crate) fn content(&self, name: &str) -> Vec<u8> {
+        locked(&self.files).get(name).map(|bytes| locked(bytes).clone()).unwrap_or_default()
+    }
+
+    /// Puts something else in a file's place.
+    pub(crate) fn put(&self, name: &str, content: Vec<u8>) {
+        locked(&self.files).insert(name.to_owned(), Arc::new(Mutex::new(content)));
+    }
+
     /// Length of a file, bytes.
     pub(crate) fn length(&self, name: &str) -> usize {
         locked(&self.files).get(name).map_or(0, |bytes| locked(bytes).len())

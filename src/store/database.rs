@@ -8,13 +8,15 @@ use tokio::sync::Notify;
 
 use super::{
     FILE, StoreConfig, StoreError,
-    boxed_backend::BoxedBackend,
+    checked_file::CheckedFile,
     confirmation::{Confirms, Known},
     counts::Counts,
     decoded::Decoded,
     draft::{Changes, Draft},
     error::Chained,
     follow::LogEnd,
+    mark::{self, Mark},
+    marked::Marked,
     rows::Recent,
     view::{Committed, Cuts},
 };
@@ -23,6 +25,7 @@ use crate::{
     model::record::{LogEntry, Record},
     sabotage,
     seams::Disk,
+    sometimes,
 };
 
 /// Log index → encoded [`LogEntry`].
@@ -30,14 +33,14 @@ pub(super) const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
 /// The settled rows of all derived tables.
 pub(super) const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("rows");
 /// Name → number.
-const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
 /// Version of the tables and of the log's encoding.
 const SCHEMA: u64 = 3;
 const SCHEMA_KEY: &str = "schema";
 const TERM_KEY: &str = "term";
 /// Up to which log index the rows are settled.
-const SETTLED_KEY: &str = "settled";
+pub(super) const SETTLED_KEY: &str = "settled";
 /// Up to which log index, when the last entry was written, everything was known to be confirmed. Missing where all of it
 /// is; what is settled always is.
 const CONFIRMED_KEY: &str = "confirmed";
@@ -59,7 +62,7 @@ pub(super) enum Tail {
 
 /// A database that was opened and found usable.
 pub(super) struct Opened {
-    pub(super) database: Arc<Database>,
+    pub(super) database: Arc<Marked>,
     /// The state up to the last entry that is known to be confirmed.
     pub(super) confirmed: Arc<Committed>,
     /// The state up to the last entry.
@@ -69,15 +72,23 @@ pub(super) struct Opened {
 }
 
 /// Opens the database, creates missing tables, checks the schema, and replays the log that is not settled. At least up to
-/// `confirmed` it is known to be confirmed.
+/// `confirmed` it is known to be confirmed. All of the file is read, for what has changed on the disk is never used.
 pub(super) fn open(disk: &dyn Disk, config: &StoreConfig, confirmed: u64) -> Result<Opened, StoreError> {
     let open = |cause| StoreError::Open { name: FILE.into(), cause };
     let file = disk.open(FILE).map_err(open)?;
     forget_unborn(&*file).map_err(open)?;
     let mut builder = Database::builder();
-    builder.set_cache_size(config.cache_bytes);
+    builder.set_cache_size(config.cache_bytes).set_check_integrity_on_open(true);
+    let opened = disk.open(mark::FILE).and_then(Mark::open);
+    let (mark, noted) = opened.map_err(|cause| StoreError::Open { name: mark::FILE.into(), cause })?;
     let failed = Arc::new(Notify::new());
-    let database = Arc::new(builder.create_with_backend(BoxedBackend::new(file, failed.clone()))?);
+    let file = CheckedFile::new(file, failed.clone()).map_err(open)?;
+    let opened = builder.create_with_backend(file.clone()).map_err(StoreError::from);
+    if let Err(StoreError::Damaged(_)) = &opened {
+        sometimes!("store-damaged");
+    }
+    let database = Arc::new(Marked::new(opened?, mark, noted)?);
+    file.accept().map_err(open)?;
     prepare(&database, config.term)?;
     if config.confirms == Confirms::Alone {
         forget_confirmed(&database)?;
@@ -91,9 +102,8 @@ pub(super) fn open(disk: &dyn Disk, config: &StoreConfig, confirmed: u64) -> Res
 fn forget_unborn(file: &dyn redb::StorageBackend) -> std::io::Result<()> {
     let mut magic = [0; 9];
     let length = file.len()?;
-    if length >= magic.len() as u64 {
-        file.read(0, &mut magic)?;
-    }
+    let there = usize::try_from(length).unwrap_or(usize::MAX).min(magic.len());
+    file.read(0, &mut magic[..there])?;
     if length > 0 && magic == [0; 9] {
         tracing::warn!(length, "the store's creation was cut off; it begins anew");
         file.set_len(0)?;
@@ -102,7 +112,7 @@ fn forget_unborn(file: &dyn redb::StorageBackend) -> std::io::Result<()> {
 }
 
 /// Creates the tables of a fresh store; checks that one that has been used is of this version.
-pub(super) fn prepare(database: &Database, term: u64) -> Result<(), StoreError> {
+pub(super) fn prepare(database: &Marked, term: u64) -> Result<(), StoreError> {
     if let Ok(meta) = database.begin_read()?.open_table(META) {
         let found = meta.get(SCHEMA_KEY)?.map_or(0, |row| row.value());
         return if found == SCHEMA { Ok(()) } else { Err(StoreError::Schema { found, expected: SCHEMA }) };
@@ -116,19 +126,15 @@ pub(super) fn prepare(database: &Database, term: u64) -> Result<(), StoreError> 
         transaction.open_table(LOG)?;
         transaction.open_table(ROWS)?;
     }
-    transaction.commit()?;
-    Ok(())
+    database.commit(transaction, None)
 }
 
 /// What confirms alone has confirmed all there is: whoever needs others later must not go by how far it once was.
-fn forget_confirmed(database: &Database) -> Result<(), StoreError> {
+fn forget_confirmed(database: &Marked) -> Result<(), StoreError> {
     if database.begin_read()?.open_table(META)?.get(CONFIRMED_KEY)?.is_none() {
         return Ok(());
     }
-    let transaction = database.begin_write()?;
-    transaction.open_table(META)?.remove(CONFIRMED_KEY)?;
-    transaction.commit()?;
-    Ok(())
+    database.change(|meta| meta.remove(CONFIRMED_KEY).map(drop))
 }
 
 /// The term under which this member acts for its master, if it does; 0 before it has one.
@@ -137,16 +143,11 @@ pub(super) fn acts(database: &Database) -> Result<Option<u64>, StoreError> {
 }
 
 /// Remembers whether, and under which term, this member acts for its master.
-pub(super) fn set_acts(database: &Database, acts: Option<u64>) -> Result<(), StoreError> {
-    let transaction = database.begin_write()?;
-    {
-        let mut meta = transaction.open_table(META)?;
-        match acts {
-            Some(term) => drop(meta.insert(ACTS_KEY, term)?),
-            None => drop(meta.remove(ACTS_KEY)?),
-        }
-    }
-    Ok(transaction.commit()?)
+pub(super) fn set_acts(database: &Marked, acts: Option<u64>) -> Result<(), StoreError> {
+    database.change(|meta| match acts {
+        Some(term) => meta.insert(ACTS_KEY, term).map(drop),
+        None => meta.remove(ACTS_KEY).map(drop),
+    })
 }
 
 /// Whether this member, a slave, has ever had all that its master had.
@@ -155,10 +156,8 @@ pub(super) fn has_caught_up(database: &Database) -> Result<bool, StoreError> {
 }
 
 /// Remembers that it has.
-pub(super) fn set_caught_up(database: &Database) -> Result<(), StoreError> {
-    let transaction = database.begin_write()?;
-    transaction.open_table(META)?.insert(CAUGHT_UP_KEY, 1)?;
-    Ok(transaction.commit()?)
+pub(super) fn set_caught_up(database: &Marked) -> Result<(), StoreError> {
+    database.change(|meta| meta.insert(CAUGHT_UP_KEY, 1).map(drop))
 }
 
 /// As [`replay`], of the log up to `end` only, all of which is confirmed.
@@ -234,7 +233,7 @@ fn replay_until(
 /// come together, or when entries leave the log that they might follow from. With [`Tail::Goes`] what the log has beyond
 /// `base`, none of which was ever confirmed, is taken off in the same transaction.
 pub(super) fn commit(
-    database: &Database,
+    database: &Marked,
     base: &Committed,
     confirmed: &Known,
     (changes, tail): (Changes, Tail),
@@ -247,6 +246,7 @@ pub(super) fn commit(
         transaction.set_durability(Durability::None).map_err(|error| StoreError::not_committed(&error))?;
     }
     if tail == Tail::Goes && !sabotage!("tail-kept") {
+        database.is_cut_back(base.last_index())?;
         transaction.open_table(LOG)?.retain_in(base.last_index().saturating_add(1).., |_, _| false)?;
     }
     let lengths = append(&transaction, &entries, &followed)?;
@@ -261,7 +261,8 @@ pub(super) fn commit(
         transaction.open_table(META)?.insert(CONFIRMED_KEY, confirmed.told.min(last))?;
     }
     let unknown = |error: &dyn std::error::Error| StoreError::OutcomeUnknown { reason: Chained(error).to_string() };
-    transaction.commit().map_err(|error| unknown(&error))?;
+    let end = entries.last().map(|entry| entry.position.index).filter(|_| !sabotage!("success-before-commit"));
+    database.commit(transaction, end)?;
     let decoded = base.decoded();
     for (entry, bytes) in entries.iter().zip(lengths) {
         decoded.keep(entry.clone(), bytes);

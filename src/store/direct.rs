@@ -11,13 +11,14 @@ use super::{
     confirmation::Known,
     database::{self, Tail},
     draft::Draft,
+    marked::Marked,
     view::Committed,
 };
 use crate::model::chain::LogPosition;
 
 /// A store without a task.
 pub(crate) struct Direct {
-    database: Database,
+    database: Marked,
     /// The state that is on the disk, and before it those that it has come from, down to the last confirmed one.
     states: VecDeque<Arc<Committed>>,
     config: StoreConfig,
@@ -36,7 +37,7 @@ impl Direct {
 
     /// A store in which all but the last `lag` entries are confirmed.
     pub(crate) fn lagging(config: StoreConfig, lag: u64) -> Self {
-        let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        let database = Marked::in_memory(Database::builder().create_with_backend(InMemoryBackend::new()).unwrap());
         database::prepare(&database, config.term).unwrap();
         let mut store = Self { database, states: VecDeque::new(), config, lag };
         store.recover(0);

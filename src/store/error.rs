@@ -1,5 +1,6 @@
 //! What can go wrong with the store.
 
+use super::mark::Progress;
 use crate::model::record::{EntryDecodeError, EntryEncodeError};
 
 /// What went wrong with the store, and whether the step may have taken effect.
@@ -55,6 +56,9 @@ pub enum StoreError {
         #[source]
         cause: std::io::Error,
     },
+    /// The file is damaged. It was left as it is, and is looked at again when the store is opened again.
+    #[error("`{}` is damaged, and was left as it is", super::FILE)]
+    Damaged(#[source] Damage),
     /// The batch that held this step was abandoned before its commit: nothing of it took effect.
     #[error("not committed: {reason}")]
     NotCommitted {
@@ -96,11 +100,37 @@ pub enum StoreError {
     },
 }
 
+/// What is wrong with a store's file.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// A page is not what its checksum says, or makes no sense.
+    #[error("{0}")]
+    Page(String),
+    /// It has less than was once stored in it: the last commit is damaged, or the file was put back from an older copy.
+    #[error(
+        "it ends with log entry {} and change {} beside the log, and had come to entry {} and change {}: `{}` says so; \
+         without that file the store opens, and what is missing stays missing",
+        found.last, found.changes, noted.last, noted.changes, super::mark::FILE
+    )]
+    Behind {
+        /// How far it goes.
+        found: Progress,
+        /// How far it went.
+        noted: Progress,
+    },
+}
+
 macro_rules! from_redb {
     ($($error:ty),*) => {
         $(impl From<$error> for StoreError {
             fn from(cause: $error) -> Self {
-                Self::Database(Box::new(cause.into()))
+                match cause.into() {
+                    redb::Error::Corrupted(what) => Self::Damaged(Damage::Page(what)),
+                    redb::Error::Io(cause) if cause.kind() == std::io::ErrorKind::InvalidData => {
+                        Self::Damaged(Damage::Page(cause.to_string()))
+                    }
+                    cause => Self::Database(Box::new(cause)),
+                }
             }
         })*
     };

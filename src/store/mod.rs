@@ -7,7 +7,7 @@
 
 mod acting;
 mod append;
-mod boxed_backend;
+mod checked_file;
 mod confirmation;
 mod counts;
 mod database;
@@ -19,6 +19,8 @@ mod error;
 mod follow;
 mod forgetting;
 mod key;
+mod mark;
+mod marked;
 mod retention;
 mod row;
 mod rows;
@@ -41,8 +43,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 pub use self::{
     append::{Place, physical_offset},
     confirmation::Confirms,
-    error::StoreError,
+    error::{Damage, StoreError},
     follow::{Follow, FollowError, LogEnd, LogPart},
+    mark::Progress,
     retention::{Expiry, Retention},
     row::{Bounds, TopicRow},
     sends::SentAs,
@@ -303,6 +306,8 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+mod damage_tests;
 #[cfg(test)]
 mod limits_tests;
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{
     confirmation::Known,
     database::{self, LOG, Tail},
     draft::{Changes, Draft},
+    marked::Marked,
     row::Table,
     rows::Change,
     tables::Source as _,
@@ -25,14 +26,14 @@ pub(crate) type Entries = Vec<Bytes>;
 
 /// A database that holds one log after another.
 pub(crate) struct Scratch {
-    database: Database,
+    database: Marked,
     config: StoreConfig,
 }
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        let (database, config) =
-            (Database::builder().create_with_backend(InMemoryBackend::new()).unwrap(), StoreConfig::default());
+        let database = Marked::in_memory(Database::builder().create_with_backend(InMemoryBackend::new()).unwrap());
+        let config = StoreConfig::default();
         database::prepare(&database, config.term).unwrap();
         Self { database, config }
     }

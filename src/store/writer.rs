@@ -17,6 +17,7 @@ use super::{
     draft::Draft,
     error::Chained,
     follow::LogEnd,
+    marked::Marked,
     tables::Source as _,
     view::Committed,
     waiting::{Batch, Order, WaitingStep},
@@ -49,7 +50,7 @@ pub(super) struct Writer {
 
 /// The open database, and the state up to its last entry.
 struct Head {
-    database: Arc<redb::Database>,
+    database: Arc<Marked>,
     head: Arc<Committed>,
     /// Told when an operation on the file has failed.
     failed: Arc<Notify>,
@@ -179,7 +180,7 @@ impl Writer {
 
     /// Runs a step on the log as it was at `end`, and has its entry take the place of what came after that: in one
     /// transaction, for a log without either would be written on, and nobody would miss the step any more.
-    async fn cut_back(&mut self, database: Arc<redb::Database>, end: LogEnd, term: u64, ordering: Batch) {
+    async fn cut_back(&mut self, database: Arc<Marked>, end: LogEnd, term: u64, ordering: Batch) {
         let config = self.config.clone();
         let (confirmed, base) = match self.blocking(move || database::replay_to(&database, &config, end)).await {
             Ok(states) => states,
@@ -275,7 +276,7 @@ impl Writer {
     fn failed(&mut self, batch: Batch, error: &StoreError) {
         tracing::error!(error = %Chained(error), "commit failed");
         self.config.commits.failed(error.is_unknown());
-        if error.is_unknown() || matches!(error, StoreError::Database(_)) {
+        if error.is_unknown() || matches!(error, StoreError::Database(_) | StoreError::Damaged(_)) {
             self.forget();
         }
         let reason = Chained(error).to_string();
@@ -338,7 +339,7 @@ impl Writer {
     }
 
     /// More may have been confirmed while the database was opened.
-    fn confirmed_by_now(&self, database: &redb::Database, opened: Arc<Committed>, head: &Committed) -> Arc<Committed> {
+    fn confirmed_by_now(&self, database: &Marked, opened: Arc<Committed>, head: &Committed) -> Arc<Committed> {
         let told = self.confirmation.known().told;
         if told <= opened.last_index() || opened.last_index() == head.last_index() {
             return opened;
@@ -371,7 +372,7 @@ fn fail(batch: Batch, error: impl Fn() -> StoreError) {
 
 /// Runs every step of a batch and commits them together.
 fn run_steps(
-    database: &redb::Database,
+    database: &Marked,
     (base, tail): (&Committed, Tail),
     confirmation: &Confirmation,
     config: &StoreConfig,

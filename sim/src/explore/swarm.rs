@@ -362,7 +362,8 @@ fn of_machine<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> Fa
             FaultKind::ClockDrift { node, window, ppm, back: dice.likely(0.5) }
         }
         Kind::DiskError => {
-            let operation = *dice.one(&[DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync]);
+            let operation =
+                *dice.one(&[DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync, DiskOperation::Flip]);
             let hits = match dice.likely(0.5) {
                 true => HitsSpec::During(window),
                 false => HitsSpec::Nth(vec![dice.count(10..=400).into()]),

@@ -1,12 +1,15 @@
-//! Disk error: reads, writes or syncs of a node's disk fail.
+//! Disk error: reads, writes or syncs of a node's disk fail, or what is read has a bit turned over.
 //!
-//! Real world: a sector cannot be read, a cable or controller fails, a volume attached over a network times out (`EIO`).
+//! Real world: a sector cannot be read, a cable or controller fails, a volume attached over a network times out (`EIO`); bits of a
+//! medium or of a controller's memory turn over, and nobody notices on the way.
 //!
 //! Simulator: the operation fails and does nothing, but for a failed sync: of what was written since the last one a
 //! random subset reached the disk, torn at 512 bytes, as when power is lost; the rest is gone, for Linux marks the pages
-//! of a failed sync as clean and does not write them again. The process lives on and may try again.
+//! of a failed sync as clean and does not write them again. The process lives on and may try again. A bit of
+//! what is read turns over and stays so for a minute, whoever reads it, unless it is written: what a file holds, and what
+//! oracles see of it, is as it was.
 //!
-//! Cannot: show what was lost until its page is evicted, as a page cache may; return wrong bytes.
+//! Cannot: show what was lost until its page is evicted, as a page cache may; turn a bit over for good.
 
 use super::{Armed, is_hit};
 use crate::{
@@ -53,6 +56,7 @@ pub(crate) fn strikes(world: &World, node: NodeIndex, operation: DiskOperation) 
             DiskOperation::Read => (NodeEvent::ReadFailed, "read"),
             DiskOperation::Write => (NodeEvent::WriteFailed, "write"),
             DiskOperation::Sync => (NodeEvent::SyncFailed, "sync"),
+            DiskOperation::Flip => (NodeEvent::ReadFlipped, "flipped read"),
         };
         world.tap_fault(Some(fault), &format!("disk-error: {name} {nth} of {}", world.name(node)));
         world.tap_node(&world.name(node), event);

@@ -18,6 +18,7 @@ pub const fn proof(fault: &Fault) -> &'static str {
         Fault::DiskError { operation: DiskOperation::Read, .. } => "read-failed",
         Fault::DiskError { operation: DiskOperation::Write, .. } => "write-failed",
         Fault::DiskError { operation: DiskOperation::Sync, .. } => "sync-failed",
+        Fault::DiskError { operation: DiskOperation::Flip, .. } => "bit-flipped",
         Fault::DiskFull { .. } => "disk-full",
         Fault::SlowDisk { .. } => "slow-sync",
         Fault::Buggify { .. } => "site-struck",

@@ -19,6 +19,10 @@ pub const POINTS: &[(&str, &str)] = &[
     ("attempt-used-up", "a chain was due, and its policy left no attempt"),
     ("waited-out-its-policy", "a chain was parked whose peer was away for as long as the policy lasts"),
     ("waited-stale", "a chain was to be parked for an absent peer, and was not due any more"),
+    // What a store finds when it is opened (`store`).
+    ("store-damaged", "a store's file was found damaged, and left as it is"),
+    ("store-behind", "a store's file was found to lack what had been stored in it"),
+    ("block-changed", "a block of a store's file had changed behind its back"),
     // What an attempt comes to (`revive::steps::conclude`, `revive::engine`).
     ("result-of-chain", "a result came for a chain"),
     ("result-of-nothing", "a result came for a chain that is not known any more"),
@@ -212,10 +216,12 @@ pub const POINTS: &[(&str, &str)] = &[
 
 /// Points that no scenario has to get to, and why: none can, or it takes luck. Tests beside the code get to each of them.
 pub const NOT_REACHED: &[(&str, &str)] = &[
+    ("store-behind", "of what is read when a store is opened, the little has to be wrong that its last commit wrote"),
     ("peer-back-untried", "a resumption has to come into the commit that takes up chains whose peer is back"),
     ("peer-back-stale", "an ack has to come into the commit that takes up chains whose peer is back"),
     ("waited-stale", "an ack has to come into the commit that parks what has waited too long"),
     ("attempt-used-up", "the home has to die in the middle of a policy's last attempt; crash points get here"),
+    ("results-wait-for-store", "a slave has to be slow to confirm and not away; a regression gets here"),
     ("result-of-nothing", "no chain is forgotten while it lives, and only living ones have results"),
     ("handed-stale", "the service has one attempt of a chain under way at a time"),
     ("handed-failed-before", "the service has one attempt of a chain under way at a time"),

@@ -78,6 +78,7 @@ pub const REACHED: &[(&str, &str)] = &[
     ("read-failed", "a fault failed a read of a disk"),
     ("write-failed", "a fault failed a write to a disk"),
     ("sync-failed", "a fault failed a sync of a disk"),
+    ("bit-flipped", "a fault turned a bit over in what was read from a disk"),
     ("disk-full", "a fault left no block for a write that needed one"),
     ("slow-sync", "a fault slowed a sync down"),
     ("site-struck", "a fault had a site of a broker's code take its unlikely turn"),

@@ -169,7 +169,12 @@ mod tests {
             _ => Fault::Pause { node, when, for_ms: lasts },
         });
         let site = prop::sample::select(SITES).prop_map(|(name, _)| name);
-        let operation = prop::sample::select(vec![DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync]);
+        let operation = prop::sample::select(vec![
+            DiskOperation::Read,
+            DiskOperation::Write,
+            DiskOperation::Sync,
+            DiskOperation::Flip,
+        ]);
         let network = (0..7, any::<i32>(), 1..HOUR_MS, rpcs()).prop_map(|(kind, code, by_ms, mut rpcs)| match kind {
             0 => Fault::Reset { rpcs },
             1 => Fault::LostRequest { rpcs },

@@ -46,6 +46,8 @@ pub(super) struct Draws {
     pub(super) failed_sync: Stream,
     /// How long a slow sync takes.
     pub(super) slow: Stream,
+    /// Which bit of a read is wrong.
+    pub(super) flip: Stream,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +57,20 @@ struct File {
     doubtful: bool,
     /// The incarnation that has the file open, for its lock.
     holder: Option<u64>,
+    /// What is read wrongly.
+    flips: Vec<Flip>,
 }
+
+/// A bit that is read turned over, until it is written or for a while.
+#[derive(Debug)]
+struct Flip {
+    at: u64,
+    mask: u8,
+    until_ms: SimMs,
+}
+
+/// How long a bit stays turned over, ms: others open the file again meanwhile, and all of it is well in the end.
+const FLIPPED_MS: SimMs = 60_000;
 
 impl Platters {
     pub(super) fn new(draws: Draws) -> Self {
@@ -165,6 +180,25 @@ impl OpenFile {
         Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"))
     }
 
+    /// Turns over what faults of the plan have turned over in what was read.
+    fn turn_bits(&self, offset: u64, out: &mut [u8]) {
+        let strikes = !out.is_empty() && disk_error::strikes(&self.world, self.life.node, DiskOperation::Flip);
+        let now_ms = self.world.now_ms();
+        let State { files, draws, .. } = &mut *lock(&self.platters.state);
+        let Some(file) = files.get_mut(&self.name) else { return };
+        if strikes {
+            let bit = draws.flip.random_range(0..out.len() as u64 * 8);
+            file.flips.push(Flip { at: offset + bit / 8, mask: 1 << (bit % 8), until_ms: now_ms + FLIPPED_MS });
+        }
+        file.flips.retain(|flip| flip.until_ms > now_ms);
+        for Flip { at, mask, .. } in &file.flips {
+            let place = at.checked_sub(offset).and_then(|place| usize::try_from(place).ok());
+            if let Some(byte) = place.and_then(|place| out.get_mut(place)) {
+                *byte ^= mask;
+            }
+        }
+    }
+
     fn doubt(&self) {
         if let Some(file) = lock(&self.platters.state).files.get_mut(&self.name) {
             file.doubtful = true;
@@ -215,7 +249,9 @@ impl StorageBackend for OpenFile {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.work(DiskOperation::Read)?;
-        self.with(|image| image.read(offset, out))
+        self.with(|image| image.read(offset, out))?;
+        self.turn_bits(offset, out);
+        Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -225,7 +261,11 @@ impl StorageBackend for OpenFile {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.work(DiskOperation::Write)?;
         self.find_room(offset, data.len())?;
-        self.with(|image| image.write(offset, data))
+        self.with(|image| image.write(offset, data))?;
+        if let Some(file) = lock(&self.platters.state).files.get_mut(&self.name) {
+            file.flips.retain(|flip| !(offset..offset + data.len() as u64).contains(&flip.at));
+        }
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {

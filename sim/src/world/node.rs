@@ -122,6 +122,7 @@ impl Nodes {
         let crash = streams.stream(&format!("crash/{name}"));
         let failed_sync = streams.stream(&format!("failed-sync/{name}"));
         let slow = streams.stream(&format!("slow-disk/{name}"));
+        let flip = streams.stream(&format!("flipped-read/{name}"));
         self.nodes.push(Node {
             name: name.into(),
             ip: None,
@@ -132,7 +133,7 @@ impl Nodes {
             stopping: None,
             finished: false,
             offset: Arc::default(),
-            platters: Arc::new(Platters::new(Draws { sync_time, crash, failed_sync, slow })),
+            platters: Arc::new(Platters::new(Draws { sync_time, crash, failed_sync, slow, flip })),
         });
         index
     }

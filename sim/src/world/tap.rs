@@ -67,6 +67,8 @@ pub enum NodeEvent {
     Resumed,
     /// Its disk failed to read.
     ReadFailed,
+    /// Its disk read a bit wrongly.
+    ReadFlipped,
     /// Its disk failed to write.
     WriteFailed,
     /// Its disk failed to sync.
@@ -90,6 +92,7 @@ impl fmt::Display for NodeEvent {
             Self::Paused => "paused",
             Self::Resumed => "resumed",
             Self::ReadFailed => "failed to read",
+            Self::ReadFlipped => "read a bit wrongly",
             Self::WriteFailed => "failed to write",
             Self::SyncFailed => "failed to sync",
             Self::DiskFull => "had no room on its disk",
