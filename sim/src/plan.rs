@@ -89,6 +89,13 @@ pub enum Fault {
         /// By how many parts in a million it is faster; negative is slower.
         ppm: i64,
     },
+    /// The clocks of a node stand still; afterwards its wall clock is right again, its monotonic one goes on where it stood.
+    FrozenClock {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: Window,
+    },
     /// Operations of a node's disk fail with an I/O error.
     DiskError {
         /// Whose.
@@ -215,6 +222,7 @@ impl Fault {
             Self::Pause { .. } => "pause",
             Self::ClockStep { .. } => "clock-step",
             Self::ClockDrift { .. } => "clock-drift",
+            Self::FrozenClock { .. } => "frozen-clock",
             Self::DiskError { .. } => "disk-error",
             Self::DiskFull { .. } => "disk-full",
             Self::SlowDisk { .. } => "slow-disk",
@@ -249,6 +257,7 @@ impl Fault {
             | Self::Pause { .. }
             | Self::ClockStep { .. }
             | Self::ClockDrift { .. }
+            | Self::FrozenClock { .. }
             | Self::DiskError { .. }
             | Self::DiskFull { .. }
             | Self::SlowDisk { .. }
@@ -263,6 +272,7 @@ impl Fault {
     pub const fn window_mut(&mut self) -> Option<&mut Window> {
         let hits = match self {
             Self::ClockDrift { window, .. }
+            | Self::FrozenClock { window, .. }
             | Self::DiskFull { window, .. }
             | Self::SlowDisk { window, .. }
             | Self::Partition { window, .. }

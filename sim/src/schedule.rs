@@ -47,6 +47,7 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
             let (window, ppm) = (window(spec, rng), draw(ppm, rng).cast_signed());
             Fault::ClockDrift { node, window, ppm: if back { -ppm } else { ppm } }
         }
+        FaultKind::FrozenClock { node, window: spec } => Fault::FrozenClock { node, window: window(spec, rng) },
         FaultKind::DiskError { node, operation, hits: spec } => {
             Fault::DiskError { node, operation, hits: hits(spec, rng) }
         }

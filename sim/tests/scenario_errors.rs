@@ -308,6 +308,9 @@ fn wrong_disk_and_clock_faults() {
             "kind = 'clock-drift'\nnode = 'broker-a'\nat = '5m'\nfor = '1m'",
             "kind = 'clock-drift'\nnode = 'broker-x'\nppm = 0\nat = '5m'\nfor = '1m'",
             "kind = 'clock-drift'\nnode = 'broker-a'\nppm = 1\nat = '5m'\nfor = '2h'",
+            "kind = 'frozen-clock'\nnode = 'broker-x'\nat = '5m'\nfor = '1m'",
+            "kind = 'frozen-clock'\nnode = 'broker-a'\nat = '5m'\nfor = '0s'",
+            "kind = 'frozen-clock'\nnode = 'broker-a'\nat = '5m'\nby = '1m'",
         ],
     );
 }

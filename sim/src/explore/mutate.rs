@@ -66,6 +66,7 @@ fn times(what: &mut FaultKind) -> (Option<&mut Draw>, Option<&mut Draw>) {
         FaultKind::Partition { window, .. }
         | FaultKind::Latency { window, .. }
         | FaultKind::ClockDrift { window, .. }
+        | FaultKind::FrozenClock { window, .. }
         | FaultKind::DiskFull { window, .. }
         | FaultKind::SlowDisk { window, .. }
         | FaultKind::Bandwidth { window, .. } => (Some(&mut window.begins), Some(&mut window.lasts)),

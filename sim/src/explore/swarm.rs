@@ -186,6 +186,7 @@ enum Kind {
     Answer,
     DamagedAnswer,
     ClockDrift,
+    FrozenClock,
     DiskError,
     DiskFull,
     SlowDisk,
@@ -195,7 +196,7 @@ enum Kind {
     DelayedRequest,
 }
 
-const KINDS: [Kind; 23] = [
+const KINDS: [Kind; 24] = [
     Kind::Kill,
     Kind::Replace,
     Kind::Crash,
@@ -212,6 +213,7 @@ const KINDS: [Kind; 23] = [
     Kind::Answer,
     Kind::DamagedAnswer,
     Kind::ClockDrift,
+    Kind::FrozenClock,
     Kind::DiskError,
     Kind::DiskFull,
     Kind::SlowDisk,
@@ -309,7 +311,9 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
         Kind::LostRequest => FaultKind::LostRequest { rpcs: rpcs(dice, scenario) },
         Kind::LostAnswer => FaultKind::LostAnswer { rpcs: rpcs(dice, scenario) },
         Kind::Buggify => buggify(dice, scenario),
-        Kind::ClockDrift | Kind::DiskError | Kind::DiskFull | Kind::SlowDisk => of_machine(dice, kind, scenario),
+        Kind::ClockDrift | Kind::FrozenClock | Kind::DiskError | Kind::DiskFull | Kind::SlowDisk => {
+            of_machine(dice, kind, scenario)
+        }
         Kind::Bandwidth => {
             let (from, to) = (end(dice, scenario), end(dice, scenario));
             let bytes_per_second = Draw::exactly(u64::from(dice.count(1..=64)) * 1_000);
@@ -361,6 +365,7 @@ fn of_machine<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> Fa
             let ppm = Draw::exactly(u64::from(dice.count(1..=20)) * 1_000);
             FaultKind::ClockDrift { node, window, ppm, back: dice.likely(0.5) }
         }
+        Kind::FrozenClock => FaultKind::FrozenClock { node, window },
         Kind::DiskError => {
             let operation = *dice.one(&[DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync]);
             let hits = match dice.likely(0.5) {

@@ -2,7 +2,8 @@
 
 use super::{
     Act, Blow, Strike, Verdict, bandwidth::Bandwidth, buggify::Buggify, clock_drift::Drifting, disk_error::DiskError,
-    disk_full::DiskFull, is_hit, is_open, latency::Latency, partition::Partition, slow_disk::SlowDisk,
+    disk_full::DiskFull, frozen_clock::Standing, is_hit, is_open, latency::Latency, partition::Partition,
+    slow_disk::SlowDisk,
 };
 use crate::{
     plan::{Fault, Hits, Moment, Plan, Rpcs, SimMs, Window},
@@ -58,6 +59,8 @@ pub(crate) struct Armed {
     pub(super) sites: Vec<Buggify>,
     /// The clocks that drift now.
     pub(super) drifting: Vec<Drifting>,
+    /// The clocks that stand still now.
+    pub(super) standing: Vec<Standing>,
     /// What lasts from a time to a time, with its name.
     windows: Vec<(usize, &'static str, Window)>,
 }
@@ -110,6 +113,10 @@ impl Armed {
                 let begins = Blow::DriftBegins(index(node), *ppm);
                 schedule.push((window.from_ms, Strike { fault, blow: begins }));
                 schedule.push((window.to_ms, Strike { fault, blow: Blow::DriftEnds }));
+            }
+            Fault::FrozenClock { node, window } => {
+                schedule.push((window.from_ms, Strike { fault, blow: Blow::ClockStops(index(node)) }));
+                schedule.push((window.to_ms, Strike { fault, blow: Blow::ClockGoesOn }));
             }
             Fault::DiskError { node, operation, hits } => {
                 let (node, operation, hits) = (index(node), *operation, hits.clone());
@@ -240,7 +247,8 @@ impl Armed {
     pub(super) fn is_forgone(&self, strike: &Strike) -> bool {
         let goes_on = || self.windows.iter().any(|(fault, ..)| *fault == strike.fault);
         let drifts = || self.drifting.iter().any(|it| it.is_of(strike.fault));
-        self.forgone && (strike.begins() || !(goes_on() || drifts()))
+        let stands = || self.standing.iter().any(|it| it.is_of(strike.fault));
+        self.forgone && (strike.begins() || !(goes_on() || drifts() || stands()))
     }
 
     pub(super) fn is_healed(&self) -> bool {

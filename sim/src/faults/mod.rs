@@ -12,6 +12,7 @@ mod delayed_request;
 pub(crate) mod disk_error;
 pub(crate) mod disk_full;
 mod duplicate_request;
+pub(crate) mod frozen_clock;
 mod kill;
 mod latency;
 pub(crate) mod lost_answer;
@@ -61,6 +62,8 @@ enum Blow {
     ClockStep(NodeIndex, i64),
     DriftBegins(NodeIndex, i64),
     DriftEnds,
+    ClockStops(NodeIndex),
+    ClockGoesOn,
     WindowOpens(&'static str),
     WindowCloses(&'static str),
 }
@@ -68,7 +71,7 @@ enum Blow {
 impl Strike {
     /// Whether it is the beginning of something, and not the end of a window that is open.
     fn begins(&self) -> bool {
-        !matches!(self.blow, Blow::DriftEnds | Blow::WindowCloses(_))
+        !matches!(self.blow, Blow::DriftEnds | Blow::ClockGoesOn | Blow::WindowCloses(_))
     }
 
     /// Strikes, unless it has been forgone or the world was healed.
@@ -90,6 +93,8 @@ impl Strike {
             }
             Blow::DriftBegins(node, ppm) => return clock_drift::begin(world, self.fault, node, ppm),
             Blow::DriftEnds => return clock_drift::end(world, self.fault),
+            Blow::ClockStops(node) => return frozen_clock::begin(world, self.fault, node),
+            Blow::ClockGoesOn => return frozen_clock::end(world, self.fault),
             Blow::WindowOpens(word) => return world.tap_fault(Some(self.fault), &format!("{word} begins")),
             Blow::WindowCloses(word) => {
                 world.tap_fault(Some(self.fault), &format!("{word} ends"));

@@ -15,6 +15,7 @@ pub const fn proof(fault: &Fault) -> &'static str {
         Fault::Pause { .. } => "frozen",
         Fault::ClockStep { .. } => "clock-set",
         Fault::ClockDrift { .. } => "clock-drifted",
+        Fault::FrozenClock { .. } => "clock-stood-still",
         Fault::DiskError { operation: DiskOperation::Read, .. } => "read-failed",
         Fault::DiskError { operation: DiskOperation::Write, .. } => "write-failed",
         Fault::DiskError { operation: DiskOperation::Sync, .. } => "sync-failed",

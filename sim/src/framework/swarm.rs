@@ -31,7 +31,7 @@ type Kind = (&'static str, fn(&mut Dice<Stream>, &Swarm) -> Fault);
 
 /// What can happen to a protocol over TCP that tells its frames apart by their order only: no frame arrives twice, or
 /// after one that was sent later.
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 16] = [
     ("kill", |dice, swarm| Fault::Kill { node: swarm.node(dice), when: swarm.moment(dice), down_ms: swarm.span(dice) }),
     ("crash", |dice, swarm| Fault::Crash {
         node: swarm.node(dice),
@@ -54,6 +54,7 @@ const KINDS: [Kind; 15] = [
         let ppm = if dice.likely(0.5) { -ppm } else { ppm };
         Fault::ClockDrift { node: swarm.node(dice), window: swarm.window(dice), ppm }
     }),
+    ("frozen-clock", |dice, swarm| Fault::FrozenClock { node: swarm.node(dice), window: swarm.window(dice) }),
     ("disk-error", |dice, swarm| {
         let operation = *dice.one(&[DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync]);
         Fault::DiskError { node: swarm.node(dice), operation, hits: swarm.hits(dice) }

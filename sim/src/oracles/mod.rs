@@ -41,6 +41,7 @@ mod p9_set_aside;
 mod p9_unconfirmed;
 mod reached;
 mod reached_acting;
+mod reached_clocks;
 mod reached_disks;
 mod reached_slaves;
 mod reads;

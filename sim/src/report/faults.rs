@@ -90,7 +90,9 @@ pub fn describe(fault: &Fault) -> String {
             format!("{head} by {} ppm {}", ppm.unsigned_abs(), during(window))
         }
         Fault::DiskError { hits, .. } | Fault::Buggify { hits, .. } => format!("{head} {}", which(hits)),
-        Fault::Partition { window, .. } | Fault::DiskFull { window, .. } => format!("{head} {}", during(window)),
+        Fault::Partition { window, .. } | Fault::DiskFull { window, .. } | Fault::FrozenClock { window, .. } => {
+            format!("{head} {}", during(window))
+        }
         Fault::Bandwidth { window, bytes_per_second, .. } => {
             format!("{head} to {bytes_per_second} bytes per second {}", during(window))
         }
@@ -155,6 +157,7 @@ fn head(fault: &Fault) -> String {
         Fault::ClockDrift { node, ppm, .. } => {
             format!("the clock of {node} goes too {}", if *ppm < 0 { "slowly" } else { "fast" })
         }
+        Fault::FrozenClock { node, .. } => format!("stop the clocks of {node}"),
         Fault::DiskError { node, operation, .. } => format!("fail {} of {node}", operation.name()),
         Fault::Buggify { node, site, .. } => format!("have {site} happen at {node}"),
         Fault::DiskFull { node, .. } => format!("fill the disk of {node}"),

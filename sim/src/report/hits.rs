@@ -166,6 +166,7 @@ impl<'h> Watch<'h> {
             | Fault::DamagedAnswer { .. } => self.frame.into_iter().collect(),
             // What lasts strikes whatever happens meanwhile.
             Fault::ClockDrift { .. }
+            | Fault::FrozenClock { .. }
             | Fault::SlowDisk { .. }
             | Fault::Partition { .. }
             | Fault::Latency { .. }
@@ -198,7 +199,9 @@ impl<'h> Watch<'h> {
 /// Whether the fault slows that node's disk down, or is one of the clock that stamps what goes there.
 fn is_on_disk(fault: &Fault, node: &str) -> bool {
     match fault {
-        Fault::SlowDisk { node: broken, .. } | Fault::ClockDrift { node: broken, .. } => broken == node,
+        Fault::SlowDisk { node: broken, .. }
+        | Fault::ClockDrift { node: broken, .. }
+        | Fault::FrozenClock { node: broken, .. } => broken == node,
         _ => false,
     }
 }

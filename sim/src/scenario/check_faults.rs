@@ -97,6 +97,10 @@ impl Entry<'_, '_, '_> {
             }
             KindEntry::ClockStep => self.clock_step()?,
             KindEntry::ClockDrift => self.clock_drift()?,
+            KindEntry::FrozenClock => {
+                let (node, window) = (self.node(), self.window());
+                FaultKind::FrozenClock { node: node?, window: window? }
+            }
             KindEntry::DiskError => self.disk_error()?,
             KindEntry::DiskFull => {
                 let (node, window) = (self.disk(), self.window());

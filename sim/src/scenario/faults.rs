@@ -104,6 +104,13 @@ pub enum FaultKind {
         /// Too slowly instead of too fast.
         back: bool,
     },
+    /// The clocks of a node stand still.
+    FrozenClock {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: WindowSpec,
+    },
     /// Operations of a disk fail.
     DiskError {
         /// Whose.

@@ -259,6 +259,8 @@ pub(super) enum KindEntry {
     ClockStep,
     /// A wall clock goes too fast or too slowly for a while.
     ClockDrift,
+    /// The clocks of a node stand still for a while.
+    FrozenClock,
     /// Reads, writes or syncs of a disk fail.
     DiskError,
     /// A disk is full.

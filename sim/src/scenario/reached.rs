@@ -75,6 +75,8 @@ pub const REACHED: &[(&str, &str)] = &[
     ("frozen", "a fault froze a process that was running"),
     ("clock-set", "a fault set a clock"),
     ("clock-drifted", "a fault let a clock gain or lose at least a millisecond"),
+    ("clock-stood-still", "a fault had the clocks of a node stand still, and it looked at them meanwhile"),
+    ("pops-at-one-time", "a broker answered pops that came seconds apart with one pop time"),
     ("read-failed", "a fault failed a read of a disk"),
     ("write-failed", "a fault failed a write to a disk"),
     ("sync-failed", "a fault failed a sync of a disk"),

@@ -46,6 +46,11 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
             lines.unless(&false, "back", back, bool::to_string);
             window(lines, when);
         }
+        FaultKind::FrozenClock { node, window: when } => {
+            kind(lines, "frozen-clock");
+            lines.key("node", quoted(node));
+            window(lines, when);
+        }
         FaultKind::Buggify { node, site, hits: which } => {
             kind(lines, "buggify");
             lines.key("node", quoted(node));

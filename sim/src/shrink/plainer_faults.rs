@@ -58,6 +58,9 @@ fn variants(fault: &Fault) -> Vec<Fault> {
             let weaker = lengths(ppm.unsigned_abs()).map(|by| by.cast_signed() * ppm.signum());
             shorter.chain(weaker.map(|ppm| Fault::ClockDrift { node: node.clone(), window, ppm })).collect()
         }
+        Fault::FrozenClock { node, window } => {
+            windows(window).map(|window| Fault::FrozenClock { node: node.clone(), window }).collect()
+        }
         Fault::Buggify { node, site, hits } => {
             let fewer = |hits| Fault::Buggify { node: node.clone(), site: site.clone(), hits };
             plainer_hits(&hits).into_iter().map(fewer).collect()

@@ -43,6 +43,7 @@ fn kind(fault: Fault) -> FaultKind {
         Fault::ClockDrift { node, window: when, ppm } => {
             FaultKind::ClockDrift { node, window: window(when), ppm: Draw::exactly(ppm.unsigned_abs()), back: ppm < 0 }
         }
+        Fault::FrozenClock { node, window: when } => FaultKind::FrozenClock { node, window: window(when) },
         Fault::DiskError { node, operation, hits: which } => {
             FaultKind::DiskError { node, operation, hits: hits(which) }
         }
@@ -202,6 +203,7 @@ mod tests {
                 .prop_map(|(node, operation, hits)| Fault::DiskError { node, operation, hits }),
             1 => (node(), site, hits())
                 .prop_map(|(node, site, hits)| Fault::Buggify { node, site: site.into(), hits }),
+            1 => (node(), window()).prop_map(|(node, window)| Fault::FrozenClock { node, window }),
             1 => (node(), window()).prop_map(|(node, window)| Fault::DiskFull { node, window }),
             1 => (node(), window(), 1u64..100, 0u64..100).prop_map(|(node, window, min_ms, more)| {
                 Fault::SlowDisk { node, window, min_ms, max_ms: min_ms + more }

@@ -40,7 +40,7 @@ pub use self::{
     protocol::{End, FrameKind, Header, InTurn, Protocol},
 };
 use crate::{
-    faults::{Armed, Strike, clock_drift},
+    faults::{Armed, Strike, clock_drift, frozen_clock},
     plan::{Plan, SimMs},
     random::Streams,
 };
@@ -128,6 +128,7 @@ impl World {
     /// Ends every fault now: windows close, pauses end, nodes that are down come back, nothing planned strikes any more.
     pub fn heal(&self) {
         clock_drift::end_all(self);
+        frozen_clock::end_all(self);
         let (open, first) = {
             let now_ms = self.now_ms();
             let mut armed = lock(&self.inner.armed);

@@ -278,6 +278,23 @@ impl World {
         offset.pace(more_ppm, self.now())
     }
 
+    /// Has the clocks of `node` stand still.
+    pub(crate) fn stop_clocks(&self, node: NodeIndex) {
+        let offset = lock(&self.inner.nodes).nodes[node.0].offset.clone();
+        offset.stand(self.now());
+    }
+
+    /// Has the clocks of `node` go on.
+    pub(crate) fn start_clocks(&self, node: NodeIndex) {
+        let offset = lock(&self.inner.nodes).nodes[node.0].offset.clone();
+        offset.go_on(self.now());
+    }
+
+    /// Whether `node` has seen that its clocks stand still, or last did.
+    pub(crate) fn have_stood(&self, node: NodeIndex) -> bool {
+        lock(&self.inner.nodes).nodes[node.0].offset.have_stood()
+    }
+
     /// Takes `node` down; false when it is down already.
     pub(crate) fn crash(&self, node: NodeIndex, kind: CrashKind, down_ms: Option<SimMs>) -> bool {
         let life = self.life(node);

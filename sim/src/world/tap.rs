@@ -73,7 +73,7 @@ pub enum NodeEvent {
     SyncFailed,
     /// Its disk had no room for a write.
     DiskFull,
-    /// Its wall clock has gained so much, ms, since the node last began to run.
+    /// Its wall clock has gained so much, ms, since the node last began to run, on the time that has passed for it.
     ClockGained(i64),
 }
 

@@ -338,6 +338,59 @@ fn a_clock_that_stands_still_or_goes_back_shows_no_later_time_before_it_goes_on(
     }
 }
 
+fn frozen(from_ms: u64, to_ms: u64) -> Fault {
+    Fault::FrozenClock { node: "a".into(), window: Window { from_ms, to_ms } }
+}
+
+#[test]
+fn a_clock_that_stands_still_is_right_afterwards_and_the_time_that_passed_is_short() {
+    run(15, vec![frozen(10_000, 20_000)], |world, log| async move {
+        let clock = world.host("a").clock;
+        let shows = || (clock.now_ms() - EPOCH_MS, clock.passed().as_millis());
+        sleep(10_000).await;
+        assert_eq!(shows(), (10_000, 10_000));
+        sleep(5_000).await;
+        assert_eq!((shows(), world.fired(0)), ((10_000, 10_000), 0));
+        world.step("a", 500);
+        assert_eq!(shows(), (10_500, 10_000));
+        world.step("a", -500);
+        clock.sleep_until_ms(EPOCH_MS + 10_001).await;
+        assert_eq!(world.now_ms(), 20_000);
+        assert_eq!(shows(), (20_000, 10_000));
+        sleep(5_000).await;
+        assert_eq!(shows(), (25_000, 15_000));
+        assert_eq!((world.fired(0), log.count("frozen-clock: a")), (1, 1));
+        assert_eq!(world.host("b").clock.passed().as_millis(), 25_000);
+    });
+}
+
+#[test]
+fn clocks_stand_still_until_the_last_fault_that_stops_them_ends_or_all_heal() {
+    run(16, vec![frozen(0, 2_000), frozen(1_000, 4_000), frozen(5_000, 60_000)], |world, _| async move {
+        let clock = world.host("a").clock;
+        let shows = || clock.now_ms() - EPOCH_MS;
+        sleep(3_000).await;
+        assert_eq!(shows(), 0);
+        sleep(1_500).await;
+        assert_eq!((shows(), world.fired(0), world.fired(1)), (4_500, 1, 1));
+        sleep(5_500).await;
+        world.heal();
+        assert_eq!((shows(), world.fired(2)), (10_000, 0), "nobody looked at it");
+    });
+}
+
+#[test]
+fn what_a_clock_made_good_after_it_stood_still_it_has_gained_at_the_next_start() {
+    run(17, vec![frozen(1_000, 4_000)], |world, log| async move {
+        world.start("a", |_, _| std::future::pending());
+        sleep(5_000).await;
+        world.crash_now("a", CrashKind::Kill);
+        world.restart("a");
+        sleep(1_000).await;
+        assert_eq!(log.count("ClockGained(3000)"), 1);
+    });
+}
+
 #[test]
 fn drifts_add_up_and_end_with_the_heal() {
     run(13, vec![drift(0, 100_000, 10_000), drift(0, 100_000, 20_000)], |world, _| async move {
