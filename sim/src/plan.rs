@@ -123,6 +123,17 @@ pub enum Fault {
         /// Longest.
         max_ms: SimMs,
     },
+    /// A start of a node takes `min_ms..=max_ms`, drawn per start, before anything of its code runs.
+    SlowStart {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: Window,
+        /// Shortest.
+        min_ms: SimMs,
+        /// Longest.
+        max_ms: SimMs,
+    },
     /// A site of a node's code takes its unlikely turn.
     Buggify {
         /// Whose.
@@ -226,6 +237,7 @@ impl Fault {
             Self::DiskError { .. } => "disk-error",
             Self::DiskFull { .. } => "disk-full",
             Self::SlowDisk { .. } => "slow-disk",
+            Self::SlowStart { .. } => "slow-start",
             Self::Buggify { .. } => "buggify",
             Self::Partition { .. } => "partition",
             Self::Reset { .. } => "reset",
@@ -261,6 +273,7 @@ impl Fault {
             | Self::DiskError { .. }
             | Self::DiskFull { .. }
             | Self::SlowDisk { .. }
+            | Self::SlowStart { .. }
             | Self::Buggify { .. }
             | Self::Partition { .. }
             | Self::Latency { .. }
@@ -275,6 +288,7 @@ impl Fault {
             | Self::FrozenClock { window, .. }
             | Self::DiskFull { window, .. }
             | Self::SlowDisk { window, .. }
+            | Self::SlowStart { window, .. }
             | Self::Partition { window, .. }
             | Self::Latency { window, .. }
             | Self::Bandwidth { window, .. } => return Some(window),

@@ -56,6 +56,9 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
         FaultKind::SlowDisk { node, window: spec, min_ms, max_ms } => {
             Fault::SlowDisk { node, window: window(spec, rng), min_ms, max_ms }
         }
+        FaultKind::SlowStart { node, window: spec, min_ms, max_ms } => {
+            Fault::SlowStart { node, window: window(spec, rng), min_ms, max_ms }
+        }
         FaultKind::Partition { from, to, one_way, window: spec } => {
             Fault::Partition { from, to, one_way, window: window(spec, rng) }
         }

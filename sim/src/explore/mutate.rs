@@ -69,6 +69,7 @@ fn times(what: &mut FaultKind) -> (Option<&mut Draw>, Option<&mut Draw>) {
         | FaultKind::FrozenClock { window, .. }
         | FaultKind::DiskFull { window, .. }
         | FaultKind::SlowDisk { window, .. }
+        | FaultKind::SlowStart { window, .. }
         | FaultKind::Bandwidth { window, .. } => (Some(&mut window.begins), Some(&mut window.lasts)),
         FaultKind::DiskError { hits, .. } | FaultKind::Buggify { hits, .. } => window(hits),
         FaultKind::Reset { rpcs }

@@ -190,13 +190,14 @@ enum Kind {
     DiskError,
     DiskFull,
     SlowDisk,
+    SlowStart,
     Buggify,
     Bandwidth,
     DuplicateRequest,
     DelayedRequest,
 }
 
-const KINDS: [Kind; 24] = [
+const KINDS: [Kind; 25] = [
     Kind::Kill,
     Kind::Replace,
     Kind::Crash,
@@ -217,6 +218,7 @@ const KINDS: [Kind; 24] = [
     Kind::DiskError,
     Kind::DiskFull,
     Kind::SlowDisk,
+    Kind::SlowStart,
     Kind::Buggify,
     Kind::Bandwidth,
     Kind::DuplicateRequest,
@@ -311,7 +313,7 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
         Kind::LostRequest => FaultKind::LostRequest { rpcs: rpcs(dice, scenario) },
         Kind::LostAnswer => FaultKind::LostAnswer { rpcs: rpcs(dice, scenario) },
         Kind::Buggify => buggify(dice, scenario),
-        Kind::ClockDrift | Kind::FrozenClock | Kind::DiskError | Kind::DiskFull | Kind::SlowDisk => {
+        Kind::ClockDrift | Kind::FrozenClock | Kind::DiskError | Kind::DiskFull | Kind::SlowDisk | Kind::SlowStart => {
             of_machine(dice, kind, scenario)
         }
         Kind::Bandwidth => {
@@ -357,7 +359,7 @@ fn buggify<R: Rng>(dice: &mut Dice<R>, scenario: &Scenario) -> FaultKind {
     FaultKind::Buggify { node, site: site.into(), hits }
 }
 
-/// Something that is wrong with a clock or a disk.
+/// Something that is wrong with a clock, a disk or the start of a machine.
 fn of_machine<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKind {
     let (node, window) = (dice.one(&members(scenario)).clone(), window(dice, scenario));
     match kind {
@@ -373,6 +375,10 @@ fn of_machine<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> Fa
                 false => HitsSpec::Nth(vec![dice.count(10..=400).into()]),
             };
             FaultKind::DiskError { node, operation, hits }
+        }
+        Kind::SlowStart => {
+            let min_ms = dice.span(SECOND..=20 * SECOND);
+            FaultKind::SlowStart { node, window, min_ms, max_ms: min_ms + dice.span(SECOND..=2 * MINUTE) }
         }
         Kind::SlowDisk => {
             let min_ms = dice.count(10..=500).into();

@@ -3,11 +3,11 @@
 use super::{
     Act, Blow, Strike, Verdict, bandwidth::Bandwidth, buggify::Buggify, clock_drift::Drifting, disk_error::DiskError,
     disk_full::DiskFull, frozen_clock::Standing, is_hit, is_open, latency::Latency, partition::Partition,
-    slow_disk::SlowDisk,
+    slow_disk::SlowDisk, slow_start::SlowStart,
 };
 use crate::{
     plan::{Fault, Hits, Moment, Plan, Rpcs, SimMs, Window},
-    world::NodeIndex,
+    world::{NodeIndex, StopSignal},
 };
 
 /// Which requests, by node index, and how many of them have left.
@@ -44,6 +44,8 @@ struct OnSync {
 pub(crate) struct Armed {
     strikes: Vec<u64>,
     pub(super) healed: bool,
+    /// Cancelled once all is healed.
+    over: StopSignal,
     /// What had not begun never will.
     forgone: bool,
     rpcs: Vec<(Matcher, Hits, Verdict)>,
@@ -56,6 +58,7 @@ pub(crate) struct Armed {
     pub(super) disk_errors: Vec<DiskError>,
     pub(super) full_disks: Vec<DiskFull>,
     pub(super) slow_disks: Vec<SlowDisk>,
+    pub(super) slow_starts: Vec<SlowStart>,
     pub(super) sites: Vec<Buggify>,
     /// The clocks that drift now.
     pub(super) drifting: Vec<Drifting>,
@@ -133,6 +136,11 @@ impl Armed {
                 let (node, window, min_ms, max_ms) = (index(node), *window, *min_ms, *max_ms);
                 self.slow_disks.push(SlowDisk { fault, node, window, min_ms, max_ms });
                 self.schedule_window(fault, "slow-disk", window, schedule);
+            }
+            Fault::SlowStart { node, window, min_ms, max_ms } => {
+                let (node, window, min_ms, max_ms) = (index(node), *window, *min_ms, *max_ms);
+                self.slow_starts.push(SlowStart { fault, node, window, min_ms, max_ms });
+                self.schedule_window(fault, "slow-start", window, schedule);
             }
             Fault::Buggify { node, site, hits } => {
                 if let Hits::During(window) = hits {
@@ -239,6 +247,7 @@ impl Armed {
         self.bandwidths.retain(|it| is_open(&it.window));
         self.full_disks.retain(|it| is_open(&it.window));
         self.slow_disks.retain(|it| is_open(&it.window));
+        self.slow_starts.retain(|it| is_open(&it.window));
         self.windows.retain(|(.., window)| is_open(window));
         self.forgone = true;
     }
@@ -249,6 +258,11 @@ impl Armed {
         let drifts = || self.drifting.iter().any(|it| it.is_of(strike.fault));
         let stands = || self.standing.iter().any(|it| it.is_of(strike.fault));
         self.forgone && (strike.begins() || !(goes_on() || drifts() || stands()))
+    }
+
+    /// What is cancelled once all is healed.
+    pub(crate) fn over(&self) -> StopSignal {
+        self.over.clone()
     }
 
     pub(super) fn is_healed(&self) -> bool {

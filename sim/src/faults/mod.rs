@@ -23,6 +23,7 @@ pub mod proof;
 mod replace;
 mod reset;
 mod slow_disk;
+pub(crate) mod slow_start;
 mod stop;
 
 pub(crate) use self::armed::Armed;

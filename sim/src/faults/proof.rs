@@ -21,6 +21,7 @@ pub const fn proof(fault: &Fault) -> &'static str {
         Fault::DiskError { operation: DiskOperation::Sync, .. } => "sync-failed",
         Fault::DiskFull { .. } => "disk-full",
         Fault::SlowDisk { .. } => "slow-sync",
+        Fault::SlowStart { .. } => "slow-to-start",
         Fault::Buggify { .. } => "site-struck",
         Fault::Partition { .. } => "silence",
         Fault::Reset { .. } => "reset-under-request",

@@ -31,7 +31,7 @@ type Kind = (&'static str, fn(&mut Dice<Stream>, &Swarm) -> Fault);
 
 /// What can happen to a protocol over TCP that tells its frames apart by their order only: no frame arrives twice, or
 /// after one that was sent later.
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 17] = [
     ("kill", |dice, swarm| Fault::Kill { node: swarm.node(dice), when: swarm.moment(dice), down_ms: swarm.span(dice) }),
     ("crash", |dice, swarm| Fault::Crash {
         node: swarm.node(dice),
@@ -65,6 +65,12 @@ const KINDS: [Kind; 16] = [
         window: swarm.window(dice),
         min_ms: 20,
         max_ms: 2_000,
+    }),
+    ("slow-start", |dice, swarm| Fault::SlowStart {
+        node: swarm.node(dice),
+        window: swarm.window(dice),
+        min_ms: 100,
+        max_ms: 10_000,
     }),
     ("partition", |dice, swarm| {
         let (from, to) = (vec![swarm.node(dice)], dice.some(&swarm.peers));

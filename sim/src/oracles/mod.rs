@@ -44,6 +44,7 @@ mod reached_acting;
 mod reached_clocks;
 mod reached_disks;
 mod reached_slaves;
+mod reached_starts;
 mod reads;
 mod silence;
 mod stuck;

@@ -97,7 +97,9 @@ pub fn describe(fault: &Fault) -> String {
             format!("{head} to {bytes_per_second} bytes per second {}", during(window))
         }
         Fault::DelayedRequest { by_ms, rpcs } => format!("{head} {}, by {}", which(&rpcs.hits), span(*by_ms)),
-        Fault::Latency { window, min_ms, max_ms, .. } | Fault::SlowDisk { window, min_ms, max_ms, .. } => {
+        Fault::Latency { window, min_ms, max_ms, .. }
+        | Fault::SlowDisk { window, min_ms, max_ms, .. }
+        | Fault::SlowStart { window, min_ms, max_ms, .. } => {
             format!("{head} of {} to {} {}", span(*min_ms), span(*max_ms), during(window))
         }
         Fault::Reset { rpcs }
@@ -161,6 +163,7 @@ fn head(fault: &Fault) -> String {
         Fault::DiskError { node, operation, .. } => format!("fail {} of {node}", operation.name()),
         Fault::Buggify { node, site, .. } => format!("have {site} happen at {node}"),
         Fault::DiskFull { node, .. } => format!("fill the disk of {node}"),
+        Fault::SlowStart { node, .. } => format!("slow starts of {node}"),
         Fault::SlowDisk { node, .. } => format!("slow syncs of {node}"),
         Fault::Partition { from, to, one_way, .. } => {
             let arrow = if *one_way { "→" } else { "↔" };

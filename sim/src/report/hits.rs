@@ -156,6 +156,7 @@ impl<'h> Watch<'h> {
             Fault::ClockStep { node, .. }
             | Fault::DiskError { node, .. }
             | Fault::DiskFull { node, .. }
+            | Fault::SlowStart { node, .. }
             | Fault::Buggify { node, .. } => self.doing(now, node),
             Fault::Reset { .. }
             | Fault::DuplicateRequest { .. }

@@ -107,6 +107,7 @@ impl Entry<'_, '_, '_> {
                 FaultKind::DiskFull { node: node?, window: window? }
             }
             KindEntry::SlowDisk => self.slow_disk()?,
+            KindEntry::SlowStart => self.slow_start()?,
             KindEntry::Buggify => self.buggify()?,
             KindEntry::Partition => self.partition()?,
             KindEntry::Latency => self.latency()?,
@@ -300,6 +301,12 @@ impl Entry<'_, '_, '_> {
         let (node, window, span) = (self.disk(), self.window(), self.span());
         let (min_ms, max_ms) = span?;
         Some(FaultKind::SlowDisk { node: node?, window: window?, min_ms, max_ms })
+    }
+
+    fn slow_start(&mut self) -> Option<FaultKind> {
+        let (node, window, span) = (self.node(), self.window(), self.span());
+        let (min_ms, max_ms) = span?;
+        Some(FaultKind::SlowStart { node: node?, window: window?, min_ms, max_ms })
     }
 
     fn bandwidth(&mut self) -> Option<FaultKind> {

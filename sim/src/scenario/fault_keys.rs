@@ -20,6 +20,7 @@ impl KindEntry {
             Self::DiskError => "disk-error",
             Self::DiskFull => "disk-full",
             Self::SlowDisk => "slow-disk",
+            Self::SlowStart => "slow-start",
             Self::Buggify => "buggify",
             Self::Partition => "partition",
             Self::Reset => "reset",
@@ -46,7 +47,7 @@ impl KindEntry {
             Self::ClockDrift => &["node", "ppm", "back", "at", "for"],
             Self::DiskError => &["node", "operation", "nth", "at", "for"],
             Self::DiskFull | Self::FrozenClock => &["node", "at", "for"],
-            Self::SlowDisk => &["node", "min", "max", "at", "for"],
+            Self::SlowDisk | Self::SlowStart => &["node", "min", "max", "at", "for"],
             Self::Buggify => &["node", "site", "nth", "at", "for"],
             Self::Partition => &["between", "from", "to", "one_way", "at", "for"],
             Self::Reset | Self::DuplicateRequest | Self::LostRequest | Self::LostAnswer => {

@@ -138,6 +138,17 @@ pub enum FaultKind {
         /// Longest.
         max_ms: SimMs,
     },
+    /// Starts of a node take long.
+    SlowStart {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: WindowSpec,
+        /// Shortest.
+        min_ms: SimMs,
+        /// Longest.
+        max_ms: SimMs,
+    },
     /// A site of the code takes its unlikely turn.
     Buggify {
         /// Whose.

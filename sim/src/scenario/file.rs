@@ -267,6 +267,8 @@ pub(super) enum KindEntry {
     DiskFull,
     /// Syncs of a disk are slow.
     SlowDisk,
+    /// A node that starts takes long until its code runs.
+    SlowStart,
     /// A site of a broker's code takes its unlikely turn.
     Buggify,
     /// Silence between two sides.
@@ -342,9 +344,9 @@ pub(super) struct FaultEntry {
     pub(super) rpc: Option<Located<NameOrNumber>>,
     /// Which of the matching requests or operations, or of the times that a site is reached, counted from 1.
     pub(super) nth: Option<Located<Ordinals>>,
-    /// Shortest latency, of a frame or a sync.
+    /// Shortest latency, of a frame, a sync or a start.
     pub(super) min: Option<Located<Time>>,
-    /// Longest latency, of a frame or a sync.
+    /// Longest latency, of a frame, a sync or a start.
     pub(super) max: Option<Located<Time>>,
     /// How many bytes a link carries per second.
     pub(super) bytes_per_second: Option<Located<OneOrRange<i64>>>,

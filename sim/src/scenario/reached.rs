@@ -82,6 +82,8 @@ pub const REACHED: &[(&str, &str)] = &[
     ("sync-failed", "a fault failed a sync of a disk"),
     ("disk-full", "a fault left no block for a write that needed one"),
     ("slow-sync", "a fault slowed a sync down"),
+    ("slow-to-start", "a fault had a node that started take long until its code ran"),
+    ("silent-after-start", "a node that had started did nothing for ten seconds, then something"),
     ("site-struck", "a fault had a site of a broker's code take its unlikely turn"),
     ("silence", "a fault swallowed what one node sent to another"),
     ("reset-under-request", "a fault reset a connection under a request"),

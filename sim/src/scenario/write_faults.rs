@@ -75,6 +75,13 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
             lines.key("max", time(max_ms));
             window(lines, when);
         }
+        FaultKind::SlowStart { node, window: when, min_ms, max_ms } => {
+            kind(lines, "slow-start");
+            lines.key("node", quoted(node));
+            lines.key("min", time(min_ms));
+            lines.key("max", time(max_ms));
+            window(lines, when);
+        }
         FaultKind::Bandwidth { from, to, window: when, bytes_per_second } => {
             kind(lines, "bandwidth");
             ends(lines, from.as_ref(), to.as_ref());

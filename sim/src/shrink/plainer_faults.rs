@@ -76,6 +76,10 @@ fn variants(fault: &Fault) -> Vec<Fault> {
             let shorter = |window| Fault::SlowDisk { node: node.clone(), window, min_ms, max_ms };
             windows(window).map(shorter).collect()
         }
+        Fault::SlowStart { node, window, min_ms, max_ms } => {
+            let shorter = |window| Fault::SlowStart { node: node.clone(), window, min_ms, max_ms };
+            windows(window).map(shorter).collect()
+        }
         Fault::Bandwidth { from, to, window, bytes_per_second } => {
             let shorter = |window| Fault::Bandwidth { from: from.clone(), to: to.clone(), window, bytes_per_second };
             windows(window).map(shorter).collect()

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use self::{
     connection::{Connection, Fate, Spoiling, Spoils},
-    node::NodeIndex,
+    node::{Life, NodeIndex},
 };
 use self::{
     net::Net,
@@ -134,6 +134,8 @@ impl World {
             let mut armed = lock(&self.inner.armed);
             (armed.open_windows(now_ms), armed.heal())
         };
+        let over = self.armed().over();
+        over.cancel(); // unlocked, for whoever waits for it may run at once
         for (fault, text) in open {
             self.tap_fault(Some(fault), &text);
         }

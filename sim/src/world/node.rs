@@ -23,7 +23,7 @@ use super::{
     supervisor::Task,
     tap::NodeEvent,
 };
-use crate::{plan::SimMs, random::Streams};
+use crate::{faults::slow_start, plan::SimMs, random::Streams};
 
 /// What a node runs.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -75,6 +75,11 @@ impl Life {
 
     pub(crate) fn is_alive(&self) -> bool {
         self.alive.load(Ordering::Relaxed)
+    }
+
+    /// It was asked to stop.
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancelled().await;
     }
 
     /// # Errors
@@ -444,7 +449,9 @@ impl World {
         let boot = lock(&self.inner.nodes).nodes[index.0].boot.clone()?;
         let (world, life, host) = (self.clone(), self.life(index), self.host_of(index));
         Some(async move {
-            boot(host, life.stop.clone()).await;
+            if slow_start::wait(&world, &life).await {
+                boot(host, life.stop.clone()).await;
+            }
             world.returned(&life);
         })
     }

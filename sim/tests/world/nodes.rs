@@ -369,8 +369,10 @@ fn clocks_stand_still_until_the_last_fault_that_stops_them_ends_or_all_heal() {
     run(16, vec![frozen(0, 2_000), frozen(1_000, 4_000), frozen(5_000, 60_000)], |world, _| async move {
         let clock = world.host("a").clock;
         let shows = || clock.now_ms() - EPOCH_MS;
-        sleep(3_000).await;
+        sleep(1_500).await;
         assert_eq!(shows(), 0);
+        sleep(1_500).await;
+        assert_eq!((shows(), world.fired(0)), (0, 1));
         sleep(1_500).await;
         assert_eq!((shows(), world.fired(0), world.fired(1)), (4_500, 1, 1));
         sleep(5_500).await;
@@ -402,5 +404,46 @@ fn drifts_add_up_and_end_with_the_heal() {
         sleep(10_000).await;
         assert_eq!(off(), 300);
         assert_eq!((world.fired(0), world.fired(1)), (1, 1));
+    });
+}
+
+fn slow_start(from_ms: u64, to_ms: u64, span: (u64, u64)) -> Fault {
+    let window = Window { from_ms, to_ms };
+    Fault::SlowStart { node: "b".into(), window, min_ms: span.0, max_ms: span.1 }
+}
+
+#[test]
+fn a_slow_start_takes_its_time_and_nobody_listens_meanwhile() {
+    let kill = Fault::Kill { node: "b".into(), when: Moment::At(100), down_ms: 1_000 };
+    run(18, vec![kill, slow_start(50, 2_000, (5_000, 9_000))], |world, log| async move {
+        world.start("b", echo);
+        sleep(20).await;
+        assert!(dial(&world).await.is_ok(), "its first start is before the window");
+        sleep(4_000).await;
+        assert!(world.is_up("b"));
+        assert_eq!(dial(&world).await.err().map(|error| error.kind()), Some(ErrorKind::ConnectionRefused));
+        sleep(6_500).await;
+        assert!(dial(&world).await.is_ok());
+        assert_eq!((world.fired(1), log.count("slow-start: b takes")), (1, 1));
+    });
+}
+
+#[test]
+fn a_node_that_starts_slowly_stops_at_once_and_begins_with_the_heal() {
+    let stop = Fault::Stop { node: "b".into(), when: Moment::At(1_000), down_ms: 500 };
+    run(19, vec![stop, slow_start(0, 2_000, (60_000, 60_000))], |world, log| async move {
+        let begun = Arc::new(AtomicU64::new(0));
+        let count = begun.clone();
+        world.start("b", move |_, _| {
+            count.fetch_add(1, Ordering::Relaxed);
+            std::future::pending()
+        });
+        sleep(1_100).await;
+        assert!(!world.is_up("b"));
+        sleep(2_000).await;
+        assert_eq!((world.is_up("b"), world.fired(1), begun.load(Ordering::Relaxed)), (true, 2, 0));
+        world.heal();
+        sleep(1).await;
+        assert_eq!((begun.load(Ordering::Relaxed), log.count("Stopped")), (1, 1));
     });
 }
