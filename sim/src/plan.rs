@@ -42,6 +42,21 @@ pub enum Fault {
         /// How long it stays away.
         down_ms: SimMs,
     },
+    /// The node goes down, and again each time soon after it has started.
+    CrashLoop {
+        /// Who.
+        node: NodeName,
+        /// When it first does.
+        when: Moment,
+        /// How often in all; at least once.
+        times: u64,
+        /// How long it lives at the most after a start, drawn for each.
+        up_ms: SimMs,
+        /// How long it stays away each time.
+        down_ms: SimMs,
+        /// The machine loses power each time; otherwise the process dies.
+        loses_power: bool,
+    },
     /// The process dies and comes back at another address, as a pod does; without its disk if that is lost.
     Replace {
         /// Who is replaced.
@@ -228,6 +243,7 @@ impl Fault {
         match self {
             Self::Kill { .. } => "kill",
             Self::Crash { .. } => "crash",
+            Self::CrashLoop { .. } => "crash-loop",
             Self::Replace { .. } => "replace",
             Self::Stop { .. } => "stop",
             Self::Pause { .. } => "pause",
@@ -264,6 +280,7 @@ impl Fault {
             | Self::DamagedAnswer { rpcs, .. } => Some(rpcs),
             Self::Kill { .. }
             | Self::Crash { .. }
+            | Self::CrashLoop { .. }
             | Self::Replace { .. }
             | Self::Stop { .. }
             | Self::Pause { .. }

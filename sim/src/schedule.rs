@@ -35,6 +35,10 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
         FaultKind::Replace { node, when, down, loses_disk } => {
             Fault::Replace { node, when: moment(when, rng), down_ms: draw(down, rng), loses_disk }
         }
+        FaultKind::CrashLoop { node, when, times, up, down, loses_power } => {
+            let (when, times, up_ms) = (moment(when, rng), draw(times, rng), draw(up, rng));
+            Fault::CrashLoop { node, when, times, up_ms, down_ms: draw(down, rng), loses_power }
+        }
         FaultKind::Stop { node, when, down } => Fault::Stop { node, when: moment(when, rng), down_ms: draw(down, rng) },
         FaultKind::Pause { node, when, lasts } => {
             Fault::Pause { node, when: moment(when, rng), for_ms: draw(lasts, rng) }

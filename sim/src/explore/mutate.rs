@@ -59,6 +59,7 @@ fn times(what: &mut FaultKind) -> (Option<&mut Draw>, Option<&mut Draw>) {
     match what {
         FaultKind::Kill { when, down, .. }
         | FaultKind::Crash { when, down, .. }
+        | FaultKind::CrashLoop { when, down, .. }
         | FaultKind::Replace { when, down, .. }
         | FaultKind::Stop { when, down, .. } => (begins(when), Some(down)),
         FaultKind::Pause { when, lasts, .. } => (begins(when), Some(lasts)),

@@ -171,6 +171,7 @@ fn policy<R: Rng>(dice: &mut Dice<R>) -> Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Kill,
+    CrashLoop,
     Replace,
     Crash,
     CrashAtSync,
@@ -197,8 +198,9 @@ enum Kind {
     DelayedRequest,
 }
 
-const KINDS: [Kind; 25] = [
+const KINDS: [Kind; 26] = [
     Kind::Kill,
+    Kind::CrashLoop,
     Kind::Replace,
     Kind::Crash,
     Kind::CrashAtSync,
@@ -267,6 +269,18 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
         Kind::Kill => {
             let (at, down) = process(dice, scenario);
             FaultKind::Kill { node: any_server(dice, scenario), when: MomentSpec::At(at), down }
+        }
+        Kind::CrashLoop => {
+            let (at, down) = process(dice, scenario);
+            FaultKind::CrashLoop {
+                node: dice.one(&members).clone(),
+                when: MomentSpec::At(at),
+                times: Draw::exactly(dice.count(2..=6).into()),
+                up: Draw::exactly(dice.span(1..=20 * SECOND)),
+                // Often none of them is missed for long.
+                down: if dice.likely(0.5) { Draw::exactly(down.from.min(2 * SECOND)) } else { down },
+                loses_power: dice.likely(0.5),
+            }
         }
         Kind::Replace => {
             // A slave that loses its disk after it has acted takes along what its master has to know: not drawn.

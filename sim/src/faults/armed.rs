@@ -1,13 +1,13 @@
 //! A plan, armed: resolved to node indices, with the counters that say when each fault is due.
 
 use super::{
-    Act, Blow, Strike, Verdict, bandwidth::Bandwidth, buggify::Buggify, clock_drift::Drifting, disk_error::DiskError,
-    disk_full::DiskFull, frozen_clock::Standing, is_hit, is_open, latency::Latency, partition::Partition,
-    slow_disk::SlowDisk, slow_start::SlowStart,
+    Act, Blow, Strike, Verdict, bandwidth::Bandwidth, buggify::Buggify, clock_drift::Drifting, crash_loop::CrashLoop,
+    disk_error::DiskError, disk_full::DiskFull, frozen_clock::Standing, is_hit, is_open, latency::Latency,
+    partition::Partition, slow_disk::SlowDisk, slow_start::SlowStart,
 };
 use crate::{
     plan::{Fault, Hits, Moment, Plan, Rpcs, SimMs, Window},
-    world::{NodeIndex, StopSignal},
+    world::{CrashKind, NodeIndex, StopSignal},
 };
 
 /// Which requests, by node index, and how many of them have left.
@@ -60,6 +60,8 @@ pub(crate) struct Armed {
     pub(super) slow_disks: Vec<SlowDisk>,
     pub(super) slow_starts: Vec<SlowStart>,
     pub(super) sites: Vec<Buggify>,
+    /// The crash loops that have begun and go on, with their faults.
+    pub(super) loops: Vec<(usize, CrashLoop)>,
     /// The clocks that drift now.
     pub(super) drifting: Vec<Drifting>,
     /// The clocks that stand still now.
@@ -107,6 +109,12 @@ impl Armed {
             Fault::Pause { node, when, for_ms } => {
                 let node = index(node);
                 self.arm_process(fault, node, when, Blow::Pause(node, *for_ms), index, schedule);
+            }
+            Fault::CrashLoop { node, when, times, up_ms, down_ms, loses_power } => {
+                let kind = if *loses_power { CrashKind::PowerLoss } else { CrashKind::Kill };
+                let node = index(node);
+                let it = CrashLoop { node, times: *times, up_ms: *up_ms, down_ms: *down_ms, kind };
+                self.arm_process(fault, node, when, Blow::LoopBegins(it), index, schedule);
             }
             Fault::ClockStep { node, at_ms, by_ms } => {
                 let blow = Blow::ClockStep(index(node), *by_ms);
@@ -242,6 +250,7 @@ impl Armed {
         self.on_request.clear();
         self.on_answer.clear();
         self.on_sync.clear();
+        self.loops.clear();
         self.partitions.retain(|it| is_open(&it.window));
         self.latencies.retain(|it| is_open(&it.window));
         self.bandwidths.retain(|it| is_open(&it.window));

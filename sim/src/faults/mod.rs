@@ -7,6 +7,7 @@ mod buggify;
 pub(crate) mod clock_drift;
 mod clock_step;
 mod crash;
+pub(crate) mod crash_loop;
 pub(crate) mod damaged_answer;
 mod delayed_request;
 pub(crate) mod disk_error;
@@ -27,6 +28,7 @@ pub(crate) mod slow_start;
 mod stop;
 
 pub(crate) use self::armed::Armed;
+use self::crash_loop::CrashLoop;
 use crate::{
     plan::{Damage, Hits, SimMs, Window},
     world::{Connection, Fate, NodeIndex, World, tap::FrameFacts},
@@ -63,6 +65,9 @@ enum Blow {
     ClockStep(NodeIndex, i64),
     DriftBegins(NodeIndex, i64),
     DriftEnds,
+    LoopBegins(CrashLoop),
+    /// Of this incarnation.
+    LoopGoesOn(NodeIndex, u64),
     ClockStops(NodeIndex),
     ClockGoesOn,
     WindowOpens(&'static str),
@@ -94,6 +99,8 @@ impl Strike {
             }
             Blow::DriftBegins(node, ppm) => return clock_drift::begin(world, self.fault, node, ppm),
             Blow::DriftEnds => return clock_drift::end(world, self.fault),
+            Blow::LoopBegins(it) => return crash_loop::begin(world, self.fault, it),
+            Blow::LoopGoesOn(node, incarnation) => return crash_loop::die_of(world, self.fault, node, incarnation),
             Blow::ClockStops(node) => return frozen_clock::begin(world, self.fault, node),
             Blow::ClockGoesOn => return frozen_clock::end(world, self.fault),
             Blow::WindowOpens(word) => return world.tap_fault(Some(self.fault), &format!("{word} begins")),

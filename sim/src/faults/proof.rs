@@ -9,6 +9,7 @@ pub const fn proof(fault: &Fault) -> &'static str {
     match fault {
         Fault::Kill { .. } => "killed",
         Fault::Crash { .. } => "power-lost",
+        Fault::CrashLoop { .. } => "crash-looped",
         Fault::Replace { loses_disk: true, .. } => "disk-lost",
         Fault::Replace { loses_disk: false, .. } => "moved-address",
         Fault::Stop { .. } => "graceful-stop",

@@ -31,12 +31,20 @@ type Kind = (&'static str, fn(&mut Dice<Stream>, &Swarm) -> Fault);
 
 /// What can happen to a protocol over TCP that tells its frames apart by their order only: no frame arrives twice, or
 /// after one that was sent later.
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 18] = [
     ("kill", |dice, swarm| Fault::Kill { node: swarm.node(dice), when: swarm.moment(dice), down_ms: swarm.span(dice) }),
     ("crash", |dice, swarm| Fault::Crash {
         node: swarm.node(dice),
         when: swarm.moment(dice),
         down_ms: swarm.span(dice),
+    }),
+    ("crash-loop", |dice, swarm| Fault::CrashLoop {
+        node: swarm.node(dice),
+        when: swarm.moment(dice),
+        times: dice.count(2..=5).into(),
+        up_ms: swarm.span(dice),
+        down_ms: 1 + dice.below(1_000),
+        loses_power: dice.likely(0.5),
     }),
     ("stop", |dice, swarm| Fault::Stop { node: swarm.node(dice), when: swarm.moment(dice), down_ms: swarm.span(dice) }),
     ("pause", |dice, swarm| Fault::Pause {

@@ -82,6 +82,10 @@ pub fn describe(fault: &Fault) -> String {
         | Fault::Stop { when, down_ms, .. } => {
             format!("{head} {}, down for {}", moment(when), span(*down_ms))
         }
+        Fault::CrashLoop { when, times, up_ms, down_ms, .. } => {
+            let (up, down) = (span(*up_ms), span(*down_ms));
+            format!("{head} {times} times {}, up for at most {up}, down for {down}", moment(when))
+        }
         Fault::Pause { when, for_ms, .. } => format!("{head} {}, for {}", moment(when), span(*for_ms)),
         Fault::ClockStep { at_ms, by_ms, .. } => {
             format!("{head} by {} at {}", span(by_ms.unsigned_abs()), span(*at_ms))
@@ -128,6 +132,7 @@ pub fn kind(fault: &Fault) -> String {
     match fault {
         Fault::Kill { when, .. }
         | Fault::Crash { when, .. }
+        | Fault::CrashLoop { when, .. }
         | Fault::Replace { when, .. }
         | Fault::Stop { when, .. }
         | Fault::Pause { when, .. } => match when {
@@ -149,6 +154,8 @@ fn head(fault: &Fault) -> String {
     match fault {
         Fault::Kill { node, .. } => format!("kill {node}"),
         Fault::Crash { node, .. } => format!("crash {node}"),
+        Fault::CrashLoop { node, loses_power: false, .. } => format!("kill {node} again and again"),
+        Fault::CrashLoop { node, loses_power: true, .. } => format!("crash {node} again and again"),
         Fault::Replace { node, loses_disk: false, .. } => format!("replace {node}"),
         Fault::Replace { node, loses_disk: true, .. } => format!("replace {node} without its disk"),
         Fault::Stop { node, .. } => format!("stop {node}"),

@@ -153,7 +153,9 @@ impl<'h> Watch<'h> {
                 Moment::OnAnswer { code, .. } => self.serving(now, node, *code),
                 Moment::At(_) | Moment::BeforeSync(_) | Moment::AfterSync(_) => self.doing(now, node),
             },
-            Fault::ClockStep { node, .. }
+            // It strikes again and again, and only the first time at its moment.
+            Fault::CrashLoop { node, .. }
+            | Fault::ClockStep { node, .. }
             | Fault::DiskError { node, .. }
             | Fault::DiskFull { node, .. }
             | Fault::SlowStart { node, .. }

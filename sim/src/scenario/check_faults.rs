@@ -16,6 +16,9 @@ use crate::plan::{NodeName, SimMs};
 /// Ordinals beyond this are never reached.
 const ORDINALS: RangeInclusive<u64> = 1..=1_000_000;
 
+/// Who goes down more often does nothing else.
+const TIMES: RangeInclusive<u64> = 1..=1_000;
+
 /// A clock that is wrong by more than a tenth is no clock.
 const PPM: RangeInclusive<u64> = 1..=100_000;
 
@@ -90,6 +93,7 @@ impl Entry<'_, '_, '_> {
                 let (node, when, down) = self.process()?;
                 FaultKind::Stop { node, when, down }
             }
+            KindEntry::CrashLoop => self.crash_loop()?,
             KindEntry::Replace => self.replace()?,
             KindEntry::Pause => {
                 let (node, when, lasts) = self.process()?;
@@ -255,6 +259,21 @@ impl Entry<'_, '_, '_> {
             None => self.missing("`operation`"),
         };
         Some(FaultKind::DiskError { node: node?, operation: operation?, hits: hits? })
+    }
+
+    fn crash_loop(&mut self) -> Option<FaultKind> {
+        let (raw, process) = (self.raw, self.process());
+        let times = match &raw.times {
+            Some(times) => Some(self.f.count_draw("fault.times", times, TIMES)),
+            None => self.missing("`times`"),
+        };
+        let up = match &raw.up {
+            Some(up) => Some(self.f.time_draw("fault.up", up, Zero::Refused)),
+            None => self.missing("`up`"),
+        };
+        let loses_power = raw.loses_power.as_ref().is_some_and(|loses| *loses.get());
+        let (node, when, down) = process?;
+        Some(FaultKind::CrashLoop { node, when, times: times?, up: up?, down, loses_power })
     }
 
     /// A master that loses its disk does not fetch what its slaves have: a known limit.

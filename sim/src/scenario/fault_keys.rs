@@ -11,6 +11,7 @@ impl KindEntry {
         match self {
             Self::Kill => "kill",
             Self::Crash => "crash",
+            Self::CrashLoop => "crash-loop",
             Self::Stop => "stop",
             Self::Replace => "replace",
             Self::Pause => "pause",
@@ -40,6 +41,9 @@ impl KindEntry {
         match self {
             Self::Kill | Self::Crash | Self::Stop => {
                 &["node", "at", "before_sync", "after_sync", "on", "on_answer", "down"]
+            }
+            Self::CrashLoop => {
+                &["node", "at", "before_sync", "after_sync", "on", "on_answer", "times", "up", "down", "loses_power"]
             }
             Self::Replace => &["node", "at", "before_sync", "after_sync", "on", "on_answer", "down", "loses_disk"],
             Self::Pause => &["node", "at", "before_sync", "after_sync", "on", "on_answer", "for"],
@@ -77,6 +81,9 @@ impl FaultEntry {
             ("on", at(&self.on)),
             ("on_answer", at(&self.on_answer)),
             ("down", at(&self.down)),
+            ("times", at(&self.times)),
+            ("up", at(&self.up)),
+            ("loses_power", at(&self.loses_power)),
             ("loses_disk", at(&self.loses_disk)),
             ("by", at(&self.by)),
             ("back", at(&self.back)),

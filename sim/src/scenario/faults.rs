@@ -53,6 +53,21 @@ pub enum FaultKind {
         /// How long it stays away, in ms.
         down: Draw,
     },
+    /// The node goes down again and again.
+    CrashLoop {
+        /// Who.
+        node: NodeName,
+        /// When it first does.
+        when: MomentSpec,
+        /// How often in all.
+        times: Draw,
+        /// How long it lives at the most after a start, in ms.
+        up: Draw,
+        /// How long it stays away, in ms.
+        down: Draw,
+        /// The machine loses power.
+        loses_power: bool,
+    },
     /// The process dies and comes back at another address.
     Replace {
         /// Who.

@@ -249,6 +249,8 @@ pub(super) enum KindEntry {
     Kill,
     /// The machine loses power; writes that were not synced may be lost or torn.
     Crash,
+    /// The process dies, and again each time soon after it has started.
+    CrashLoop,
     /// The process stops in order.
     Stop,
     /// The process dies and comes back at another address.
@@ -303,7 +305,7 @@ pub(super) struct FaultEntry {
     pub(super) name: Option<Located<String>>,
     /// Draw this fault so many times; default 1.
     pub(super) repeat: Option<Located<OneOrRange<i64>>>,
-    /// The process that kill, crash, replace, stop or pause strikes, or whose clock, disk or code does something unusual.
+    /// The process that kill, crash, crash-loop, replace, stop or pause strikes, or whose clock, disk or code does something unusual.
     pub(super) node: Option<Located<String>>,
     /// When it begins.
     pub(super) at: Option<Located<OneOrRange<Time>>>,
@@ -320,6 +322,12 @@ pub(super) struct FaultEntry {
     pub(super) on_answer: Option<Located<OnEntry>>,
     /// How long the process stays away.
     pub(super) down: Option<Located<OneOrRange<Time>>>,
+    /// How often a crash loop takes the process down in all.
+    pub(super) times: Option<Located<OneOrRange<i64>>>,
+    /// How long the process of a crash loop lives at the most after each start.
+    pub(super) up: Option<Located<OneOrRange<Time>>>,
+    /// A crash loop takes the power of the machine, so that what was not synced may be lost; default false.
+    pub(super) loses_power: Option<Located<bool>>,
     /// A slave comes back with an empty disk; default false.
     pub(super) loses_disk: Option<Located<bool>>,
     /// By how much a clock is set, or how much later a request arrives.

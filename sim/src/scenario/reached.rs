@@ -69,6 +69,8 @@ pub const REACHED: &[(&str, &str)] = &[
     ("failed-sync-survived", "a sync failed, and what it should have made durable was on the disk all the same"),
     ("disk-came-back", "a node's disk failed or was full, and took something again before the node was restarted"),
     ("killed", "a fault killed a process that was running"),
+    ("crash-looped", "a fault took a node down that goes down again after its starts"),
+    ("died-young", "a node went down three times running within ten seconds of its start"),
     ("moved-address", "a fault had a node come back at another address"),
     ("disk-lost", "a fault had a node come back at another address, without its disk"),
     ("power-lost", "a fault took the power of a node that was running"),

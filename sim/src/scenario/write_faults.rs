@@ -17,6 +17,12 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
             process(lines, "replace", (node, when), ("down", down));
             lines.unless(&false, "loses_disk", loses_disk, bool::to_string);
         }
+        FaultKind::CrashLoop { node, when, times, up, down, loses_power } => {
+            process(lines, "crash-loop", (node, when), ("down", down));
+            lines.key("times", count(times));
+            lines.key("up", span(up));
+            lines.unless(&false, "loses_power", loses_power, bool::to_string);
+        }
         FaultKind::Stop { node, when, down } => process(lines, "stop", (node, when), ("down", down)),
         FaultKind::Pause { node, when, lasts } => process(lines, "pause", (node, when), ("for", lasts)),
         FaultKind::ClockStep { node, at, by, back } => {

@@ -32,6 +32,24 @@ fn variants(fault: &Fault) -> Vec<Fault> {
             let killed = Fault::Kill { node: node.clone(), when: when.clone(), down_ms };
             std::iter::once(killed).chain(process(&when, down_ms, replace)).collect()
         }
+        Fault::CrashLoop { node, when, times, up_ms, down_ms, loses_power } => {
+            let repeat = |when, times, up_ms, down_ms| Fault::CrashLoop {
+                node: node.clone(),
+                when,
+                times,
+                up_ms,
+                down_ms,
+                loses_power,
+            };
+            let once = match loses_power {
+                true => Fault::Crash { node: node.clone(), when: when.clone(), down_ms },
+                false => Fault::Kill { node: node.clone(), when: when.clone(), down_ms },
+            };
+            let fewer = counts(times, 1).map(|times| repeat(when.clone(), times, up_ms, down_ms));
+            let sooner = lengths(up_ms).map(|up_ms| repeat(when.clone(), times, up_ms, down_ms));
+            let plainer = process(&when, down_ms, |when, down_ms| repeat(when, times, up_ms, down_ms));
+            std::iter::once(once).chain(fewer).chain(sooner).chain(plainer).collect()
+        }
         Fault::Stop { node, when, down_ms } => {
             process(&when, down_ms, |when, down_ms| Fault::Stop { node: node.clone(), when, down_ms })
         }

@@ -22,6 +22,14 @@ fn kind(fault: Fault) -> FaultKind {
         Fault::Replace { node, when, down_ms, loses_disk } => {
             FaultKind::Replace { node, when: moment(when), down: Draw::exactly(down_ms), loses_disk }
         }
+        Fault::CrashLoop { node, when, times, up_ms, down_ms, loses_power } => FaultKind::CrashLoop {
+            node,
+            when: moment(when),
+            times: Draw::exactly(times),
+            up: Draw::exactly(up_ms),
+            down: Draw::exactly(down_ms),
+            loses_power,
+        },
         Fault::Stop { node, when, down_ms } => {
             FaultKind::Stop { node, when: moment(when), down: Draw::exactly(down_ms) }
         }
@@ -165,10 +173,14 @@ mod tests {
     fn fault() -> impl Strategy<Value = Fault> {
         let sides = prop::sample::select(vec![(vec!["a"], vec!["b"]), (vec!["a", "a-s1"], vec!["b", "namesrv"])]);
         let named = |side: Vec<&str>| side.into_iter().map(NodeName::from).collect();
-        let process = (0..5, node(), moment()).prop_map(|(kind, node, (when, lasts))| match kind {
+        let process = (0..6, node(), moment()).prop_map(|(kind, node, (when, lasts))| match kind {
             0 => Fault::Kill { node, when, down_ms: lasts },
             1 => Fault::Crash { node, when, down_ms: lasts },
             2 => Fault::Stop { node, when, down_ms: lasts },
+            4 => {
+                let (times, up_ms, loses_power) = (1 + lasts % 1_000, 1 + lasts % 9_999, lasts % 2 == 0);
+                Fault::CrashLoop { node, when, times, up_ms, down_ms: lasts, loses_power }
+            }
             3 => Fault::Replace { loses_disk: node == "a-s1", node, when, down_ms: lasts },
             _ => Fault::Pause { node, when, for_ms: lasts },
         });

@@ -104,19 +104,24 @@ impl World {
         world
     }
 
-    /// Strikes at `at_ms`: now, when that has come already.
-    fn schedule(&self, at_ms: SimMs, strike: Strike) {
-        let at = Duration::from_millis(at_ms);
-        if at <= self.now() {
-            return strike.land(self);
-        }
-        let (weak, wait) = (self.downgrade(), self.sleep_until(at));
+    /// Strikes after a while.
+    pub(crate) fn strike_after(&self, after: Duration, strike: Strike) {
+        let (weak, wait) = (self.downgrade(), self.sleep_until(self.now() + after));
         tokio::spawn(async move {
             wait.await;
             if let Some(world) = weak.upgrade() {
                 strike.land(&world);
             }
         });
+    }
+
+    /// Strikes at `at_ms`: now, when that has come already.
+    fn schedule(&self, at_ms: SimMs, strike: Strike) {
+        let at = Duration::from_millis(at_ms);
+        if at <= self.now() {
+            return strike.land(self);
+        }
+        self.strike_after(at - self.now(), strike);
     }
 
     /// Simulated milliseconds since the run began.

@@ -409,6 +409,11 @@ impl World {
         lock(&self.inner.nodes).life(node)
     }
 
+    /// Which of its incarnations a node is in.
+    pub(crate) fn incarnation(&self, node: NodeIndex) -> u64 {
+        self.life(node).number
+    }
+
     pub(crate) fn name(&self, node: NodeIndex) -> Arc<str> {
         lock(&self.inner.nodes).name(node)
     }

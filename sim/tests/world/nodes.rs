@@ -447,3 +447,52 @@ fn a_node_that_starts_slowly_stops_at_once_and_begins_with_the_heal() {
         assert_eq!((begun.load(Ordering::Relaxed), log.count("Stopped")), (1, 1));
     });
 }
+
+#[test]
+fn a_node_in_a_crash_loop_goes_down_so_often_soon_after_each_start_and_then_stays() {
+    let when = Moment::At(100);
+    let it = Fault::CrashLoop { node: "b".into(), when, times: 4, up_ms: 500, down_ms: 1_000, loses_power: false };
+    run(20, vec![it], |world, log| async move {
+        let begun = Arc::new(AtomicU64::new(0));
+        let count = begun.clone();
+        world.start("b", move |_, _| {
+            count.fetch_add(1, Ordering::Relaxed);
+            std::future::pending()
+        });
+        sleep(50).await;
+        assert!(world.is_up("b"));
+        sleep(4_000 + 3 * 500 + 100).await;
+        assert!(world.is_up("b"));
+        assert_eq!((world.fired(0), begun.load(Ordering::Relaxed)), (4, 5));
+        assert_eq!((log.count("Killed"), log.count("crash-loop: b for 1000 ms, 0 to come")), (4, 1));
+        sleep(100_000).await;
+        assert_eq!(world.fired(0), 4);
+    });
+}
+
+#[test]
+fn a_crash_loop_waits_for_a_node_that_is_down_counts_no_other_end_and_ends_with_the_heal() {
+    let it = |times, loses_power| {
+        let when = Moment::At(100);
+        Fault::CrashLoop { node: "b".into(), when, times, up_ms: 10_000, down_ms: 100, loses_power }
+    };
+    run(21, vec![it(1_000, true)], |world, log| async move {
+        world.start("b", |_, _| std::future::pending());
+        world.crash_now("b", CrashKind::Kill);
+        sleep(1_000).await;
+        assert_eq!(world.fired(0), 0);
+        world.restart("b");
+        sleep(2).await;
+        world.crash_now("b", CrashKind::Kill);
+        sleep(20_000).await;
+        assert_eq!(world.fired(0), 0, "it died with the start that somebody else ended");
+        world.restart("b");
+        sleep(60_000).await;
+        assert!(world.fired(0) > 3 && log.count("Crashed") as u64 == world.fired(0));
+        world.heal();
+        sleep(100).await;
+        let fired = world.fired(0);
+        sleep(60_000).await;
+        assert_eq!((world.is_up("b"), world.fired(0)), (true, fired));
+    });
+}
