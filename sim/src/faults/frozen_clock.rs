@@ -12,7 +12,7 @@
 //! Cannot: hold up the timers of a node, on which its timeouts and leases run; they go on at the pace of simulated time.
 
 use super::Armed;
-use crate::world::{NodeIndex, World};
+use crate::world::{NodeIndex, World, tap::NodeEvent};
 
 /// Clocks that stand still now.
 #[derive(Debug, Clone, Copy)]
@@ -32,12 +32,19 @@ impl Armed {
     fn stop_standing(&mut self, fault: usize) -> Option<(NodeIndex, bool)> {
         let at = self.standing.iter().position(|it| it.fault == fault)?;
         let Standing { node, .. } = self.standing.remove(at);
-        Some((node, self.standing.iter().all(|it| it.node != node)))
+        Some((node, !self.stands(node)))
+    }
+
+    fn stands(&self, node: NodeIndex) -> bool {
+        self.standing.iter().any(|it| it.node == node)
     }
 }
 
 pub(super) fn begin(world: &World, fault: usize, node: NodeIndex) {
-    world.stop_clocks(node);
+    if !world.armed().stands(node) {
+        world.stop_clocks(node);
+        world.tap_node(&world.name(node), NodeEvent::ClockStands(true));
+    }
     world.armed().standing.push(Standing { fault, node });
     world.tap_fault(Some(fault), "frozen-clock begins");
 }
@@ -47,6 +54,7 @@ pub(super) fn end(world: &World, fault: usize) {
     let Some((node, is_last)) = stopped else { return };
     if is_last {
         world.start_clocks(node);
+        world.tap_node(&world.name(node), NodeEvent::ClockStands(false));
     }
     if world.have_stood(node) {
         world.armed().struck(fault);

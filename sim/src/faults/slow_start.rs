@@ -15,7 +15,7 @@ use rand::RngExt;
 use super::{Armed, is_open};
 use crate::{
     plan::{SimMs, Window},
-    world::{Life, NodeIndex, World},
+    world::{Life, NodeIndex, World, tap::NodeEvent},
 };
 
 /// Slow starts of the plan.
@@ -41,7 +41,7 @@ impl Armed {
     }
 }
 
-/// Waits for as long as a start takes now; false when the node was asked to stop before.
+/// Waits for as long as a start takes now, and tells when it is over; false when the node was asked to stop before.
 pub(crate) async fn wait(world: &World, life: &Life) -> bool {
     let slow = world.armed().slow_start(world.now_ms(), life.node);
     let Some((fault, min_ms, max_ms)) = slow else { return true };
@@ -54,8 +54,10 @@ pub(crate) async fn wait(world: &World, life: &Life) -> bool {
     let started = world.sleep_until(world.now() + Duration::from_millis(takes_ms));
     tokio::select! {
         biased;
-        () = life.stopped() => false,
-        () = healed.cancelled() => true,
-        () = started => true,
+        () = life.stopped() => return false,
+        () = healed.cancelled() => {}
+        () = started => {}
     }
+    world.tap_node(&name, NodeEvent::Began);
+    true
 }

@@ -64,6 +64,13 @@ pub enum EventKind<N = Noted> {
         /// By how much, ms.
         ms: i64,
     },
+    /// The clocks of a node stand still from now on, or go on.
+    ClockStands {
+        /// Whose.
+        node: NodeName,
+        /// They stand still.
+        stands: bool,
+    },
     /// A planned fault fired.
     Fault {
         /// Its position in the plan.
