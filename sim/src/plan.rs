@@ -187,6 +187,15 @@ pub enum Fault {
         /// Longest.
         max_ms: SimMs,
     },
+    /// What leaves `from` for `to` is held up, and arrives when that is over.
+    Stall {
+        /// Sender; `None` is every node.
+        from: Option<NodeName>,
+        /// Receiver; `None` is every node.
+        to: Option<NodeName>,
+        /// When.
+        window: Window,
+    },
     /// What goes from `from` to `to` shares so many bytes per second.
     Bandwidth {
         /// Sender; `None` is every node.
@@ -258,6 +267,7 @@ impl Fault {
             Self::Partition { .. } => "partition",
             Self::Reset { .. } => "reset",
             Self::Latency { .. } => "latency",
+            Self::Stall { .. } => "stall",
             Self::Bandwidth { .. } => "bandwidth",
             Self::DuplicateRequest { .. } => "duplicate-request",
             Self::DelayedRequest { .. } => "delayed-request",
@@ -294,6 +304,7 @@ impl Fault {
             | Self::Buggify { .. }
             | Self::Partition { .. }
             | Self::Latency { .. }
+            | Self::Stall { .. }
             | Self::Bandwidth { .. } => None,
         }
     }
@@ -308,6 +319,7 @@ impl Fault {
             | Self::SlowStart { window, .. }
             | Self::Partition { window, .. }
             | Self::Latency { window, .. }
+            | Self::Stall { window, .. }
             | Self::Bandwidth { window, .. } => return Some(window),
             Self::DiskError { hits, .. } | Self::Buggify { hits, .. } => hits,
             other => match other.rpcs_mut() {

@@ -69,6 +69,7 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
         FaultKind::Latency { from, to, window: spec, min_ms, max_ms } => {
             Fault::Latency { from, to, window: window(spec, rng), min_ms, max_ms }
         }
+        FaultKind::Stall { from, to, window: spec } => Fault::Stall { from, to, window: window(spec, rng) },
         FaultKind::Bandwidth { from, to, window: spec, bytes_per_second } => {
             let window = window(spec, rng);
             Fault::Bandwidth { from, to, window, bytes_per_second: draw(bytes_per_second, rng) }

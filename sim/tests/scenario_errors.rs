@@ -358,6 +358,9 @@ fn wrong_network_faults() {
             "kind = 'bandwidth'\nfrom = 'broker-a'\nbytes_per_second = 1\nat = '5m'\nfor = '1m'",
             "kind = 'partition'\nfrom = 'broker-a'\nto = 'broker-b'\nat = '1h'\nfor = { from = '5m', to = '61m' }",
             "kind = 'latency'\nat = '5m'\nfor = '1m'\nmin = '5ms'",
+            "kind = 'stall'\nfrom = 'broker-a'\nat = '5m'",
+            "kind = 'stall'\nto = 'broker-x'\nat = '5m'\nfor = '1m'",
+            "kind = 'stall'\nat = '5m'\nfor = '1m'\nnth = 1",
             "kind = 'latency'\nat = '5m'\nfor = '1m'\nmin = '5ms'\nmax = '1ms'",
         ],
     );

@@ -66,6 +66,7 @@ fn times(what: &mut FaultKind) -> (Option<&mut Draw>, Option<&mut Draw>) {
         FaultKind::ClockStep { at, .. } => (Some(at), None),
         FaultKind::Partition { window, .. }
         | FaultKind::Latency { window, .. }
+        | FaultKind::Stall { window, .. }
         | FaultKind::ClockDrift { window, .. }
         | FaultKind::FrozenClock { window, .. }
         | FaultKind::DiskFull { window, .. }

@@ -193,12 +193,13 @@ enum Kind {
     SlowDisk,
     SlowStart,
     Buggify,
+    Stall,
     Bandwidth,
     DuplicateRequest,
     DelayedRequest,
 }
 
-const KINDS: [Kind; 26] = [
+const KINDS: [Kind; 27] = [
     Kind::Kill,
     Kind::CrashLoop,
     Kind::Replace,
@@ -222,6 +223,7 @@ const KINDS: [Kind; 26] = [
     Kind::SlowDisk,
     Kind::SlowStart,
     Kind::Buggify,
+    Kind::Stall,
     Kind::Bandwidth,
     Kind::DuplicateRequest,
     Kind::DelayedRequest,
@@ -329,6 +331,10 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
         Kind::Buggify => buggify(dice, scenario),
         Kind::ClockDrift | Kind::FrozenClock | Kind::DiskError | Kind::DiskFull | Kind::SlowDisk | Kind::SlowStart => {
             of_machine(dice, kind, scenario)
+        }
+        Kind::Stall => {
+            let (from, to) = (end(dice, scenario), end(dice, scenario));
+            FaultKind::Stall { from, to, window: window(dice, scenario) }
         }
         Kind::Bandwidth => {
             let (from, to) = (end(dice, scenario), end(dice, scenario));

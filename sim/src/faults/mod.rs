@@ -25,6 +25,7 @@ mod replace;
 mod reset;
 mod slow_disk;
 pub(crate) mod slow_start;
+mod stall;
 mod stop;
 
 pub(crate) use self::armed::Armed;

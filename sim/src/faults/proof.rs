@@ -27,6 +27,7 @@ pub const fn proof(fault: &Fault) -> &'static str {
         Fault::Partition { .. } => "silence",
         Fault::Reset { .. } => "reset-under-request",
         Fault::Latency { .. } => "slow-frame",
+        Fault::Stall { .. } => "held-up",
         Fault::Bandwidth { .. } => "queued-frame",
         Fault::DuplicateRequest { .. } => "request-twice",
         Fault::DelayedRequest { .. } => "request-late",

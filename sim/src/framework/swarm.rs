@@ -31,7 +31,7 @@ type Kind = (&'static str, fn(&mut Dice<Stream>, &Swarm) -> Fault);
 
 /// What can happen to a protocol over TCP that tells its frames apart by their order only: no frame arrives twice, or
 /// after one that was sent later.
-const KINDS: [Kind; 18] = [
+const KINDS: [Kind; 19] = [
     ("kill", |dice, swarm| Fault::Kill { node: swarm.node(dice), when: swarm.moment(dice), down_ms: swarm.span(dice) }),
     ("crash", |dice, swarm| Fault::Crash {
         node: swarm.node(dice),
@@ -87,6 +87,10 @@ const KINDS: [Kind; 18] = [
     ("latency", |dice, swarm| {
         let (from, to) = swarm.link(dice);
         Fault::Latency { from, to, window: swarm.window(dice), min_ms: 20, max_ms: 2_000 }
+    }),
+    ("stall", |dice, swarm| {
+        let (from, to) = swarm.link(dice);
+        Fault::Stall { from, to, window: swarm.window(dice) }
     }),
     ("bandwidth", |dice, swarm| {
         let (from, to) = swarm.link(dice);

@@ -43,6 +43,7 @@ mod reached;
 mod reached_acting;
 mod reached_clocks;
 mod reached_disks;
+mod reached_links;
 mod reached_slaves;
 mod reached_starts;
 mod reads;

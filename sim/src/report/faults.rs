@@ -94,9 +94,10 @@ pub fn describe(fault: &Fault) -> String {
             format!("{head} by {} ppm {}", ppm.unsigned_abs(), during(window))
         }
         Fault::DiskError { hits, .. } | Fault::Buggify { hits, .. } => format!("{head} {}", which(hits)),
-        Fault::Partition { window, .. } | Fault::DiskFull { window, .. } | Fault::FrozenClock { window, .. } => {
-            format!("{head} {}", during(window))
-        }
+        Fault::Partition { window, .. }
+        | Fault::DiskFull { window, .. }
+        | Fault::FrozenClock { window, .. }
+        | Fault::Stall { window, .. } => format!("{head} {}", during(window)),
         Fault::Bandwidth { window, bytes_per_second, .. } => {
             format!("{head} to {bytes_per_second} bytes per second {}", during(window))
         }
@@ -177,6 +178,7 @@ fn head(fault: &Fault) -> String {
             format!("partition {}{arrow}{}", from.join("+"), to.join("+"))
         }
         Fault::Latency { from, to, .. } => format!("latency {}→{}", node(from.as_ref()), node(to.as_ref())),
+        Fault::Stall { from, to, .. } => format!("hold up {}→{}", node(from.as_ref()), node(to.as_ref())),
         Fault::Bandwidth { from, to, .. } => format!("limit {}→{}", node(from.as_ref()), node(to.as_ref())),
         Fault::DuplicateRequest { rpcs } => format!("duplicate {}", matching(rpcs)),
         Fault::DelayedRequest { rpcs, .. } => format!("delay {}", matching(rpcs)),

@@ -173,6 +173,7 @@ impl<'h> Watch<'h> {
             | Fault::SlowDisk { .. }
             | Fault::Partition { .. }
             | Fault::Latency { .. }
+            | Fault::Stall { .. }
             | Fault::Bandwidth { .. } => return,
         };
         self.hits[index].extend(phases);
@@ -218,7 +219,9 @@ fn is_on_link(fault: &Fault, frame: &Frame) -> bool {
             let is_cut = has(one, from) && has(other, to) || !one_way && has(one, to) && has(other, from);
             is_cut && frame.arrived_ms.is_none()
         }
-        Fault::Latency { from: sender, to: receiver, .. } | Fault::Bandwidth { from: sender, to: receiver, .. } => {
+        Fault::Latency { from: sender, to: receiver, .. }
+        | Fault::Stall { from: sender, to: receiver, .. }
+        | Fault::Bandwidth { from: sender, to: receiver, .. } => {
             let is = |end: &Option<NodeName>, node: &str| end.as_ref().is_none_or(|end| end == node);
             is(sender, from) && is(receiver, to)
         }

@@ -116,6 +116,10 @@ impl Entry<'_, '_, '_> {
             KindEntry::Partition => self.partition()?,
             KindEntry::Latency => self.latency()?,
             KindEntry::Reset => FaultKind::Reset { rpcs: self.rpcs()? },
+            KindEntry::Stall => {
+                let (from, to) = (self.end("fault.from", &self.raw.from), self.end("fault.to", &self.raw.to));
+                FaultKind::Stall { from, to, window: self.window()? }
+            }
             KindEntry::Bandwidth => self.bandwidth()?,
             KindEntry::DuplicateRequest => FaultKind::DuplicateRequest { rpcs: self.rpcs()? },
             KindEntry::DelayedRequest => {

@@ -26,6 +26,7 @@ impl KindEntry {
             Self::Partition => "partition",
             Self::Reset => "reset",
             Self::Latency => "latency",
+            Self::Stall => "stall",
             Self::Bandwidth => "bandwidth",
             Self::DuplicateRequest => "duplicate-request",
             Self::DelayedRequest => "delayed-request",
@@ -59,6 +60,7 @@ impl KindEntry {
             }
             Self::DelayedRequest => &["by", "from", "to", "rpc", "nth", "at", "for"],
             Self::Bandwidth => &["from", "to", "bytes_per_second", "at", "for"],
+            Self::Stall => &["from", "to", "at", "for"],
             Self::Latency => &["from", "to", "min", "max", "at", "for"],
             Self::Answer => &["code", "from", "to", "rpc", "nth", "at", "for"],
             Self::DamagedAnswer => &["damage", "from", "to", "rpc", "nth", "at", "for"],

@@ -202,6 +202,15 @@ pub enum FaultKind {
         /// Longest.
         max_ms: SimMs,
     },
+    /// Frames are held up and arrive together.
+    Stall {
+        /// Sender; `None` is every node.
+        from: Option<NodeName>,
+        /// Receiver; `None` is every node.
+        to: Option<NodeName>,
+        /// When.
+        window: WindowSpec,
+    },
     /// Links carry so many bytes per second.
     Bandwidth {
         /// Sender; `None` is every node.

@@ -279,6 +279,8 @@ pub(super) enum KindEntry {
     Reset,
     /// Frames are slow.
     Latency,
+    /// Frames are held up, and all arrive when that is over.
+    Stall,
     /// Links carry few bytes per second.
     Bandwidth,
     /// Matching requests arrive twice.

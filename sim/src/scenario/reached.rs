@@ -90,6 +90,8 @@ pub const REACHED: &[(&str, &str)] = &[
     ("silence", "a fault swallowed what one node sent to another"),
     ("reset-under-request", "a fault reset a connection under a request"),
     ("slow-frame", "a fault slowed a frame down"),
+    ("held-up", "a fault held up what one node sent to another"),
+    ("arrived-together", "frames that left seconds apart arrived together on their connection"),
     ("queued-frame", "a fault had a frame wait for the bytes before it"),
     ("request-twice", "a fault delivered a request twice"),
     ("request-late", "a fault delivered a request late"),

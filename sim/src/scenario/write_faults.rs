@@ -88,6 +88,11 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
             lines.key("max", time(max_ms));
             window(lines, when);
         }
+        FaultKind::Stall { from, to, window: when } => {
+            kind(lines, "stall");
+            ends(lines, from.as_ref(), to.as_ref());
+            window(lines, when);
+        }
         FaultKind::Bandwidth { from, to, window: when, bytes_per_second } => {
             kind(lines, "bandwidth");
             ends(lines, from.as_ref(), to.as_ref());

@@ -98,6 +98,10 @@ fn variants(fault: &Fault) -> Vec<Fault> {
             let shorter = |window| Fault::SlowStart { node: node.clone(), window, min_ms, max_ms };
             windows(window).map(shorter).collect()
         }
+        Fault::Stall { from, to, window } => {
+            let shorter = |window| Fault::Stall { from: from.clone(), to: to.clone(), window };
+            windows(window).map(shorter).collect()
+        }
         Fault::Bandwidth { from, to, window, bytes_per_second } => {
             let shorter = |window| Fault::Bandwidth { from: from.clone(), to: to.clone(), window, bytes_per_second };
             windows(window).map(shorter).collect()
