@@ -42,6 +42,21 @@ pub enum Fault {
         /// How long it stays away.
         down_ms: SimMs,
     },
+    /// The node goes down, and again each time soon after it has started.
+    CrashLoop {
+        /// Who.
+        node: NodeName,
+        /// When it first does.
+        when: Moment,
+        /// How often in all; at least once.
+        times: u64,
+        /// How long it lives at the most after a start, drawn for each.
+        up_ms: SimMs,
+        /// How long it stays away each time.
+        down_ms: SimMs,
+        /// The machine loses power each time; otherwise the process dies.
+        loses_power: bool,
+    },
     /// The process dies and comes back at another address, as a pod does; without its disk if that is lost.
     Replace {
         /// Who is replaced.
@@ -89,6 +104,13 @@ pub enum Fault {
         /// By how many parts in a million it is faster; negative is slower.
         ppm: i64,
     },
+    /// The clocks of a node stand still; afterwards its wall clock is right again, its monotonic one goes on where it stood.
+    FrozenClock {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: Window,
+    },
     /// Operations of a node's disk fail with an I/O error.
     DiskError {
         /// Whose.
@@ -107,6 +129,17 @@ pub enum Fault {
     },
     /// Syncs of a node's disk take `min_ms..=max_ms`, drawn per sync, instead of the usual time.
     SlowDisk {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: Window,
+        /// Shortest.
+        min_ms: SimMs,
+        /// Longest.
+        max_ms: SimMs,
+    },
+    /// A start of a node takes `min_ms..=max_ms`, drawn per start, before anything of its code runs.
+    SlowStart {
         /// Whose.
         node: NodeName,
         /// When.
@@ -153,6 +186,15 @@ pub enum Fault {
         min_ms: SimMs,
         /// Longest.
         max_ms: SimMs,
+    },
+    /// What leaves `from` for `to` is held up, and arrives when that is over.
+    Stall {
+        /// Sender; `None` is every node.
+        from: Option<NodeName>,
+        /// Receiver; `None` is every node.
+        to: Option<NodeName>,
+        /// When.
+        window: Window,
     },
     /// What goes from `from` to `to` shares so many bytes per second.
     Bandwidth {
@@ -210,18 +252,22 @@ impl Fault {
         match self {
             Self::Kill { .. } => "kill",
             Self::Crash { .. } => "crash",
+            Self::CrashLoop { .. } => "crash-loop",
             Self::Replace { .. } => "replace",
             Self::Stop { .. } => "stop",
             Self::Pause { .. } => "pause",
             Self::ClockStep { .. } => "clock-step",
             Self::ClockDrift { .. } => "clock-drift",
+            Self::FrozenClock { .. } => "frozen-clock",
             Self::DiskError { .. } => "disk-error",
             Self::DiskFull { .. } => "disk-full",
             Self::SlowDisk { .. } => "slow-disk",
+            Self::SlowStart { .. } => "slow-start",
             Self::Buggify { .. } => "buggify",
             Self::Partition { .. } => "partition",
             Self::Reset { .. } => "reset",
             Self::Latency { .. } => "latency",
+            Self::Stall { .. } => "stall",
             Self::Bandwidth { .. } => "bandwidth",
             Self::DuplicateRequest { .. } => "duplicate-request",
             Self::DelayedRequest { .. } => "delayed-request",
@@ -244,17 +290,21 @@ impl Fault {
             | Self::DamagedAnswer { rpcs, .. } => Some(rpcs),
             Self::Kill { .. }
             | Self::Crash { .. }
+            | Self::CrashLoop { .. }
             | Self::Replace { .. }
             | Self::Stop { .. }
             | Self::Pause { .. }
             | Self::ClockStep { .. }
             | Self::ClockDrift { .. }
+            | Self::FrozenClock { .. }
             | Self::DiskError { .. }
             | Self::DiskFull { .. }
             | Self::SlowDisk { .. }
+            | Self::SlowStart { .. }
             | Self::Buggify { .. }
             | Self::Partition { .. }
             | Self::Latency { .. }
+            | Self::Stall { .. }
             | Self::Bandwidth { .. } => None,
         }
     }
@@ -263,10 +313,13 @@ impl Fault {
     pub const fn window_mut(&mut self) -> Option<&mut Window> {
         let hits = match self {
             Self::ClockDrift { window, .. }
+            | Self::FrozenClock { window, .. }
             | Self::DiskFull { window, .. }
             | Self::SlowDisk { window, .. }
+            | Self::SlowStart { window, .. }
             | Self::Partition { window, .. }
             | Self::Latency { window, .. }
+            | Self::Stall { window, .. }
             | Self::Bandwidth { window, .. } => return Some(window),
             Self::DiskError { hits, .. } | Self::Buggify { hits, .. } => hits,
             other => match other.rpcs_mut() {

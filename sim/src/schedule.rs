@@ -35,6 +35,10 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
         FaultKind::Replace { node, when, down, loses_disk } => {
             Fault::Replace { node, when: moment(when, rng), down_ms: draw(down, rng), loses_disk }
         }
+        FaultKind::CrashLoop { node, when, times, up, down, loses_power } => {
+            let (when, times, up_ms) = (moment(when, rng), draw(times, rng), draw(up, rng));
+            Fault::CrashLoop { node, when, times, up_ms, down_ms: draw(down, rng), loses_power }
+        }
         FaultKind::Stop { node, when, down } => Fault::Stop { node, when: moment(when, rng), down_ms: draw(down, rng) },
         FaultKind::Pause { node, when, lasts } => {
             Fault::Pause { node, when: moment(when, rng), for_ms: draw(lasts, rng) }
@@ -47,6 +51,7 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
             let (window, ppm) = (window(spec, rng), draw(ppm, rng).cast_signed());
             Fault::ClockDrift { node, window, ppm: if back { -ppm } else { ppm } }
         }
+        FaultKind::FrozenClock { node, window: spec } => Fault::FrozenClock { node, window: window(spec, rng) },
         FaultKind::DiskError { node, operation, hits: spec } => {
             Fault::DiskError { node, operation, hits: hits(spec, rng) }
         }
@@ -55,12 +60,16 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
         FaultKind::SlowDisk { node, window: spec, min_ms, max_ms } => {
             Fault::SlowDisk { node, window: window(spec, rng), min_ms, max_ms }
         }
+        FaultKind::SlowStart { node, window: spec, min_ms, max_ms } => {
+            Fault::SlowStart { node, window: window(spec, rng), min_ms, max_ms }
+        }
         FaultKind::Partition { from, to, one_way, window: spec } => {
             Fault::Partition { from, to, one_way, window: window(spec, rng) }
         }
         FaultKind::Latency { from, to, window: spec, min_ms, max_ms } => {
             Fault::Latency { from, to, window: window(spec, rng), min_ms, max_ms }
         }
+        FaultKind::Stall { from, to, window: spec } => Fault::Stall { from, to, window: window(spec, rng) },
         FaultKind::Bandwidth { from, to, window: spec, bytes_per_second } => {
             let window = window(spec, rng);
             Fault::Bandwidth { from, to, window, bytes_per_second: draw(bytes_per_second, rng) }

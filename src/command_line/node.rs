@@ -52,7 +52,7 @@ fn stop_signal() -> Result<Arc<Notify>, ctrlc::Error> {
 fn host(folder: PathBuf) -> Result<Host, Box<dyn Error>> {
     Ok(Host {
         transport: Arc::new(Tcp),
-        clock: Arc::new(SystemClock),
+        clock: Arc::<SystemClock>::default(),
         disk: Arc::new(FileDisk::new(folder)?),
         blocking: Arc::new(CommitThread::start()?),
     })

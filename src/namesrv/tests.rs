@@ -49,7 +49,7 @@ impl World {
         let net = Arc::new(MemoryTransport::default());
         let host = Host {
             transport: net.clone(),
-            clock: Arc::new(SystemClock),
+            clock: Arc::<SystemClock>::default(),
             disk: Arc::new(Nothing),
             blocking: Arc::new(Nothing),
         };
@@ -189,7 +189,7 @@ async fn an_address_that_cannot_be_bound_is_a_typed_error() {
     }
     let host = Host {
         transport: Arc::new(NoNetwork),
-        clock: Arc::new(SystemClock),
+        clock: Arc::<SystemClock>::default(),
         disk: Arc::new(Nothing),
         blocking: Arc::new(Nothing),
     };

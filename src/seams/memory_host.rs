@@ -144,22 +144,29 @@ impl Blocking for Inline {
 }
 
 /// A wall clock that stands still until it is told otherwise.
-pub(crate) struct StandingClock(AtomicI64);
+pub(crate) struct StandingClock {
+    began: Instant,
+    now_ms: AtomicI64,
+}
 
 impl StandingClock {
     pub(crate) fn at(now_ms: i64) -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(now_ms)))
+        Arc::new(Self { began: Instant::now(), now_ms: AtomicI64::new(now_ms) })
     }
 
     pub(crate) fn set(&self, now_ms: i64) {
-        self.0.store(now_ms, Ordering::SeqCst);
+        self.now_ms.store(now_ms, Ordering::SeqCst);
     }
 }
 
 #[async_trait]
 impl Clock for StandingClock {
     fn now_ms(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
+        self.now_ms.load(Ordering::SeqCst)
+    }
+
+    fn passed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     async fn sleep_until_ms(&self, deadline_ms: i64) {
@@ -189,6 +196,10 @@ impl RunningClock {
 impl Clock for RunningClock {
     fn now_ms(&self) -> i64 {
         self.began_ms.load(Ordering::SeqCst) + self.began.elapsed().as_millis() as i64
+    }
+
+    fn passed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     async fn sleep_until_ms(&self, deadline_ms: i64) {

@@ -11,7 +11,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::time::Instant;
 
 use super::Clock;
 use crate::sabotage;
@@ -25,10 +24,10 @@ pub struct SteadyClock {
     shown: Mutex<Shown>,
 }
 
-/// What the clock showed when it was last looked at, Unix µs.
+/// What the clock showed when so much time had passed, Unix µs: when it was last looked at.
 #[derive(Clone, Copy)]
 struct Shown {
-    at: Instant,
+    at: Duration,
     us: i64,
 }
 
@@ -36,8 +35,8 @@ impl SteadyClock {
     /// Begins with what the wall clock shows.
     #[must_use]
     pub fn new(wall: Arc<dyn Clock>) -> Self {
-        let us = wall.now_ms().saturating_mul(1_000);
-        Self { wall, shown: Mutex::new(Shown { at: Instant::now(), us }) }
+        let (at, us) = (wall.passed(), wall.now_ms().saturating_mul(1_000));
+        Self { wall, shown: Mutex::new(Shown { at, us }) }
     }
 
     /// From now on it shows this time or a later one: the wall clock was set back while nobody watched.
@@ -48,9 +47,8 @@ impl SteadyClock {
 }
 
 impl Shown {
-    fn go_on(&mut self, now: Instant, wall_us: i64) {
-        let passed = now.saturating_duration_since(self.at);
-        let passed = i64::try_from(passed.as_micros()).unwrap_or(i64::MAX);
+    fn go_on(&mut self, now: Duration, wall_us: i64) {
+        let passed = i64::try_from(now.saturating_sub(self.at).as_micros()).unwrap_or(i64::MAX);
         let straight = self.us.saturating_add(passed);
         let most = passed / SLEW;
         (self.at, self.us) = (now, straight.saturating_add(wall_us.saturating_sub(straight).clamp(-most, most)));
@@ -65,8 +63,12 @@ impl Clock for SteadyClock {
             return wall_ms;
         }
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.go_on(Instant::now(), wall_ms.saturating_mul(1_000));
+        shown.go_on(self.wall.passed(), wall_ms.saturating_mul(1_000));
         shown.us / 1_000
+    }
+
+    fn passed(&self) -> Duration {
+        self.wall.passed()
     }
 
     async fn sleep_until_ms(&self, deadline_ms: i64) {
@@ -90,21 +92,19 @@ mod tests {
     struct Hours {
         shown: Shown,
         wall_us: i64,
-        began: Instant,
         passed: Duration,
     }
 
     impl Hours {
         fn begin() -> Self {
             let us = START_MS * 1_000;
-            let began = Instant::now();
-            Self { shown: Shown { at: began, us }, wall_us: us, began, passed: Duration::ZERO }
+            Self { shown: Shown { at: Duration::ZERO, us }, wall_us: us, passed: Duration::ZERO }
         }
 
         fn pass(&mut self, ms: i64) {
             self.passed += Duration::from_millis(ms.unsigned_abs());
             self.wall_us += ms * 1_000;
-            self.shown.go_on(self.began + self.passed, self.wall_us);
+            self.shown.go_on(self.passed, self.wall_us);
         }
 
         fn shown_ms(&self) -> i64 {

@@ -131,7 +131,7 @@ const fn kind(kind: &EventKind) -> Option<&'static str> {
         EventKind::Response(_) => "responses",
         EventKind::Noted(Noted::Durable { .. }) => "log entries",
         EventKind::Synced { .. } => "syncs",
-        EventKind::Node { .. } | EventKind::ClockGained { .. } => "of nodes",
+        EventKind::Node { .. } | EventKind::ClockGained { .. } | EventKind::ClockStands { .. } => "of nodes",
         EventKind::Fault { .. } => "of faults",
         EventKind::Noted(Noted::AtRest { .. } | Noted::Scraped(_)) | EventKind::Healed | EventKind::Over => {
             return None;

@@ -59,15 +59,19 @@ fn times(what: &mut FaultKind) -> (Option<&mut Draw>, Option<&mut Draw>) {
     match what {
         FaultKind::Kill { when, down, .. }
         | FaultKind::Crash { when, down, .. }
+        | FaultKind::CrashLoop { when, down, .. }
         | FaultKind::Replace { when, down, .. }
         | FaultKind::Stop { when, down, .. } => (begins(when), Some(down)),
         FaultKind::Pause { when, lasts, .. } => (begins(when), Some(lasts)),
         FaultKind::ClockStep { at, .. } => (Some(at), None),
         FaultKind::Partition { window, .. }
         | FaultKind::Latency { window, .. }
+        | FaultKind::Stall { window, .. }
         | FaultKind::ClockDrift { window, .. }
+        | FaultKind::FrozenClock { window, .. }
         | FaultKind::DiskFull { window, .. }
         | FaultKind::SlowDisk { window, .. }
+        | FaultKind::SlowStart { window, .. }
         | FaultKind::Bandwidth { window, .. } => (Some(&mut window.begins), Some(&mut window.lasts)),
         FaultKind::DiskError { hits, .. } | FaultKind::Buggify { hits, .. } => window(hits),
         FaultKind::Reset { rpcs }

@@ -171,6 +171,7 @@ fn policy<R: Rng>(dice: &mut Dice<R>) -> Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Kill,
+    CrashLoop,
     Replace,
     Crash,
     CrashAtSync,
@@ -186,17 +187,21 @@ enum Kind {
     Answer,
     DamagedAnswer,
     ClockDrift,
+    FrozenClock,
     DiskError,
     DiskFull,
     SlowDisk,
+    SlowStart,
     Buggify,
+    Stall,
     Bandwidth,
     DuplicateRequest,
     DelayedRequest,
 }
 
-const KINDS: [Kind; 23] = [
+const KINDS: [Kind; 27] = [
     Kind::Kill,
+    Kind::CrashLoop,
     Kind::Replace,
     Kind::Crash,
     Kind::CrashAtSync,
@@ -212,10 +217,13 @@ const KINDS: [Kind; 23] = [
     Kind::Answer,
     Kind::DamagedAnswer,
     Kind::ClockDrift,
+    Kind::FrozenClock,
     Kind::DiskError,
     Kind::DiskFull,
     Kind::SlowDisk,
+    Kind::SlowStart,
     Kind::Buggify,
+    Kind::Stall,
     Kind::Bandwidth,
     Kind::DuplicateRequest,
     Kind::DelayedRequest,
@@ -264,6 +272,18 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
             let (at, down) = process(dice, scenario);
             FaultKind::Kill { node: any_server(dice, scenario), when: MomentSpec::At(at), down }
         }
+        Kind::CrashLoop => {
+            let (at, down) = process(dice, scenario);
+            FaultKind::CrashLoop {
+                node: dice.one(&members).clone(),
+                when: MomentSpec::At(at),
+                times: Draw::exactly(dice.count(2..=6).into()),
+                up: Draw::exactly(dice.span(1..=20 * SECOND)),
+                // Often none of them is missed for long.
+                down: if dice.likely(0.5) { Draw::exactly(down.from.min(2 * SECOND)) } else { down },
+                loses_power: dice.likely(0.5),
+            }
+        }
         Kind::Replace => {
             // A slave that loses its disk after it has acted takes along what its master has to know: not drawn.
             let (at, down) = process(dice, scenario);
@@ -309,7 +329,13 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
         Kind::LostRequest => FaultKind::LostRequest { rpcs: rpcs(dice, scenario) },
         Kind::LostAnswer => FaultKind::LostAnswer { rpcs: rpcs(dice, scenario) },
         Kind::Buggify => buggify(dice, scenario),
-        Kind::ClockDrift | Kind::DiskError | Kind::DiskFull | Kind::SlowDisk => of_machine(dice, kind, scenario),
+        Kind::ClockDrift | Kind::FrozenClock | Kind::DiskError | Kind::DiskFull | Kind::SlowDisk | Kind::SlowStart => {
+            of_machine(dice, kind, scenario)
+        }
+        Kind::Stall => {
+            let (from, to) = (end(dice, scenario), end(dice, scenario));
+            FaultKind::Stall { from, to, window: window(dice, scenario) }
+        }
         Kind::Bandwidth => {
             let (from, to) = (end(dice, scenario), end(dice, scenario));
             let bytes_per_second = Draw::exactly(u64::from(dice.count(1..=64)) * 1_000);
@@ -353,7 +379,7 @@ fn buggify<R: Rng>(dice: &mut Dice<R>, scenario: &Scenario) -> FaultKind {
     FaultKind::Buggify { node, site: site.into(), hits }
 }
 
-/// Something that is wrong with a clock or a disk.
+/// Something that is wrong with a clock, a disk or the start of a machine.
 fn of_machine<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKind {
     let (node, window) = (dice.one(&members(scenario)).clone(), window(dice, scenario));
     match kind {
@@ -361,6 +387,7 @@ fn of_machine<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> Fa
             let ppm = Draw::exactly(u64::from(dice.count(1..=20)) * 1_000);
             FaultKind::ClockDrift { node, window, ppm, back: dice.likely(0.5) }
         }
+        Kind::FrozenClock => FaultKind::FrozenClock { node, window },
         Kind::DiskError => {
             let operation =
                 *dice.one(&[DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync, DiskOperation::Flip]);
@@ -369,6 +396,10 @@ fn of_machine<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> Fa
                 false => HitsSpec::Nth(vec![dice.count(10..=400).into()]),
             };
             FaultKind::DiskError { node, operation, hits }
+        }
+        Kind::SlowStart => {
+            let min_ms = dice.span(SECOND..=20 * SECOND);
+            FaultKind::SlowStart { node, window, min_ms, max_ms: min_ms + dice.span(SECOND..=2 * MINUTE) }
         }
         Kind::SlowDisk => {
             let min_ms = dice.count(10..=500).into();

@@ -1,12 +1,13 @@
 //! A plan, armed: resolved to node indices, with the counters that say when each fault is due.
 
 use super::{
-    Act, Blow, Strike, Verdict, bandwidth::Bandwidth, buggify::Buggify, clock_drift::Drifting, disk_error::DiskError,
-    disk_full::DiskFull, is_hit, is_open, latency::Latency, partition::Partition, slow_disk::SlowDisk,
+    Act, Blow, Strike, Verdict, bandwidth::Bandwidth, buggify::Buggify, clock_drift::Drifting, crash_loop::CrashLoop,
+    disk_error::DiskError, disk_full::DiskFull, frozen_clock::Standing, is_hit, is_open, latency::Latency,
+    partition::Partition, slow_disk::SlowDisk, slow_start::SlowStart, stall::Stall,
 };
 use crate::{
     plan::{Fault, Hits, Moment, Plan, Rpcs, SimMs, Window},
-    world::NodeIndex,
+    world::{CrashKind, NodeIndex, StopSignal},
 };
 
 /// Which requests, by node index, and how many of them have left.
@@ -43,6 +44,8 @@ struct OnSync {
 pub(crate) struct Armed {
     strikes: Vec<u64>,
     pub(super) healed: bool,
+    /// Cancelled once all is healed.
+    over: StopSignal,
     /// What had not begun never will.
     forgone: bool,
     rpcs: Vec<(Matcher, Hits, Verdict)>,
@@ -51,13 +54,19 @@ pub(crate) struct Armed {
     on_sync: Vec<OnSync>,
     partitions: Vec<Partition>,
     latencies: Vec<Latency>,
+    pub(super) stalls: Vec<Stall>,
     pub(super) bandwidths: Vec<Bandwidth>,
     pub(super) disk_errors: Vec<DiskError>,
     pub(super) full_disks: Vec<DiskFull>,
     pub(super) slow_disks: Vec<SlowDisk>,
+    pub(super) slow_starts: Vec<SlowStart>,
     pub(super) sites: Vec<Buggify>,
+    /// The crash loops that have begun and go on, with their faults.
+    pub(super) loops: Vec<(usize, CrashLoop)>,
     /// The clocks that drift now.
     pub(super) drifting: Vec<Drifting>,
+    /// The clocks that stand still now.
+    pub(super) standing: Vec<Standing>,
     /// What lasts from a time to a time, with its name.
     windows: Vec<(usize, &'static str, Window)>,
 }
@@ -102,6 +111,12 @@ impl Armed {
                 let node = index(node);
                 self.arm_process(fault, node, when, Blow::Pause(node, *for_ms), index, schedule);
             }
+            Fault::CrashLoop { node, when, times, up_ms, down_ms, loses_power } => {
+                let kind = if *loses_power { CrashKind::PowerLoss } else { CrashKind::Kill };
+                let node = index(node);
+                let it = CrashLoop { node, times: *times, up_ms: *up_ms, down_ms: *down_ms, kind };
+                self.arm_process(fault, node, when, Blow::LoopBegins(it), index, schedule);
+            }
             Fault::ClockStep { node, at_ms, by_ms } => {
                 let blow = Blow::ClockStep(index(node), *by_ms);
                 schedule.push((*at_ms, Strike { fault, blow }));
@@ -110,6 +125,10 @@ impl Armed {
                 let begins = Blow::DriftBegins(index(node), *ppm);
                 schedule.push((window.from_ms, Strike { fault, blow: begins }));
                 schedule.push((window.to_ms, Strike { fault, blow: Blow::DriftEnds }));
+            }
+            Fault::FrozenClock { node, window } => {
+                schedule.push((window.from_ms, Strike { fault, blow: Blow::ClockStops(index(node)) }));
+                schedule.push((window.to_ms, Strike { fault, blow: Blow::ClockGoesOn }));
             }
             Fault::DiskError { node, operation, hits } => {
                 let (node, operation, hits) = (index(node), *operation, hits.clone());
@@ -126,6 +145,11 @@ impl Armed {
                 let (node, window, min_ms, max_ms) = (index(node), *window, *min_ms, *max_ms);
                 self.slow_disks.push(SlowDisk { fault, node, window, min_ms, max_ms });
                 self.schedule_window(fault, "slow-disk", window, schedule);
+            }
+            Fault::SlowStart { node, window, min_ms, max_ms } => {
+                let (node, window, min_ms, max_ms) = (index(node), *window, *min_ms, *max_ms);
+                self.slow_starts.push(SlowStart { fault, node, window, min_ms, max_ms });
+                self.schedule_window(fault, "slow-start", window, schedule);
             }
             Fault::Buggify { node, site, hits } => {
                 if let Hits::During(window) = hits {
@@ -150,6 +174,11 @@ impl Armed {
                 let (min_ms, max_ms) = (*min_ms, *max_ms);
                 self.latencies.push(Latency { fault, from, to, window: *window, min_ms, max_ms });
                 self.schedule_window(fault, "latency", *window, schedule);
+            }
+            Fault::Stall { from, to, window } => {
+                let (from, to) = (from.as_deref().map(&mut *index), to.as_deref().map(index));
+                self.stalls.push(Stall { fault, from, to, window: *window });
+                self.schedule_window(fault, "stall", *window, schedule);
             }
             Fault::Reset { rpcs } => self.arm_rpcs(fault, rpcs, Act::Reset, index),
             Fault::DuplicateRequest { rpcs } => self.arm_rpcs(fault, rpcs, Act::Duplicate, index),
@@ -227,11 +256,14 @@ impl Armed {
         self.on_request.clear();
         self.on_answer.clear();
         self.on_sync.clear();
+        self.loops.clear();
         self.partitions.retain(|it| is_open(&it.window));
         self.latencies.retain(|it| is_open(&it.window));
+        self.stalls.retain(|it| is_open(&it.window));
         self.bandwidths.retain(|it| is_open(&it.window));
         self.full_disks.retain(|it| is_open(&it.window));
         self.slow_disks.retain(|it| is_open(&it.window));
+        self.slow_starts.retain(|it| is_open(&it.window));
         self.windows.retain(|(.., window)| is_open(window));
         self.forgone = true;
     }
@@ -240,7 +272,13 @@ impl Armed {
     pub(super) fn is_forgone(&self, strike: &Strike) -> bool {
         let goes_on = || self.windows.iter().any(|(fault, ..)| *fault == strike.fault);
         let drifts = || self.drifting.iter().any(|it| it.is_of(strike.fault));
-        self.forgone && (strike.begins() || !(goes_on() || drifts()))
+        let stands = || self.standing.iter().any(|it| it.is_of(strike.fault));
+        self.forgone && (strike.begins() || !(goes_on() || drifts() || stands()))
+    }
+
+    /// What is cancelled once all is healed.
+    pub(crate) fn over(&self) -> StopSignal {
+        self.over.clone()
     }
 
     pub(super) fn is_healed(&self) -> bool {

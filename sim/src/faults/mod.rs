@@ -7,11 +7,13 @@ mod buggify;
 pub(crate) mod clock_drift;
 mod clock_step;
 mod crash;
+pub(crate) mod crash_loop;
 pub(crate) mod damaged_answer;
 mod delayed_request;
 pub(crate) mod disk_error;
 pub(crate) mod disk_full;
 mod duplicate_request;
+pub(crate) mod frozen_clock;
 mod kill;
 mod latency;
 pub(crate) mod lost_answer;
@@ -22,9 +24,12 @@ pub mod proof;
 mod replace;
 mod reset;
 mod slow_disk;
+pub(crate) mod slow_start;
+mod stall;
 mod stop;
 
 pub(crate) use self::armed::Armed;
+use self::crash_loop::CrashLoop;
 use crate::{
     plan::{Damage, Hits, SimMs, Window},
     world::{Connection, Fate, NodeIndex, World, tap::FrameFacts},
@@ -61,6 +66,11 @@ enum Blow {
     ClockStep(NodeIndex, i64),
     DriftBegins(NodeIndex, i64),
     DriftEnds,
+    LoopBegins(CrashLoop),
+    /// Of this incarnation.
+    LoopGoesOn(NodeIndex, u64),
+    ClockStops(NodeIndex),
+    ClockGoesOn,
     WindowOpens(&'static str),
     WindowCloses(&'static str),
 }
@@ -68,7 +78,7 @@ enum Blow {
 impl Strike {
     /// Whether it is the beginning of something, and not the end of a window that is open.
     fn begins(&self) -> bool {
-        !matches!(self.blow, Blow::DriftEnds | Blow::WindowCloses(_))
+        !matches!(self.blow, Blow::DriftEnds | Blow::ClockGoesOn | Blow::WindowCloses(_))
     }
 
     /// Strikes, unless it has been forgone or the world was healed.
@@ -90,6 +100,10 @@ impl Strike {
             }
             Blow::DriftBegins(node, ppm) => return clock_drift::begin(world, self.fault, node, ppm),
             Blow::DriftEnds => return clock_drift::end(world, self.fault),
+            Blow::LoopBegins(it) => return crash_loop::begin(world, self.fault, it),
+            Blow::LoopGoesOn(node, incarnation) => return crash_loop::die_of(world, self.fault, node, incarnation),
+            Blow::ClockStops(node) => return frozen_clock::begin(world, self.fault, node),
+            Blow::ClockGoesOn => return frozen_clock::end(world, self.fault),
             Blow::WindowOpens(word) => return world.tap_fault(Some(self.fault), &format!("{word} begins")),
             Blow::WindowCloses(word) => {
                 world.tap_fault(Some(self.fault), &format!("{word} ends"));

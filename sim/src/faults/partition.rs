@@ -6,7 +6,7 @@
 //! until the caller gives up. What was under way when it began still arrives. A connection that lost something is reset
 //! when the partition ends.
 //!
-//! Cannot: deliver the swallowed bytes late, as a TCP resend after a short partition would; use latency for that.
+//! Cannot: deliver the swallowed bytes late, as a TCP resend after a short partition would; use a stall for that.
 
 use std::collections::BTreeSet;
 

@@ -31,12 +31,20 @@ type Kind = (&'static str, fn(&mut Dice<Stream>, &Swarm) -> Fault);
 
 /// What can happen to a protocol over TCP that tells its frames apart by their order only: no frame arrives twice, or
 /// after one that was sent later.
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 19] = [
     ("kill", |dice, swarm| Fault::Kill { node: swarm.node(dice), when: swarm.moment(dice), down_ms: swarm.span(dice) }),
     ("crash", |dice, swarm| Fault::Crash {
         node: swarm.node(dice),
         when: swarm.moment(dice),
         down_ms: swarm.span(dice),
+    }),
+    ("crash-loop", |dice, swarm| Fault::CrashLoop {
+        node: swarm.node(dice),
+        when: swarm.moment(dice),
+        times: dice.count(2..=5).into(),
+        up_ms: swarm.span(dice),
+        down_ms: 1 + dice.below(1_000),
+        loses_power: dice.likely(0.5),
     }),
     ("stop", |dice, swarm| Fault::Stop { node: swarm.node(dice), when: swarm.moment(dice), down_ms: swarm.span(dice) }),
     ("pause", |dice, swarm| Fault::Pause {
@@ -54,6 +62,7 @@ const KINDS: [Kind; 15] = [
         let ppm = if dice.likely(0.5) { -ppm } else { ppm };
         Fault::ClockDrift { node: swarm.node(dice), window: swarm.window(dice), ppm }
     }),
+    ("frozen-clock", |dice, swarm| Fault::FrozenClock { node: swarm.node(dice), window: swarm.window(dice) }),
     ("disk-error", |dice, swarm| {
         let operation = *dice.one(&[DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync]);
         Fault::DiskError { node: swarm.node(dice), operation, hits: swarm.hits(dice) }
@@ -65,6 +74,12 @@ const KINDS: [Kind; 15] = [
         min_ms: 20,
         max_ms: 2_000,
     }),
+    ("slow-start", |dice, swarm| Fault::SlowStart {
+        node: swarm.node(dice),
+        window: swarm.window(dice),
+        min_ms: 100,
+        max_ms: 10_000,
+    }),
     ("partition", |dice, swarm| {
         let (from, to) = (vec![swarm.node(dice)], dice.some(&swarm.peers));
         Fault::Partition { from, to, one_way: dice.likely(0.3), window: swarm.window(dice) }
@@ -72,6 +87,10 @@ const KINDS: [Kind; 15] = [
     ("latency", |dice, swarm| {
         let (from, to) = swarm.link(dice);
         Fault::Latency { from, to, window: swarm.window(dice), min_ms: 20, max_ms: 2_000 }
+    }),
+    ("stall", |dice, swarm| {
+        let (from, to) = swarm.link(dice);
+        Fault::Stall { from, to, window: swarm.window(dice) }
     }),
     ("bandwidth", |dice, swarm| {
         let (from, to) = swarm.link(dice);

@@ -49,6 +49,7 @@ pub fn write_line<N: fmt::Debug>(line: &mut String, event: &Event<N>) {
         EventKind::Request(frame) => write_frame(line, "request", frame),
         EventKind::Response(frame) => write_frame(line, "response", frame),
         EventKind::Synced { node, sync, bytes } => write!(line, "synced {node} #{sync} {bytes} B"),
+        EventKind::ClockStands { node, stands } => write!(line, "clock of {node} stands {stands}"),
         EventKind::ClockGained { node, ms } => write!(line, "clock of {node} gained {ms}"),
         EventKind::Node { node, event } => write!(line, "node {node} {event}"),
         EventKind::Noted(noted) => write!(line, "{noted:?}"),

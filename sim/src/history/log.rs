@@ -203,6 +203,7 @@ impl<N: Send> Tap for Log<N> {
         self.push(
             at_ms,
             match event {
+                NodeEvent::ClockStands(stands) => EventKind::ClockStands { node, stands },
                 NodeEvent::ClockGained(ms) => EventKind::ClockGained { node, ms },
                 event => EventKind::Node { node, event: event.to_string() },
             },

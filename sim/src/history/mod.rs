@@ -56,12 +56,20 @@ pub enum EventKind<N = Noted> {
         /// What: started, killed, crashed, stopping, stopped, paused, resumed.
         event: String,
     },
-    /// A node runs anew, and its wall clock has gained so much since it last began to; negative is less.
+    /// A node runs anew, and its wall clock has gained so much, since it last began to, on the time that passed for the node; negative
+    /// is less.
     ClockGained {
         /// Whose.
         node: NodeName,
         /// By how much, ms.
         ms: i64,
+    },
+    /// The clocks of a node stand still from now on, or go on.
+    ClockStands {
+        /// Whose.
+        node: NodeName,
+        /// They stand still.
+        stands: bool,
     },
     /// A planned fault fired.
     Fault {

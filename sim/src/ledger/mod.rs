@@ -103,6 +103,8 @@ pub struct Ledger<'h> {
     pub wire: Wire<'h>,
     /// What clients keep checkpoints of.
     pub foreign: Foreign,
+    /// Node → from when to when its clocks stood still.
+    standing: BTreeMap<&'h str, Vec<(SimMs, SimMs)>>,
     /// When a fault fired or a node was hit: positions.
     disturbances: Vec<usize>,
     by_place: FxHashMap<Place<'h>, usize>,
@@ -146,6 +148,7 @@ impl<'h> Ledger<'h> {
             tables: BTreeMap::new(),
             wire: Wire::default(),
             foreign: Foreign::default(),
+            standing: BTreeMap::new(),
             disturbances: Vec::new(),
             by_place: FxHashMap::default(),
             by_stamp: FxHashMap::default(),
@@ -187,6 +190,13 @@ impl<'h> Ledger<'h> {
                     if text.starts_with("damaged-answer") {
                         ledger.wire.damaged(event);
                     }
+                }
+                EventKind::ClockStands { node, stands: true } => {
+                    ledger.standing.entry(node).or_default().push((happened.at_ms, SimMs::MAX));
+                }
+                EventKind::ClockStands { node, stands: false } => {
+                    let last = ledger.standing.get_mut(node.as_str()).and_then(|spans| spans.last_mut());
+                    last.into_iter().for_each(|(_, to_ms)| *to_ms = happened.at_ms);
                 }
                 EventKind::Node { node, event: what } => {
                     if what == "lost its disk" {
@@ -458,6 +468,14 @@ impl<'h> Ledger<'h> {
             _ => 0,
         });
         gains.sum()
+    }
+
+    /// For how long the clocks of a node stood still from one time to another, simulated ms: what is due by them is due by as
+    /// much later.
+    #[must_use]
+    pub fn stood_ms(&self, node: &str, from_ms: SimMs, to_ms: SimMs) -> SimMs {
+        let spans = self.standing.get(node).map_or(&[][..], Vec::as_slice);
+        spans.iter().map(|(from, to)| to_ms.min(*to).saturating_sub(from_ms.max(*from))).sum()
     }
 
     /// Whether a fault fired, or a node was hit, from `from` to `to` (positions, both included).

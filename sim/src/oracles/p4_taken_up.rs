@@ -1,7 +1,7 @@
 //! Part of P4: what is due is taken up.
 //!
 //! Rule: a chain about the broker's own message, for which no other broker is needed, goes on within [`LATE_MS`] after it is
-//! due, where nothing was broken since it was written. Where slaves have to confirm it, it may have to wait for them.
+//! due, by a clock that may have stood still, where nothing was broken since it was written. Where slaves have to confirm it, it may have to wait for them.
 
 use super::Findings;
 use crate::{
@@ -22,6 +22,7 @@ pub(super) fn check(ledger: &Ledger<'_>, life: &ChainLife<'_>, found: &mut Findi
         let next = life.steps.get(number + 1).map_or(end, |next| next.event);
         let Some(latest_ms) = latest_ms(step) else { continue };
         let next_ms = ledger.at_ms(next);
+        let latest_ms = latest_ms + ledger.stood_ms(life.node, step.at_ms, next_ms);
         if next_ms > latest_ms && !ledger.was_disturbed(step.event, next) {
             let late_ms = next_ms - latest_ms + LATE_MS;
             found.broken(
@@ -60,6 +61,20 @@ mod tests {
             story.durable("a", vec![]);
             assert_eq!(story.is_blamed("P4", "and not taken up"), noticed);
         }
+    }
+
+    #[test]
+    fn while_its_clock_stands_still_nothing_is_due() {
+        let noticed = |node: &str, after_ms| {
+            let (mut story, chain) = Story::popped();
+            let open = chain.open(story.now_ms + 10_000);
+            let clock = |stands| EventKind::ClockStands { node: node.into(), stands };
+            story.wait(7_000).event(clock(true)).wait(3_000).durable("a", vec![open.fact()]);
+            story.wait(60_000).event(clock(false)).wait(after_ms).durable("a", vec![]);
+            story.is_blamed("P4", "and not taken up")
+        };
+        assert!(!noticed("a", LATE_MS) && noticed("a", LATE_MS + 1));
+        assert!(noticed("b", LATE_MS - 1_000), "another broker's clock");
     }
 
     #[test]

@@ -126,6 +126,15 @@ mod tests {
     }
 
     #[test]
+    fn who_takes_long_to_start_counts_from_when_its_code_runs() {
+        let mut story = alone();
+        let event = |event: &str| EventKind::Node { node: "a".into(), event: event.into() };
+        story.wait(1_000).event(event("started")).wait(STALLED_MS + 1).event(event("began"));
+        story.wait(1_000).durable("a", vec![]);
+        assert!(!story.is_blamed("P9", "while an earlier one waits"));
+    }
+
+    #[test]
     fn who_has_just_started_counts_anew() {
         let mut story = alone();
         story.wait(STALLED_MS + 1).event(EventKind::Node { node: "a".into(), event: "started".into() });

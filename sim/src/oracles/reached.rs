@@ -3,7 +3,10 @@
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 
-use super::{Reads, p8_bounded::PROBE_EVERY_MS, reached_acting, reached_disks, reached_slaves, silence::silences};
+use super::{
+    Reads, p8_bounded::PROBE_EVERY_MS, reached_acting, reached_clocks, reached_disks, reached_links, reached_slaves,
+    reached_starts, silence::silences,
+};
 use crate::{
     evidence::{ChainFact, ChainState, GoneProof, Outcome},
     history::{AckVerdict, EventKind, Noted, Seen},
@@ -27,7 +30,10 @@ pub(super) fn reached(ledger: &Ledger<'_>, reads: &Reads<'_>) -> BTreeSet<&'stat
     }
     dead_peers(ledger, &mut reached);
     reached.extend(reached_slaves::reached(ledger));
+    reached.extend(reached_clocks::reached(ledger));
     reached.extend(reached_disks::reached(ledger));
+    reached.extend(reached_links::reached(ledger));
+    reached.extend(reached_starts::reached(ledger));
     reached.extend(reached_acting::reached(ledger));
     let conditions = [
         ("remote-read", any_read),

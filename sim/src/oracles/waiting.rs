@@ -220,7 +220,8 @@ pub(super) fn peer<'a>(life: &'a ChainLife<'_>, step: &'a ChainStep<'_>) -> &'a 
 /// wrote, for no attempt may begin that is not confirmed.
 fn due_since(ledger: &Ledger<'_>, life: &ChainLife<'_>, step: &ChainStep<'_>, next: &ChainStep<'_>) -> Option<i64> {
     let (ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. }) = step.chain.state else { return None };
-    let due_ms = step.at_ms.cast_signed() + (due_ms - step.entry.at_ms);
+    let stood_ms = ledger.stood_ms(life.node, step.at_ms, next.at_ms).cast_signed();
+    let due_ms = step.at_ms.cast_signed() + (due_ms - step.entry.at_ms) + stood_ms;
     if next.at_ms.cast_signed() - due_ms <= ledger.obligations.policy.longest_ms() {
         return None;
     }

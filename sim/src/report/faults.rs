@@ -82,6 +82,10 @@ pub fn describe(fault: &Fault) -> String {
         | Fault::Stop { when, down_ms, .. } => {
             format!("{head} {}, down for {}", moment(when), span(*down_ms))
         }
+        Fault::CrashLoop { when, times, up_ms, down_ms, .. } => {
+            let (up, down) = (span(*up_ms), span(*down_ms));
+            format!("{head} {times} times {}, up for at most {up}, down for {down}", moment(when))
+        }
         Fault::Pause { when, for_ms, .. } => format!("{head} {}, for {}", moment(when), span(*for_ms)),
         Fault::ClockStep { at_ms, by_ms, .. } => {
             format!("{head} by {} at {}", span(by_ms.unsigned_abs()), span(*at_ms))
@@ -90,12 +94,17 @@ pub fn describe(fault: &Fault) -> String {
             format!("{head} by {} ppm {}", ppm.unsigned_abs(), during(window))
         }
         Fault::DiskError { hits, .. } | Fault::Buggify { hits, .. } => format!("{head} {}", which(hits)),
-        Fault::Partition { window, .. } | Fault::DiskFull { window, .. } => format!("{head} {}", during(window)),
+        Fault::Partition { window, .. }
+        | Fault::DiskFull { window, .. }
+        | Fault::FrozenClock { window, .. }
+        | Fault::Stall { window, .. } => format!("{head} {}", during(window)),
         Fault::Bandwidth { window, bytes_per_second, .. } => {
             format!("{head} to {bytes_per_second} bytes per second {}", during(window))
         }
         Fault::DelayedRequest { by_ms, rpcs } => format!("{head} {}, by {}", which(&rpcs.hits), span(*by_ms)),
-        Fault::Latency { window, min_ms, max_ms, .. } | Fault::SlowDisk { window, min_ms, max_ms, .. } => {
+        Fault::Latency { window, min_ms, max_ms, .. }
+        | Fault::SlowDisk { window, min_ms, max_ms, .. }
+        | Fault::SlowStart { window, min_ms, max_ms, .. } => {
             format!("{head} of {} to {} {}", span(*min_ms), span(*max_ms), during(window))
         }
         Fault::Reset { rpcs }
@@ -124,6 +133,7 @@ pub fn kind(fault: &Fault) -> String {
     match fault {
         Fault::Kill { when, .. }
         | Fault::Crash { when, .. }
+        | Fault::CrashLoop { when, .. }
         | Fault::Replace { when, .. }
         | Fault::Stop { when, .. }
         | Fault::Pause { when, .. } => match when {
@@ -145,6 +155,8 @@ fn head(fault: &Fault) -> String {
     match fault {
         Fault::Kill { node, .. } => format!("kill {node}"),
         Fault::Crash { node, .. } => format!("crash {node}"),
+        Fault::CrashLoop { node, loses_power: false, .. } => format!("kill {node} again and again"),
+        Fault::CrashLoop { node, loses_power: true, .. } => format!("crash {node} again and again"),
         Fault::Replace { node, loses_disk: false, .. } => format!("replace {node}"),
         Fault::Replace { node, loses_disk: true, .. } => format!("replace {node} without its disk"),
         Fault::Stop { node, .. } => format!("stop {node}"),
@@ -155,15 +167,18 @@ fn head(fault: &Fault) -> String {
         Fault::ClockDrift { node, ppm, .. } => {
             format!("the clock of {node} goes too {}", if *ppm < 0 { "slowly" } else { "fast" })
         }
+        Fault::FrozenClock { node, .. } => format!("stop the clocks of {node}"),
         Fault::DiskError { node, operation, .. } => format!("fail {} of {node}", operation.name()),
         Fault::Buggify { node, site, .. } => format!("have {site} happen at {node}"),
         Fault::DiskFull { node, .. } => format!("fill the disk of {node}"),
+        Fault::SlowStart { node, .. } => format!("slow starts of {node}"),
         Fault::SlowDisk { node, .. } => format!("slow syncs of {node}"),
         Fault::Partition { from, to, one_way, .. } => {
             let arrow = if *one_way { "→" } else { "↔" };
             format!("partition {}{arrow}{}", from.join("+"), to.join("+"))
         }
         Fault::Latency { from, to, .. } => format!("latency {}→{}", node(from.as_ref()), node(to.as_ref())),
+        Fault::Stall { from, to, .. } => format!("hold up {}→{}", node(from.as_ref()), node(to.as_ref())),
         Fault::Bandwidth { from, to, .. } => format!("limit {}→{}", node(from.as_ref()), node(to.as_ref())),
         Fault::DuplicateRequest { rpcs } => format!("duplicate {}", matching(rpcs)),
         Fault::DelayedRequest { rpcs, .. } => format!("delay {}", matching(rpcs)),

@@ -153,9 +153,12 @@ impl<'h> Watch<'h> {
                 Moment::OnAnswer { code, .. } => self.serving(now, node, *code),
                 Moment::At(_) | Moment::BeforeSync(_) | Moment::AfterSync(_) => self.doing(now, node),
             },
-            Fault::ClockStep { node, .. }
+            // It strikes again and again, and only the first time at its moment.
+            Fault::CrashLoop { node, .. }
+            | Fault::ClockStep { node, .. }
             | Fault::DiskError { node, .. }
             | Fault::DiskFull { node, .. }
+            | Fault::SlowStart { node, .. }
             | Fault::Buggify { node, .. } => self.doing(now, node),
             Fault::Reset { .. }
             | Fault::DuplicateRequest { .. }
@@ -166,9 +169,11 @@ impl<'h> Watch<'h> {
             | Fault::DamagedAnswer { .. } => self.frame.into_iter().collect(),
             // What lasts strikes whatever happens meanwhile.
             Fault::ClockDrift { .. }
+            | Fault::FrozenClock { .. }
             | Fault::SlowDisk { .. }
             | Fault::Partition { .. }
             | Fault::Latency { .. }
+            | Fault::Stall { .. }
             | Fault::Bandwidth { .. } => return,
         };
         self.hits[index].extend(phases);
@@ -198,7 +203,9 @@ impl<'h> Watch<'h> {
 /// Whether the fault slows that node's disk down, or is one of the clock that stamps what goes there.
 fn is_on_disk(fault: &Fault, node: &str) -> bool {
     match fault {
-        Fault::SlowDisk { node: broken, .. } | Fault::ClockDrift { node: broken, .. } => broken == node,
+        Fault::SlowDisk { node: broken, .. }
+        | Fault::ClockDrift { node: broken, .. }
+        | Fault::FrozenClock { node: broken, .. } => broken == node,
         _ => false,
     }
 }
@@ -212,7 +219,9 @@ fn is_on_link(fault: &Fault, frame: &Frame) -> bool {
             let is_cut = has(one, from) && has(other, to) || !one_way && has(one, to) && has(other, from);
             is_cut && frame.arrived_ms.is_none()
         }
-        Fault::Latency { from: sender, to: receiver, .. } | Fault::Bandwidth { from: sender, to: receiver, .. } => {
+        Fault::Latency { from: sender, to: receiver, .. }
+        | Fault::Stall { from: sender, to: receiver, .. }
+        | Fault::Bandwidth { from: sender, to: receiver, .. } => {
             let is = |end: &Option<NodeName>, node: &str| end.as_ref().is_none_or(|end| end == node);
             is(sender, from) && is(receiver, to)
         }

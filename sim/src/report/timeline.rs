@@ -150,6 +150,8 @@ fn words(event: &Event, view: View) -> Option<(&str, String)> {
         EventKind::ClockGained { node, ms } => {
             (node, format!("its clock has gained {ms} ms since it last began to run"))
         }
+        EventKind::ClockStands { node, stands: true } => (node, "its clock stands still".into()),
+        EventKind::ClockStands { node, stands: false } => (node, "its clock goes on".into()),
         EventKind::Node { node, event } => (node, event.clone()),
         EventKind::Fault { text, .. } => ("", format!("FAULT {text}")),
         EventKind::Healed => ("", "all faults end".into()),

@@ -16,6 +16,9 @@ use crate::plan::{NodeName, SimMs};
 /// Ordinals beyond this are never reached.
 const ORDINALS: RangeInclusive<u64> = 1..=1_000_000;
 
+/// Who goes down more often does nothing else.
+const TIMES: RangeInclusive<u64> = 1..=1_000;
+
 /// A clock that is wrong by more than a tenth is no clock.
 const PPM: RangeInclusive<u64> = 1..=100_000;
 
@@ -90,6 +93,7 @@ impl Entry<'_, '_, '_> {
                 let (node, when, down) = self.process()?;
                 FaultKind::Stop { node, when, down }
             }
+            KindEntry::CrashLoop => self.crash_loop()?,
             KindEntry::Replace => self.replace()?,
             KindEntry::Pause => {
                 let (node, when, lasts) = self.process()?;
@@ -97,16 +101,25 @@ impl Entry<'_, '_, '_> {
             }
             KindEntry::ClockStep => self.clock_step()?,
             KindEntry::ClockDrift => self.clock_drift()?,
+            KindEntry::FrozenClock => {
+                let (node, window) = (self.node(), self.window());
+                FaultKind::FrozenClock { node: node?, window: window? }
+            }
             KindEntry::DiskError => self.disk_error()?,
             KindEntry::DiskFull => {
                 let (node, window) = (self.disk(), self.window());
                 FaultKind::DiskFull { node: node?, window: window? }
             }
             KindEntry::SlowDisk => self.slow_disk()?,
+            KindEntry::SlowStart => self.slow_start()?,
             KindEntry::Buggify => self.buggify()?,
             KindEntry::Partition => self.partition()?,
             KindEntry::Latency => self.latency()?,
             KindEntry::Reset => FaultKind::Reset { rpcs: self.rpcs()? },
+            KindEntry::Stall => {
+                let (from, to) = (self.end("fault.from", &self.raw.from), self.end("fault.to", &self.raw.to));
+                FaultKind::Stall { from, to, window: self.window()? }
+            }
             KindEntry::Bandwidth => self.bandwidth()?,
             KindEntry::DuplicateRequest => FaultKind::DuplicateRequest { rpcs: self.rpcs()? },
             KindEntry::DelayedRequest => {
@@ -252,6 +265,21 @@ impl Entry<'_, '_, '_> {
         Some(FaultKind::DiskError { node: node?, operation: operation?, hits: hits? })
     }
 
+    fn crash_loop(&mut self) -> Option<FaultKind> {
+        let (raw, process) = (self.raw, self.process());
+        let times = match &raw.times {
+            Some(times) => Some(self.f.count_draw("fault.times", times, TIMES)),
+            None => self.missing("`times`"),
+        };
+        let up = match &raw.up {
+            Some(up) => Some(self.f.time_draw("fault.up", up, Zero::Refused)),
+            None => self.missing("`up`"),
+        };
+        let loses_power = raw.loses_power.as_ref().is_some_and(|loses| *loses.get());
+        let (node, when, down) = process?;
+        Some(FaultKind::CrashLoop { node, when, times: times?, up: up?, down, loses_power })
+    }
+
     /// A master that loses its disk does not fetch what its slaves have: a known limit.
     fn replace(&mut self) -> Option<FaultKind> {
         let (raw, process) = (self.raw, self.process());
@@ -296,6 +324,12 @@ impl Entry<'_, '_, '_> {
         let (node, window, span) = (self.disk(), self.window(), self.span());
         let (min_ms, max_ms) = span?;
         Some(FaultKind::SlowDisk { node: node?, window: window?, min_ms, max_ms })
+    }
+
+    fn slow_start(&mut self) -> Option<FaultKind> {
+        let (node, window, span) = (self.node(), self.window(), self.span());
+        let (min_ms, max_ms) = span?;
+        Some(FaultKind::SlowStart { node: node?, window: window?, min_ms, max_ms })
     }
 
     fn bandwidth(&mut self) -> Option<FaultKind> {

@@ -11,18 +11,22 @@ impl KindEntry {
         match self {
             Self::Kill => "kill",
             Self::Crash => "crash",
+            Self::CrashLoop => "crash-loop",
             Self::Stop => "stop",
             Self::Replace => "replace",
             Self::Pause => "pause",
             Self::ClockStep => "clock-step",
             Self::ClockDrift => "clock-drift",
+            Self::FrozenClock => "frozen-clock",
             Self::DiskError => "disk-error",
             Self::DiskFull => "disk-full",
             Self::SlowDisk => "slow-disk",
+            Self::SlowStart => "slow-start",
             Self::Buggify => "buggify",
             Self::Partition => "partition",
             Self::Reset => "reset",
             Self::Latency => "latency",
+            Self::Stall => "stall",
             Self::Bandwidth => "bandwidth",
             Self::DuplicateRequest => "duplicate-request",
             Self::DelayedRequest => "delayed-request",
@@ -39,13 +43,16 @@ impl KindEntry {
             Self::Kill | Self::Crash | Self::Stop => {
                 &["node", "at", "before_sync", "after_sync", "on", "on_answer", "down"]
             }
+            Self::CrashLoop => {
+                &["node", "at", "before_sync", "after_sync", "on", "on_answer", "times", "up", "down", "loses_power"]
+            }
             Self::Replace => &["node", "at", "before_sync", "after_sync", "on", "on_answer", "down", "loses_disk"],
             Self::Pause => &["node", "at", "before_sync", "after_sync", "on", "on_answer", "for"],
             Self::ClockStep => &["node", "at", "by", "back"],
             Self::ClockDrift => &["node", "ppm", "back", "at", "for"],
             Self::DiskError => &["node", "operation", "nth", "at", "for"],
-            Self::DiskFull => &["node", "at", "for"],
-            Self::SlowDisk => &["node", "min", "max", "at", "for"],
+            Self::DiskFull | Self::FrozenClock => &["node", "at", "for"],
+            Self::SlowDisk | Self::SlowStart => &["node", "min", "max", "at", "for"],
             Self::Buggify => &["node", "site", "nth", "at", "for"],
             Self::Partition => &["between", "from", "to", "one_way", "at", "for"],
             Self::Reset | Self::DuplicateRequest | Self::LostRequest | Self::LostAnswer => {
@@ -53,6 +60,7 @@ impl KindEntry {
             }
             Self::DelayedRequest => &["by", "from", "to", "rpc", "nth", "at", "for"],
             Self::Bandwidth => &["from", "to", "bytes_per_second", "at", "for"],
+            Self::Stall => &["from", "to", "at", "for"],
             Self::Latency => &["from", "to", "min", "max", "at", "for"],
             Self::Answer => &["code", "from", "to", "rpc", "nth", "at", "for"],
             Self::DamagedAnswer => &["damage", "from", "to", "rpc", "nth", "at", "for"],
@@ -75,6 +83,9 @@ impl FaultEntry {
             ("on", at(&self.on)),
             ("on_answer", at(&self.on_answer)),
             ("down", at(&self.down)),
+            ("times", at(&self.times)),
+            ("up", at(&self.up)),
+            ("loses_power", at(&self.loses_power)),
             ("loses_disk", at(&self.loses_disk)),
             ("by", at(&self.by)),
             ("back", at(&self.back)),

@@ -53,6 +53,21 @@ pub enum FaultKind {
         /// How long it stays away, in ms.
         down: Draw,
     },
+    /// The node goes down again and again.
+    CrashLoop {
+        /// Who.
+        node: NodeName,
+        /// When it first does.
+        when: MomentSpec,
+        /// How often in all.
+        times: Draw,
+        /// How long it lives at the most after a start, in ms.
+        up: Draw,
+        /// How long it stays away, in ms.
+        down: Draw,
+        /// The machine loses power.
+        loses_power: bool,
+    },
     /// The process dies and comes back at another address.
     Replace {
         /// Who.
@@ -104,6 +119,13 @@ pub enum FaultKind {
         /// Too slowly instead of too fast.
         back: bool,
     },
+    /// The clocks of a node stand still.
+    FrozenClock {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: WindowSpec,
+    },
     /// Operations of a disk fail.
     DiskError {
         /// Whose.
@@ -122,6 +144,17 @@ pub enum FaultKind {
     },
     /// Syncs of a disk are slow.
     SlowDisk {
+        /// Whose.
+        node: NodeName,
+        /// When.
+        window: WindowSpec,
+        /// Shortest.
+        min_ms: SimMs,
+        /// Longest.
+        max_ms: SimMs,
+    },
+    /// Starts of a node take long.
+    SlowStart {
         /// Whose.
         node: NodeName,
         /// When.
@@ -168,6 +201,15 @@ pub enum FaultKind {
         min_ms: SimMs,
         /// Longest.
         max_ms: SimMs,
+    },
+    /// Frames are held up and arrive together.
+    Stall {
+        /// Sender; `None` is every node.
+        from: Option<NodeName>,
+        /// Receiver; `None` is every node.
+        to: Option<NodeName>,
+        /// When.
+        window: WindowSpec,
     },
     /// Links carry so many bytes per second.
     Bandwidth {

@@ -249,6 +249,8 @@ pub(super) enum KindEntry {
     Kill,
     /// The machine loses power; writes that were not synced may be lost or torn.
     Crash,
+    /// The process dies, and again each time soon after it has started.
+    CrashLoop,
     /// The process stops in order.
     Stop,
     /// The process dies and comes back at another address.
@@ -259,12 +261,16 @@ pub(super) enum KindEntry {
     ClockStep,
     /// A wall clock goes too fast or too slowly for a while.
     ClockDrift,
+    /// The clocks of a node stand still for a while.
+    FrozenClock,
     /// Reads, writes or syncs of a disk fail.
     DiskError,
     /// A disk is full.
     DiskFull,
     /// Syncs of a disk are slow.
     SlowDisk,
+    /// A node that starts takes long until its code runs.
+    SlowStart,
     /// A site of a broker's code takes its unlikely turn.
     Buggify,
     /// Silence between two sides.
@@ -273,6 +279,8 @@ pub(super) enum KindEntry {
     Reset,
     /// Frames are slow.
     Latency,
+    /// Frames are held up, and all arrive when that is over.
+    Stall,
     /// Links carry few bytes per second.
     Bandwidth,
     /// Matching requests arrive twice.
@@ -299,7 +307,7 @@ pub(super) struct FaultEntry {
     pub(super) name: Option<Located<String>>,
     /// Draw this fault so many times; default 1.
     pub(super) repeat: Option<Located<OneOrRange<i64>>>,
-    /// The process that kill, crash, replace, stop or pause strikes, or whose clock, disk or code does something unusual.
+    /// The process that kill, crash, crash-loop, replace, stop or pause strikes, or whose clock, disk or code does something unusual.
     pub(super) node: Option<Located<String>>,
     /// When it begins.
     pub(super) at: Option<Located<OneOrRange<Time>>>,
@@ -316,6 +324,12 @@ pub(super) struct FaultEntry {
     pub(super) on_answer: Option<Located<OnEntry>>,
     /// How long the process stays away.
     pub(super) down: Option<Located<OneOrRange<Time>>>,
+    /// How often a crash loop takes the process down in all.
+    pub(super) times: Option<Located<OneOrRange<i64>>>,
+    /// How long the process of a crash loop lives at the most after each start.
+    pub(super) up: Option<Located<OneOrRange<Time>>>,
+    /// A crash loop takes the power of the machine, so that what was not synced may be lost; default false.
+    pub(super) loses_power: Option<Located<bool>>,
     /// A slave comes back with an empty disk; default false.
     pub(super) loses_disk: Option<Located<bool>>,
     /// By how much a clock is set, or how much later a request arrives.
@@ -340,9 +354,9 @@ pub(super) struct FaultEntry {
     pub(super) rpc: Option<Located<NameOrNumber>>,
     /// Which of the matching requests or operations, or of the times that a site is reached, counted from 1.
     pub(super) nth: Option<Located<Ordinals>>,
-    /// Shortest latency, of a frame or a sync.
+    /// Shortest latency, of a frame, a sync or a start.
     pub(super) min: Option<Located<Time>>,
-    /// Longest latency, of a frame or a sync.
+    /// Longest latency, of a frame, a sync or a start.
     pub(super) max: Option<Located<Time>>,
     /// How many bytes a link carries per second.
     pub(super) bytes_per_second: Option<Located<OneOrRange<i64>>>,

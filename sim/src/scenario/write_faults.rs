@@ -17,6 +17,12 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
             process(lines, "replace", (node, when), ("down", down));
             lines.unless(&false, "loses_disk", loses_disk, bool::to_string);
         }
+        FaultKind::CrashLoop { node, when, times, up, down, loses_power } => {
+            process(lines, "crash-loop", (node, when), ("down", down));
+            lines.key("times", count(times));
+            lines.key("up", span(up));
+            lines.unless(&false, "loses_power", loses_power, bool::to_string);
+        }
         FaultKind::Stop { node, when, down } => process(lines, "stop", (node, when), ("down", down)),
         FaultKind::Pause { node, when, lasts } => process(lines, "pause", (node, when), ("for", lasts)),
         FaultKind::ClockStep { node, at, by, back } => {
@@ -46,6 +52,11 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
             lines.unless(&false, "back", back, bool::to_string);
             window(lines, when);
         }
+        FaultKind::FrozenClock { node, window: when } => {
+            kind(lines, "frozen-clock");
+            lines.key("node", quoted(node));
+            window(lines, when);
+        }
         FaultKind::Buggify { node, site, hits: which } => {
             kind(lines, "buggify");
             lines.key("node", quoted(node));
@@ -68,6 +79,18 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
             lines.key("node", quoted(node));
             lines.key("min", time(min_ms));
             lines.key("max", time(max_ms));
+            window(lines, when);
+        }
+        FaultKind::SlowStart { node, window: when, min_ms, max_ms } => {
+            kind(lines, "slow-start");
+            lines.key("node", quoted(node));
+            lines.key("min", time(min_ms));
+            lines.key("max", time(max_ms));
+            window(lines, when);
+        }
+        FaultKind::Stall { from, to, window: when } => {
+            kind(lines, "stall");
+            ends(lines, from.as_ref(), to.as_ref());
             window(lines, when);
         }
         FaultKind::Bandwidth { from, to, window: when, bytes_per_second } => {

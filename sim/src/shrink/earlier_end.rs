@@ -50,6 +50,7 @@ fn broken_until(fault: &Fault, end_ms: SimMs) -> Option<Fault> {
     let is_left = match &mut fault {
         Fault::Kill { when, down_ms: lasts_ms, .. }
         | Fault::Crash { when, down_ms: lasts_ms, .. }
+        | Fault::CrashLoop { when, down_ms: lasts_ms, .. }
         | Fault::Replace { when, down_ms: lasts_ms, .. }
         | Fault::Stop { when, down_ms: lasts_ms, .. }
         | Fault::Pause { when, for_ms: lasts_ms, .. } => match when {

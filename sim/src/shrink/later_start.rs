@@ -51,6 +51,7 @@ fn broken_from(fault: &Fault, start_ms: SimMs) -> Option<Fault> {
     match &mut fault {
         Fault::Kill { when, .. }
         | Fault::Crash { when, .. }
+        | Fault::CrashLoop { when, .. }
         | Fault::Replace { when, .. }
         | Fault::Stop { when, .. }
         | Fault::Pause { when, .. } => match when {

@@ -32,6 +32,24 @@ fn variants(fault: &Fault) -> Vec<Fault> {
             let killed = Fault::Kill { node: node.clone(), when: when.clone(), down_ms };
             std::iter::once(killed).chain(process(&when, down_ms, replace)).collect()
         }
+        Fault::CrashLoop { node, when, times, up_ms, down_ms, loses_power } => {
+            let repeat = |when, times, up_ms, down_ms| Fault::CrashLoop {
+                node: node.clone(),
+                when,
+                times,
+                up_ms,
+                down_ms,
+                loses_power,
+            };
+            let once = match loses_power {
+                true => Fault::Crash { node: node.clone(), when: when.clone(), down_ms },
+                false => Fault::Kill { node: node.clone(), when: when.clone(), down_ms },
+            };
+            let fewer = counts(times, 1).map(|times| repeat(when.clone(), times, up_ms, down_ms));
+            let sooner = lengths(up_ms).map(|up_ms| repeat(when.clone(), times, up_ms, down_ms));
+            let plainer = process(&when, down_ms, |when, down_ms| repeat(when, times, up_ms, down_ms));
+            std::iter::once(once).chain(fewer).chain(sooner).chain(plainer).collect()
+        }
         Fault::Stop { node, when, down_ms } => {
             process(&when, down_ms, |when, down_ms| Fault::Stop { node: node.clone(), when, down_ms })
         }
@@ -58,6 +76,9 @@ fn variants(fault: &Fault) -> Vec<Fault> {
             let weaker = lengths(ppm.unsigned_abs()).map(|by| by.cast_signed() * ppm.signum());
             shorter.chain(weaker.map(|ppm| Fault::ClockDrift { node: node.clone(), window, ppm })).collect()
         }
+        Fault::FrozenClock { node, window } => {
+            windows(window).map(|window| Fault::FrozenClock { node: node.clone(), window }).collect()
+        }
         Fault::Buggify { node, site, hits } => {
             let fewer = |hits| Fault::Buggify { node: node.clone(), site: site.clone(), hits };
             plainer_hits(&hits).into_iter().map(fewer).collect()
@@ -71,6 +92,14 @@ fn variants(fault: &Fault) -> Vec<Fault> {
         }
         Fault::SlowDisk { node, window, min_ms, max_ms } => {
             let shorter = |window| Fault::SlowDisk { node: node.clone(), window, min_ms, max_ms };
+            windows(window).map(shorter).collect()
+        }
+        Fault::SlowStart { node, window, min_ms, max_ms } => {
+            let shorter = |window| Fault::SlowStart { node: node.clone(), window, min_ms, max_ms };
+            windows(window).map(shorter).collect()
+        }
+        Fault::Stall { from, to, window } => {
+            let shorter = |window| Fault::Stall { from: from.clone(), to: to.clone(), window };
             windows(window).map(shorter).collect()
         }
         Fault::Bandwidth { from, to, window, bytes_per_second } => {

@@ -22,6 +22,14 @@ fn kind(fault: Fault) -> FaultKind {
         Fault::Replace { node, when, down_ms, loses_disk } => {
             FaultKind::Replace { node, when: moment(when), down: Draw::exactly(down_ms), loses_disk }
         }
+        Fault::CrashLoop { node, when, times, up_ms, down_ms, loses_power } => FaultKind::CrashLoop {
+            node,
+            when: moment(when),
+            times: Draw::exactly(times),
+            up: Draw::exactly(up_ms),
+            down: Draw::exactly(down_ms),
+            loses_power,
+        },
         Fault::Stop { node, when, down_ms } => {
             FaultKind::Stop { node, when: moment(when), down: Draw::exactly(down_ms) }
         }
@@ -43,6 +51,7 @@ fn kind(fault: Fault) -> FaultKind {
         Fault::ClockDrift { node, window: when, ppm } => {
             FaultKind::ClockDrift { node, window: window(when), ppm: Draw::exactly(ppm.unsigned_abs()), back: ppm < 0 }
         }
+        Fault::FrozenClock { node, window: when } => FaultKind::FrozenClock { node, window: window(when) },
         Fault::DiskError { node, operation, hits: which } => {
             FaultKind::DiskError { node, operation, hits: hits(which) }
         }
@@ -51,6 +60,10 @@ fn kind(fault: Fault) -> FaultKind {
         Fault::SlowDisk { node, window: when, min_ms, max_ms } => {
             FaultKind::SlowDisk { node, window: window(when), min_ms, max_ms }
         }
+        Fault::SlowStart { node, window: when, min_ms, max_ms } => {
+            FaultKind::SlowStart { node, window: window(when), min_ms, max_ms }
+        }
+        Fault::Stall { from, to, window: when } => FaultKind::Stall { from, to, window: window(when) },
         Fault::Bandwidth { from, to, window: when, bytes_per_second } => {
             let bytes_per_second = Draw::exactly(bytes_per_second);
             FaultKind::Bandwidth { from, to, window: window(when), bytes_per_second }
@@ -161,10 +174,14 @@ mod tests {
     fn fault() -> impl Strategy<Value = Fault> {
         let sides = prop::sample::select(vec![(vec!["a"], vec!["b"]), (vec!["a", "a-s1"], vec!["b", "namesrv"])]);
         let named = |side: Vec<&str>| side.into_iter().map(NodeName::from).collect();
-        let process = (0..5, node(), moment()).prop_map(|(kind, node, (when, lasts))| match kind {
+        let process = (0..6, node(), moment()).prop_map(|(kind, node, (when, lasts))| match kind {
             0 => Fault::Kill { node, when, down_ms: lasts },
             1 => Fault::Crash { node, when, down_ms: lasts },
             2 => Fault::Stop { node, when, down_ms: lasts },
+            4 => {
+                let (times, up_ms, loses_power) = (1 + lasts % 1_000, 1 + lasts % 9_999, lasts % 2 == 0);
+                Fault::CrashLoop { node, when, times, up_ms, down_ms: lasts, loses_power }
+            }
             3 => Fault::Replace { loses_disk: node == "a-s1", node, when, down_ms: lasts },
             _ => Fault::Pause { node, when, for_ms: lasts },
         });
@@ -207,10 +224,15 @@ mod tests {
                 .prop_map(|(node, operation, hits)| Fault::DiskError { node, operation, hits }),
             1 => (node(), site, hits())
                 .prop_map(|(node, site, hits)| Fault::Buggify { node, site: site.into(), hits }),
+            1 => (node(), window()).prop_map(|(node, window)| Fault::FrozenClock { node, window }),
             1 => (node(), window()).prop_map(|(node, window)| Fault::DiskFull { node, window }),
             1 => (node(), window(), 1u64..100, 0u64..100).prop_map(|(node, window, min_ms, more)| {
                 Fault::SlowDisk { node, window, min_ms, max_ms: min_ms + more }
             }),
+            1 => (node(), window(), 1u64..100, 0u64..100).prop_map(|(node, window, min_ms, more)| {
+                Fault::SlowStart { node, window, min_ms, max_ms: min_ms + more }
+            }),
+            1 => (frames(), window()).prop_map(|((from, to, _), window)| Fault::Stall { from, to, window }),
             1 => (frames(), window(), 1_000u64..1_000_000).prop_map(|((from, to, _), window, bytes_per_second)| {
                 Fault::Bandwidth { from, to, window, bytes_per_second }
             }),

@@ -28,6 +28,12 @@ fn end_ms(fault: &Fault) -> SimMs {
             Moment::At(at) => at + lasts,
             Moment::BeforeSync(_) | Moment::AfterSync(_) | Moment::OnRequest { .. } | Moment::OnAnswer { .. } => *lasts,
         },
+        Fault::CrashLoop { when, times, up_ms, down_ms, .. } => match when {
+            Moment::At(at) => at + times * (up_ms + down_ms),
+            Moment::BeforeSync(_) | Moment::AfterSync(_) | Moment::OnRequest { .. } | Moment::OnAnswer { .. } => {
+                *down_ms
+            }
+        },
         Fault::ClockStep { at_ms, .. } => at_ms + 1,
         other => other.clone().window_mut().map_or(0, |window| window.to_ms),
     }

@@ -44,7 +44,7 @@ impl Kind {
             EventKind::Request(_) => Self::Request,
             EventKind::Response(_) => Self::Answer,
             EventKind::Synced { .. } => Self::Sync,
-            EventKind::Node { .. } | EventKind::ClockGained { .. } => Self::Node,
+            EventKind::Node { .. } | EventKind::ClockGained { .. } | EventKind::ClockStands { .. } => Self::Node,
             EventKind::Fault { .. } => Self::Fault,
             EventKind::Healed | EventKind::Over => Self::Run,
             EventKind::Noted(Noted::Sent(_) | Noted::Popped(_) | Noted::Acked(_) | Noted::Renewed(_)) => Self::Client,

@@ -15,6 +15,8 @@ pub(super) fn label(kind: &EventKind) -> Cow<'_, str> {
         }
         EventKind::Synced { sync, .. } => format!("sync {sync}").into(),
         EventKind::Node { event, .. } => event.into(),
+        EventKind::ClockStands { stands: true, .. } => "its clock stands still".into(),
+        EventKind::ClockStands { stands: false, .. } => "its clock goes on".into(),
         EventKind::ClockGained { .. } => "its clock has gained".into(),
         EventKind::Fault { text, .. } => text.into(),
         EventKind::Healed => "all faults end".into(),

@@ -106,6 +106,10 @@ impl Clock for TestWorld {
         EPOCH_MS + i64::try_from(TestWorld::now_ms(self)).unwrap()
     }
 
+    fn passed(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(TestWorld::now_ms(self))
+    }
+
     async fn sleep_until_ms(&self, _deadline_ms: i64) {
         unreachable!("clients wait on tokio's timers");
     }

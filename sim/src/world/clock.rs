@@ -1,4 +1,4 @@
-//! The wall clock of one simulated node.
+//! The clocks of one simulated node.
 
 use std::{
     pin::pin,
@@ -19,7 +19,7 @@ pub const EPOCH_MS: i64 = 1_700_000_000_000;
 #[derive(Debug, Default)]
 pub(crate) struct Offset {
     pace: Mutex<Pace>,
-    /// How far it was off when the node began to run, µs.
+    /// How far it was ahead of the time that has passed when the node began to run, µs.
     began_us: Mutex<i64>,
     stepped: Notify,
 }
@@ -30,21 +30,46 @@ struct Pace {
     since: Duration,
     us: i64,
     ppm: i64,
+    /// Since when all clocks of the node stand still, if they do.
+    stands_since: Option<Duration>,
+    /// For how long they have stood still before that: the monotonic one goes on where it stood.
+    stood: Duration,
+    /// It was looked at again, at least a millisecond after it had stopped.
+    seen_standing: bool,
 }
 
 impl Pace {
-    /// How far the clock is off, µs.
+    /// The moment that the clocks show at `now`.
+    fn shown(&self, now: Duration) -> Duration {
+        self.stands_since.unwrap_or(now)
+    }
+
+    /// How far the clock is off, µs, beside that it stands still.
     fn off_us(&self, now: Duration) -> i64 {
-        self.us.saturating_add(micros(now.saturating_sub(self.since)).saturating_mul(self.ppm) / MILLION)
+        let goes_on = self.shown(now).saturating_sub(self.since);
+        self.us.saturating_add(micros(goes_on).saturating_mul(self.ppm) / MILLION)
     }
 
     /// What the clock shows, Unix µs.
     fn shown_us(&self, now: Duration) -> i64 {
-        (EPOCH_MS * 1_000).saturating_add(micros(now)).saturating_add(self.off_us(now))
+        (EPOCH_MS * 1_000).saturating_add(micros(self.shown(now))).saturating_add(self.off_us(now))
+    }
+
+    /// How much time has passed for the node.
+    fn passed(&self, now: Duration) -> Duration {
+        self.shown(now).saturating_sub(self.stood)
+    }
+
+    /// How far the wall clock is ahead of the time that has passed for the node, µs.
+    fn ahead_us(&self, now: Duration) -> i64 {
+        self.off_us(now).saturating_add(micros(self.stood))
     }
 
     /// When the clock will show `deadline_ms`, if nothing happens to it.
     fn due(&self, deadline_ms: i64, now: Duration) -> Duration {
+        if self.stands_since.is_some() {
+            return Duration::from_micros(u64::MAX);
+        }
         let left_us = deadline_ms.saturating_mul(1_000).saturating_sub(self.shown_us(now));
         let left_us = match self.ppm {
             0 => i128::from(left_us),
@@ -76,7 +101,7 @@ impl Offset {
     fn change(&self, now: Duration, change: impl FnOnce(&mut Pace)) -> i64 {
         let off_us = {
             let pace = &mut *lock(&self.pace);
-            (pace.us, pace.since) = (pace.off_us(now), now);
+            (pace.us, pace.since) = (pace.off_us(now), pace.shown(now));
             change(pace);
             pace.us
         };
@@ -84,9 +109,39 @@ impl Offset {
         off_us
     }
 
-    /// The node begins to run anew; gives what its clock has gained since it last did so, ms.
+    /// Stops the clocks.
+    pub(crate) fn stand(&self, now: Duration) {
+        self.change(now, |pace| {
+            if pace.stands_since.is_none() {
+                (pace.stands_since, pace.seen_standing) = (Some(now), false);
+            }
+        });
+    }
+
+    /// Lets the clocks go on: the wall clock with the right time, the monotonic one where it stood.
+    pub(crate) fn go_on(&self, now: Duration) {
+        self.change(now, |pace| {
+            pace.stood += now - pace.shown(now);
+            pace.stands_since = None;
+        });
+    }
+
+    /// Whether anybody has seen that the clocks stand still, or last did.
+    pub(crate) fn have_stood(&self) -> bool {
+        self.now().seen_standing
+    }
+
+    /// Looks at the clocks.
+    fn look(&self, now: Duration) -> Pace {
+        let pace = &mut *lock(&self.pace);
+        pace.seen_standing |= pace.stands_since.is_some_and(|since| now >= since + Duration::from_millis(1));
+        *pace
+    }
+
+    /// The node begins to run anew; gives what its wall clock has gained since it last did so on the time that has passed for
+    /// it, ms.
     pub(crate) fn gained_ms(&self, now: Duration) -> i64 {
-        let off_us = self.now().off_us(now);
+        let off_us = self.now().ahead_us(now);
         (off_us - std::mem::replace(&mut *lock(&self.began_us), off_us)) / 1_000
     }
 
@@ -95,7 +150,7 @@ impl Offset {
     }
 }
 
-/// A clock that shows [`EPOCH_MS`] plus simulated time plus what the node's clock is off.
+/// A clock that shows [`EPOCH_MS`] plus simulated time plus what the node's clock is off, unless it stands still.
 pub(crate) struct SimClock {
     pub(crate) world: World,
     pub(crate) offset: Arc<Offset>,
@@ -104,7 +159,12 @@ pub(crate) struct SimClock {
 #[async_trait]
 impl Clock for SimClock {
     fn now_ms(&self) -> i64 {
-        self.offset.now().shown_us(self.world.now()).div_euclid(1_000)
+        let now = self.world.now();
+        self.offset.look(now).shown_us(now).div_euclid(1_000)
+    }
+
+    fn passed(&self) -> Duration {
+        self.offset.now().passed(self.world.now())
     }
 
     async fn sleep_until_ms(&self, deadline_ms: i64) {

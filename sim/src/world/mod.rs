@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use self::{
     connection::{Connection, Fate, Spoiling, Spoils},
-    node::NodeIndex,
+    node::{Life, NodeIndex},
 };
 use self::{
     net::Net,
@@ -40,7 +40,7 @@ pub use self::{
     protocol::{End, FrameKind, Header, InTurn, Protocol},
 };
 use crate::{
-    faults::{Armed, Strike, clock_drift},
+    faults::{Armed, Strike, clock_drift, frozen_clock},
     plan::{Plan, SimMs},
     random::Streams,
 };
@@ -104,19 +104,24 @@ impl World {
         world
     }
 
-    /// Strikes at `at_ms`: now, when that has come already.
-    fn schedule(&self, at_ms: SimMs, strike: Strike) {
-        let at = Duration::from_millis(at_ms);
-        if at <= self.now() {
-            return strike.land(self);
-        }
-        let (weak, wait) = (self.downgrade(), self.sleep_until(at));
+    /// Strikes after a while.
+    pub(crate) fn strike_after(&self, after: Duration, strike: Strike) {
+        let (weak, wait) = (self.downgrade(), self.sleep_until(self.now() + after));
         tokio::spawn(async move {
             wait.await;
             if let Some(world) = weak.upgrade() {
                 strike.land(&world);
             }
         });
+    }
+
+    /// Strikes at `at_ms`: now, when that has come already.
+    fn schedule(&self, at_ms: SimMs, strike: Strike) {
+        let at = Duration::from_millis(at_ms);
+        if at <= self.now() {
+            return strike.land(self);
+        }
+        self.strike_after(at - self.now(), strike);
     }
 
     /// Simulated milliseconds since the run began.
@@ -128,11 +133,14 @@ impl World {
     /// Ends every fault now: windows close, pauses end, nodes that are down come back, nothing planned strikes any more.
     pub fn heal(&self) {
         clock_drift::end_all(self);
+        frozen_clock::end_all(self);
         let (open, first) = {
             let now_ms = self.now_ms();
             let mut armed = lock(&self.inner.armed);
             (armed.open_windows(now_ms), armed.heal())
         };
+        let over = self.armed().over();
+        over.cancel(); // unlocked, for whoever waits for it may run at once
         for (fault, text) in open {
             self.tap_fault(Some(fault), &text);
         }

@@ -114,7 +114,8 @@ impl World {
                 latency = Duration::from_micros(link.slow.random_range(span)).max(Duration::from_micros(1));
             }
         }
-        self.now() + latency
+        let held = self.armed().holds_up(self.now_ms(), from, to);
+        held.map_or(self.now(), |until| until.max(self.now())) + latency
     }
 
     /// How long a frame of so many bytes waits and is sent, when a fault limits its link; it was given its latency before.

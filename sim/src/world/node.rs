@@ -23,7 +23,7 @@ use super::{
     supervisor::Task,
     tap::NodeEvent,
 };
-use crate::{plan::SimMs, random::Streams};
+use crate::{faults::slow_start, plan::SimMs, random::Streams};
 
 /// What a node runs.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -75,6 +75,11 @@ impl Life {
 
     pub(crate) fn is_alive(&self) -> bool {
         self.alive.load(Ordering::Relaxed)
+    }
+
+    /// It was asked to stop.
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancelled().await;
     }
 
     /// # Errors
@@ -279,6 +284,23 @@ impl World {
         offset.pace(more_ppm, self.now())
     }
 
+    /// Has the clocks of `node` stand still.
+    pub(crate) fn stop_clocks(&self, node: NodeIndex) {
+        let offset = lock(&self.inner.nodes).nodes[node.0].offset.clone();
+        offset.stand(self.now());
+    }
+
+    /// Has the clocks of `node` go on.
+    pub(crate) fn start_clocks(&self, node: NodeIndex) {
+        let offset = lock(&self.inner.nodes).nodes[node.0].offset.clone();
+        offset.go_on(self.now());
+    }
+
+    /// Whether `node` has seen that its clocks stand still, or last did.
+    pub(crate) fn have_stood(&self, node: NodeIndex) -> bool {
+        lock(&self.inner.nodes).nodes[node.0].offset.have_stood()
+    }
+
     /// Takes `node` down; false when it is down already.
     pub(crate) fn crash(&self, node: NodeIndex, kind: CrashKind, down_ms: Option<SimMs>) -> bool {
         let life = self.life(node);
@@ -388,6 +410,11 @@ impl World {
         lock(&self.inner.nodes).life(node)
     }
 
+    /// Which of its incarnations a node is in.
+    pub(crate) fn incarnation(&self, node: NodeIndex) -> u64 {
+        self.life(node).number
+    }
+
     pub(crate) fn name(&self, node: NodeIndex) -> Arc<str> {
         lock(&self.inner.nodes).name(node)
     }
@@ -428,7 +455,9 @@ impl World {
         let boot = lock(&self.inner.nodes).nodes[index.0].boot.clone()?;
         let (world, life, host) = (self.clone(), self.life(index), self.host_of(index));
         Some(async move {
-            boot(host, life.stop.clone()).await;
+            if slow_start::wait(&world, &life).await {
+                boot(host, life.stop.clone()).await;
+            }
             world.returned(&life);
         })
     }

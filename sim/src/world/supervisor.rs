@@ -11,7 +11,7 @@ use super::{
     node::{Life, NodeIndex},
     tap::NodeEvent,
 };
-use crate::plan::SimMs;
+use crate::{faults::crash_loop, plan::SimMs};
 
 /// How long a node that was asked to stop may take before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -99,7 +99,7 @@ impl World {
         if last.is_alive() {
             return;
         }
-        let (name, id, gained_ms) = {
+        let (name, id, gained_ms, incarnation) = {
             let mut nodes = lock(&self.inner.nodes);
             if nodes.ended {
                 return;
@@ -107,7 +107,7 @@ impl World {
             let node = &mut nodes.nodes[last.node.0];
             node.life = last.next();
             node.finished = false;
-            (node.name.clone(), node.id, node.offset.gained_ms(self.now()))
+            (node.name.clone(), node.id, node.offset.gained_ms(self.now()), node.life.number)
         };
         self.tap_node(&name, NodeEvent::Started);
         if gained_ms != 0 {
@@ -116,6 +116,7 @@ impl World {
         if let Some(id) = id {
             self.inner.handle.restart(id);
         }
+        crash_loop::started(self, last.node, incarnation);
     }
 
     pub(super) fn resume(&self, life: &Life) {

@@ -49,6 +49,8 @@ impl FrameFacts {
 pub enum NodeEvent {
     /// A new incarnation begins.
     Started,
+    /// Its code runs only now, long after the incarnation began.
+    Began,
     /// The process died; its disk kept everything written.
     Killed,
     /// The machine lost power; un-synced writes are partly lost.
@@ -75,14 +77,17 @@ pub enum NodeEvent {
     SyncFailed,
     /// Its disk had no room for a write.
     DiskFull,
-    /// Its wall clock has gained so much, ms, since the node last began to run.
+    /// Its wall clock has gained so much, ms, since the node last began to run, on the time that has passed for it.
     ClockGained(i64),
+    /// Its clocks stand still from now on, or go on.
+    ClockStands(bool),
 }
 
 impl fmt::Display for NodeEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Started => "started",
+            Self::Began => "began",
             Self::Killed => "killed",
             Self::Crashed => "crashed",
             Self::Moved => "moved to another address",
@@ -96,6 +101,8 @@ impl fmt::Display for NodeEvent {
             Self::WriteFailed => "failed to write",
             Self::SyncFailed => "failed to sync",
             Self::DiskFull => "had no room on its disk",
+            Self::ClockStands(true) => "stopped its clocks",
+            Self::ClockStands(false) => "let its clocks go on",
             Self::ClockGained(ms) => return write!(f, "gained {ms} ms on its clock"),
         })
     }

@@ -187,6 +187,31 @@ fn a_latency_fault_slows_one_direction() {
 }
 
 #[test]
+fn a_stall_holds_up_one_direction_and_lets_all_of_it_arrive_in_order_when_it_ends() {
+    let window = Window { from_ms: 100, to_ms: 5_000 };
+    let stall = Fault::Stall { from: Some("a".into()), to: None, window };
+    run(9, vec![stall], |world, log| async move {
+        world.start("b", echo);
+        sleep(1).await;
+        let mut stream = dial(&world).await.unwrap();
+        sleep(200).await;
+        for opaque in 1..=3 {
+            stream.write_all(&frame(11, opaque, 0)).await.unwrap();
+            stream.flush().await.unwrap();
+            sleep(1_000).await;
+        }
+        assert_eq!(kind(dial(&world).await.map(drop)), ErrorKind::TimedOut);
+        assert_eq!(log.count("delivered a→b"), 0);
+        for opaque in 1..=3 {
+            assert_eq!(read_frame(&mut stream).await.unwrap(), (0, opaque));
+            assert!((5_000..=5_010).contains(&world.now_ms()), "{}", world.now_ms());
+        }
+        assert_eq!(call(&mut stream, 11, 4).await.unwrap(), 0);
+        assert!(world.now_ms() <= 5_020 && world.fired(0) == 4);
+    });
+}
+
+#[test]
 fn frames_take_as_long_as_the_usual_latency_says() {
     for (latency_ms, took_ms) in [(None, 0..=4), (Some((40, 60)), 80..=121)] {
         run(9, vec![], move |world, _| async move {

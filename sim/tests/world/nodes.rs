@@ -338,6 +338,61 @@ fn a_clock_that_stands_still_or_goes_back_shows_no_later_time_before_it_goes_on(
     }
 }
 
+fn frozen(from_ms: u64, to_ms: u64) -> Fault {
+    Fault::FrozenClock { node: "a".into(), window: Window { from_ms, to_ms } }
+}
+
+#[test]
+fn a_clock_that_stands_still_is_right_afterwards_and_the_time_that_passed_is_short() {
+    run(15, vec![frozen(10_000, 20_000)], |world, log| async move {
+        let clock = world.host("a").clock;
+        let shows = || (clock.now_ms() - EPOCH_MS, clock.passed().as_millis());
+        sleep(10_000).await;
+        assert_eq!(shows(), (10_000, 10_000));
+        sleep(5_000).await;
+        assert_eq!((shows(), world.fired(0)), ((10_000, 10_000), 0));
+        world.step("a", 500);
+        assert_eq!(shows(), (10_500, 10_000));
+        world.step("a", -500);
+        clock.sleep_until_ms(EPOCH_MS + 10_001).await;
+        assert_eq!(world.now_ms(), 20_000);
+        assert_eq!(shows(), (20_000, 10_000));
+        sleep(5_000).await;
+        assert_eq!(shows(), (25_000, 15_000));
+        assert_eq!((world.fired(0), log.count("frozen-clock: a")), (1, 1));
+        assert_eq!(world.host("b").clock.passed().as_millis(), 25_000);
+    });
+}
+
+#[test]
+fn clocks_stand_still_until_the_last_fault_that_stops_them_ends_or_all_heal() {
+    run(16, vec![frozen(0, 2_000), frozen(1_000, 4_000), frozen(5_000, 60_000)], |world, _| async move {
+        let clock = world.host("a").clock;
+        let shows = || clock.now_ms() - EPOCH_MS;
+        sleep(1_500).await;
+        assert_eq!(shows(), 0);
+        sleep(1_500).await;
+        assert_eq!((shows(), world.fired(0)), (0, 1));
+        sleep(1_500).await;
+        assert_eq!((shows(), world.fired(0), world.fired(1)), (4_500, 1, 1));
+        sleep(5_500).await;
+        world.heal();
+        assert_eq!((shows(), world.fired(2)), (10_000, 0), "nobody looked at it");
+    });
+}
+
+#[test]
+fn what_a_clock_made_good_after_it_stood_still_it_has_gained_at_the_next_start() {
+    run(17, vec![frozen(1_000, 4_000)], |world, log| async move {
+        world.start("a", |_, _| std::future::pending());
+        sleep(5_000).await;
+        world.crash_now("a", CrashKind::Kill);
+        world.restart("a");
+        sleep(1_000).await;
+        assert_eq!(log.count("ClockGained(3000)"), 1);
+    });
+}
+
 #[test]
 fn drifts_add_up_and_end_with_the_heal() {
     run(13, vec![drift(0, 100_000, 10_000), drift(0, 100_000, 20_000)], |world, _| async move {
@@ -349,5 +404,95 @@ fn drifts_add_up_and_end_with_the_heal() {
         sleep(10_000).await;
         assert_eq!(off(), 300);
         assert_eq!((world.fired(0), world.fired(1)), (1, 1));
+    });
+}
+
+fn slow_start(from_ms: u64, to_ms: u64, span: (u64, u64)) -> Fault {
+    let window = Window { from_ms, to_ms };
+    Fault::SlowStart { node: "b".into(), window, min_ms: span.0, max_ms: span.1 }
+}
+
+#[test]
+fn a_slow_start_takes_its_time_and_nobody_listens_meanwhile() {
+    let kill = Fault::Kill { node: "b".into(), when: Moment::At(100), down_ms: 1_000 };
+    run(18, vec![kill, slow_start(50, 2_000, (5_000, 9_000))], |world, log| async move {
+        world.start("b", echo);
+        sleep(20).await;
+        assert!(dial(&world).await.is_ok(), "its first start is before the window");
+        sleep(4_000).await;
+        assert!(world.is_up("b"));
+        assert_eq!(dial(&world).await.err().map(|error| error.kind()), Some(ErrorKind::ConnectionRefused));
+        sleep(6_500).await;
+        assert!(dial(&world).await.is_ok());
+        assert_eq!((world.fired(1), log.count("slow-start: b takes")), (1, 1));
+    });
+}
+
+#[test]
+fn a_node_that_starts_slowly_stops_at_once_and_begins_with_the_heal() {
+    let stop = Fault::Stop { node: "b".into(), when: Moment::At(1_000), down_ms: 500 };
+    run(19, vec![stop, slow_start(0, 2_000, (60_000, 60_000))], |world, log| async move {
+        let begun = Arc::new(AtomicU64::new(0));
+        let count = begun.clone();
+        world.start("b", move |_, _| {
+            count.fetch_add(1, Ordering::Relaxed);
+            std::future::pending()
+        });
+        sleep(1_100).await;
+        assert!(!world.is_up("b"));
+        sleep(2_000).await;
+        assert_eq!((world.is_up("b"), world.fired(1), begun.load(Ordering::Relaxed)), (true, 2, 0));
+        world.heal();
+        sleep(1).await;
+        assert_eq!((begun.load(Ordering::Relaxed), log.count("Stopped")), (1, 1));
+    });
+}
+
+#[test]
+fn a_node_in_a_crash_loop_goes_down_so_often_soon_after_each_start_and_then_stays() {
+    let when = Moment::At(100);
+    let it = Fault::CrashLoop { node: "b".into(), when, times: 4, up_ms: 500, down_ms: 1_000, loses_power: false };
+    run(20, vec![it], |world, log| async move {
+        let begun = Arc::new(AtomicU64::new(0));
+        let count = begun.clone();
+        world.start("b", move |_, _| {
+            count.fetch_add(1, Ordering::Relaxed);
+            std::future::pending()
+        });
+        sleep(50).await;
+        assert!(world.is_up("b"));
+        sleep(4_000 + 3 * 500 + 100).await;
+        assert!(world.is_up("b"));
+        assert_eq!((world.fired(0), begun.load(Ordering::Relaxed)), (4, 5));
+        assert_eq!((log.count("Killed"), log.count("crash-loop: b for 1000 ms, 0 to come")), (4, 1));
+        sleep(100_000).await;
+        assert_eq!(world.fired(0), 4);
+    });
+}
+
+#[test]
+fn a_crash_loop_waits_for_a_node_that_is_down_counts_no_other_end_and_ends_with_the_heal() {
+    let it = |times, loses_power| {
+        let when = Moment::At(100);
+        Fault::CrashLoop { node: "b".into(), when, times, up_ms: 10_000, down_ms: 100, loses_power }
+    };
+    run(21, vec![it(1_000, true)], |world, log| async move {
+        world.start("b", |_, _| std::future::pending());
+        world.crash_now("b", CrashKind::Kill);
+        sleep(1_000).await;
+        assert_eq!(world.fired(0), 0);
+        world.restart("b");
+        sleep(2).await;
+        world.crash_now("b", CrashKind::Kill);
+        sleep(20_000).await;
+        assert_eq!(world.fired(0), 0, "it died with the start that somebody else ended");
+        world.restart("b");
+        sleep(60_000).await;
+        assert!(world.fired(0) > 3 && log.count("Crashed") as u64 == world.fired(0));
+        world.heal();
+        sleep(100).await;
+        let fired = world.fired(0);
+        sleep(60_000).await;
+        assert_eq!((world.is_up("b"), world.fired(0)), (true, fired));
     });
 }
