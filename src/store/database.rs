@@ -14,13 +14,12 @@ use super::{
     decoded::Decoded,
     draft::{Changes, Draft},
     error::Chained,
-    follow::LogEnd,
     rows::Recent,
     view::{Committed, Cuts},
 };
 use crate::{
     buggify,
-    model::record::{LogEntry, Record},
+    model::record::{LogEnd, LogEntry, Record},
     sabotage,
     seams::Disk,
 };

@@ -42,7 +42,7 @@ pub use self::{
     append::{Place, physical_offset},
     confirmation::Confirms,
     error::StoreError,
-    follow::{Follow, FollowError, LogEnd, LogPart},
+    follow::{Follow, FollowError, LogPart},
     retention::{Expiry, Retention},
     row::{Bounds, TopicRow},
     sends::SentAs,
@@ -54,6 +54,7 @@ use self::{
     confirmation::Confirmation,
     waiting::{Order, Told},
 };
+pub use crate::model::record::LogEnd;
 use crate::{buggify, metrics::commits::Commits, model::record::LogEntry, seams::Host};
 
 /// The store's file on its disk.

@@ -2,7 +2,8 @@
 
 use tokio::sync::oneshot;
 
-use super::{Step, StoreError, Txn, follow::LogEnd};
+use super::{Step, StoreError, Txn};
+use crate::model::record::LogEnd;
 
 /// What the writer itself is to do at a step's place in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,13 +16,15 @@ use super::{
     database::{self, Opened, Tail},
     draft::Draft,
     error::Chained,
-    follow::LogEnd,
     tables::Source as _,
     view::Committed,
     waiting::{Batch, Order, WaitingStep},
 };
 use crate::{
-    model::{chain::LogPosition, record::LogEntry},
+    model::{
+        chain::LogPosition,
+        record::{LogEnd, LogEntry},
+    },
     seams::Host,
 };
 

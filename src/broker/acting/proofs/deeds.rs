@@ -114,7 +114,7 @@ impl Deed {
             Self::Found { handle } => on.found(*handle),
             Self::Seal { by, above } => {
                 let member = if *by == Member::Master { 0 } else { 1 };
-                on.run(NOW_MS, Seal { group: OWN.into(), member, above: *above }, Reply::Sealed)
+                on.run(NOW_MS, Seal { group: OWN.into(), member, above: *above, end: None }, Reply::Sealed)
             }
             Self::Adopt { chain, term, is_checked } => {
                 let acting = ActingTerm { group: OWN.into(), term: *term };
