@@ -12,6 +12,7 @@ use crate::{
     },
     remote::acting::Acted,
     remoting::Command,
+    revive::steps::merge::Merge,
     sabotage, sometimes,
 };
 
@@ -35,7 +36,11 @@ impl Shared {
         let (term, Acted { end, chains, .. }) = self.facts(&target, sealed).await?;
         let is_later = |chain: &Chain| chain.acted_for.as_ref().is_some_and(|acting| acting.term > own);
         if !chains.iter().any(is_later) {
-            return sometimes!("anew-nothing-done", Ok(None)); // a term that nobody used contradicts nothing
+            // What nobody used contradicts nothing. It is over all the same, and this log has to say so: the lost slave may
+            // have asked for a merge, and that may come late.
+            let merged = Merge { group: self.config.name.clone(), target, before: own, term, chains: Vec::new() };
+            self.store.go_on(term, merged).await?;
+            return sometimes!("anew-nothing-done", Ok(None));
         }
         let Some(end) = end else {
             let failure = ReadFailure { cause: Cause::MalformedAnswer, peer: target, took_ms: 0 };

@@ -192,6 +192,14 @@ impl Store {
         self.enqueue_with(step, Told::Here, Order::CutBack(end, term)).await
     }
 
+    /// Runs a step under `term`, and goes on under it. Returns once that is on this disk.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn go_on<S: Step>(&self, term: u64, step: S) -> Result<S::Reply, StoreError> {
+        self.enqueue_with(step, Told::Here, Order::GoOn(term)).await
+    }
+
     /// Remembers whether this member, a slave, acts for its master, and under which term; 0 before it has one.
     ///
     /// # Errors

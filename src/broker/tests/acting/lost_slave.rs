@@ -144,14 +144,34 @@ async fn where_nobody_has_acted_nothing_is_sealed_nor_merged() {
 async fn a_term_that_nobody_used_takes_nothing_back() {
     let mut group = Group::new().await;
     let popped = group.popped("one").await;
-    group.slave().shared.neighbours.seal("broker-b", 1, Some(group.end())).await.unwrap();
+    let old = group.end();
+    let unused = group.slave().shared.neighbours.seal("broker-b", 1, Some(old)).await.unwrap();
     group.send("two").await;
     let before = group.end();
     group.stop_master().await;
     group.lose_slave().await;
     group.start_master().await;
     group.until_it_has_all().await;
-    assert_eq!((group.end(), merging(group.master()).0), (before, 0));
+    assert!(matches!(group.durable().log_after(before, 1).unwrap(), LogPart::Entries(_)), "all of it is there");
+    let term = group.end().position.term;
+    assert!(term > unused, "which is over");
+    let sealed = || group.target.shared.store.view().unwrap().sealed_term("broker-a").unwrap();
+    assert_eq!(term, sealed());
+    // What the lost slave had asked for comes late.
+    let (confirmed, ask) = (
+        group.end(),
+        ReplicateHeader {
+            broker_name: "broker-a".into(),
+            broker_id: 1,
+            last_term: 1,
+            last_index: i64::try_from(old.position.index).unwrap(),
+            last_checksum: old.checksum.into(),
+            acting_term: Some(i64::try_from(unused).unwrap()),
+            ..ReplicateHeader::default()
+        },
+    );
+    group.world.ask(MASTER, Command::request(request::REPLICATE).with_header(&ask)).await;
+    assert_eq!((group.end(), sealed()), (confirmed, term), "and takes nothing back");
     assert_eq!(group.world.ack(&popped).await.code, response::SUCCESS);
     assert_eq!(bodies(&group.pop_some(MASTER).await), ["two"]);
 }
