@@ -108,6 +108,10 @@ impl Clock for RunningClock {
         self.began_ms + self.began.elapsed().as_millis() as i64
     }
 
+    fn passed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     async fn sleep_until_ms(&self, deadline_ms: i64) {
         while let left @ 1.. = deadline_ms.saturating_sub(self.now_ms()) {
             tokio::time::sleep(Duration::from_millis(left.min(86_400_000).unsigned_abs())).await;

@@ -232,6 +232,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "master-flaps",
     },
     Sabotage {
+        name: "lost-slave-forgotten",
+        breaks: "a slave that comes back without its disk follows its master, and nobody asks what it had done before",
+        promise: "P2",
+        scenario: "slave-lost-after-acting",
+    },
+    Sabotage {
         name: "acting-pop-without-home",
         breaks: "a slave that acts hands out messages whose chains nobody has confirmed",
         promise: "P9",

@@ -9,7 +9,7 @@ use pop_revive::model::{
     chain::{
         Chain, ChainId, ChainState, CopyPlace, FailedAttempt, GoneProof, History, LogPosition, Outcome, ParkReason,
     },
-    record::{ForgottenChain, LogEntry, Record, SetAside},
+    record::{ForgottenChain, LogEnd, LogEntry, Record, SetAside},
 };
 use pop_sim::evidence::{DiskScanner, Fact};
 
@@ -113,7 +113,8 @@ fn records() -> Vec<Record> {
         },
         Record::Expired { broker: "a".into(), before: 3, messages: 2, bytes: 200 },
         Record::Forgotten { chains: vec![ForgottenChain { since_ms: 9, id: id() }] },
-        Record::Sealed { group: "a".into(), term: 2, member: 1 },
+        Record::Sealed { group: "a".into(), term: 2, member: 1, end: Some(LogEnd::default()) },
+        Record::Sealed { group: "a".into(), term: 3, member: 0, end: None },
         Record::Merged { group: "a".into(), term: 3 },
         Record::SetAside(SetAside {
             tag: "ck".into(),

@@ -3,6 +3,7 @@
 mod ack;
 mod acting;
 mod arrivals;
+mod begin_anew;
 mod change_invisible;
 mod config;
 mod dispatch;
@@ -246,6 +247,7 @@ fn assemble(
         every: Duration::from_millis(config.register_every_ms),
     };
     let in_sync = InSync::new(config.degree);
+    let has_log = store.durable().and_then(|view| view.last_index()).map_or(true, |last_index| last_index > 0);
     let registration = Arc::new(Registration::new(identity, client.clone(), store.clone(), host.clock.clone()));
     Shared {
         config,
@@ -260,7 +262,7 @@ fn assemble(
         in_sync,
         following: Following::default(),
         acting: Acting::default(),
-        taking_back: TakingBack::default(),
+        taking_back: TakingBack::new(has_log),
         merged: woken.merged.clone(),
         arrivals: woken.arrivals.clone(),
         registration,

@@ -33,6 +33,11 @@ impl Shared {
         if let Some(term) = header.acting_term {
             return self.take_back(end, u64::try_from(term).unwrap_or(0)).await;
         }
+        if end == LogEnd::default()
+            && let Some(refused) = self.begin_anew().await?
+        {
+            return Ok(refused);
+        }
         self.taking_back.ended(); // whoever follows has nothing to be merged
         let suspend = Duration::from_millis(u64::try_from(header.suspend_timeout_millis).unwrap_or(0));
         let until = tokio::time::Instant::now() + suspend.min(SUSPEND_MAX);
@@ -59,6 +64,9 @@ impl Shared {
                     () = tokio::time::sleep_until(until) => {}
                 }
                 continue;
+            }
+            if matches!(&part, LogPart::Entries(entries) if !entries.is_empty()) {
+                self.taking_back.follows();
             }
             return Ok(self.answer(part, last_index, confirmed_index));
         }

@@ -5,7 +5,10 @@
 //! since: it is cut off, and one entry merges what the target tells.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,11 @@ use tokio::time::Instant;
 
 use super::{refusal::Refusal, shared::Shared};
 use crate::{
-    model::cause::{Cause, ReadFailure},
+    model::{
+        cause::{Cause, ReadFailure},
+        chain::Chain,
+    },
+    remote::acting::Acted,
     remoting::{
         Command,
         code::response,
@@ -36,16 +43,34 @@ const RETRY: Duration = Duration::from_secs(5);
 const LISTED_MAX: usize = 1000;
 
 /// Where a master stands with what its slave has done in its place.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TakingBack {
     /// Held while it is taken back.
-    turn: tokio::sync::Mutex<()>,
+    pub(super) turn: tokio::sync::Mutex<()>,
+    /// Whether a slave may ever have had some of this log.
+    was_followed: AtomicBool,
     /// Since when it could not be, for want of the target.
     waits_since: Mutex<Option<Instant>>,
 }
 
 impl TakingBack {
-    /// For how long a slave has asked in vain; `None` when none does.
+    /// Of a master whose log is as old as its process, or is not.
+    pub(super) fn new(has_log: bool) -> Self {
+        let was_followed = AtomicBool::new(has_log);
+        Self { turn: tokio::sync::Mutex::default(), was_followed, waits_since: Mutex::default() }
+    }
+
+    /// Whether a slave may ever have had some of this log, and so may have acted on it.
+    pub(super) fn was_followed(&self) -> bool {
+        self.was_followed.load(Ordering::SeqCst)
+    }
+
+    /// A slave is given some of it.
+    pub(super) fn follows(&self) {
+        self.was_followed.store(true, Ordering::SeqCst);
+    }
+
+    /// For how long a slave has asked or begun anew in vain; `None` when none does.
     pub(super) fn waited(&self) -> Option<Duration> {
         self.lock().map(|since| since.elapsed())
     }
@@ -55,7 +80,7 @@ impl TakingBack {
         *self.lock() = None;
     }
 
-    fn waits(&self) {
+    pub(super) fn waits(&self) {
         self.lock().get_or_insert_with(Instant::now);
     }
 
@@ -68,6 +93,24 @@ impl Shared {
     /// Answers a slave that has acted under `acted`, and whose log ends so, once what it has done is merged.
     pub(super) async fn take_back(&self, end: LogEnd, acted: u64) -> Result<Command, Refusal> {
         let _turn = self.taking_back.turn.lock().await;
+        if let Some(refused) = self.cannot_cut_at(end)? {
+            return Ok(refused);
+        }
+        // Under term 0 nothing was done. Under a lower one than this log's, what was done is merged already.
+        if acted > 0 && self.store.term() <= acted && !sabotage!("follows-without-merge") {
+            let target = self.config.acting_to.clone().ok_or_else(no_target)?;
+            let (term, Acted { chains, .. }) = self.facts(&target, acted.max(self.store.term())).await?;
+            self.merge(end, term, target, chains).await?;
+            sometimes!("take-back-merged");
+        }
+        self.taking_back.ended();
+        let merged_term = Some(signed(self.store.term()));
+        let fields = ReplicateResponseHeader { merged_term, ..ReplicateResponseHeader::default() };
+        Ok(Command::response(response::SUCCESS).with_header(&fields))
+    }
+
+    /// What a slave is told if this log does not go on from there, or cannot be cut back to there.
+    pub(super) fn cannot_cut_at(&self, end: LogEnd) -> Result<Option<Command>, Refusal> {
         let part = {
             let view = self.store.durable()?;
             view.log_after(end, 1)?
@@ -77,34 +120,35 @@ impl Shared {
         let part = if lacks_some { LogPart::Diverged(end) } else { part };
         if let LogPart::Diverged(_) | LogPart::Cut { .. } = part {
             sometimes!("take-back-not-possible");
-            return Ok(self.answer(part, self.store.durable()?.last_index()?, self.store.confirmed_index()));
+            return Ok(Some(self.answer(part, self.store.durable()?.last_index()?, self.store.confirmed_index())));
         }
-        // Under term 0 nothing was done. Under a lower one than this log's, what was done is merged already.
-        if acted > 0 && self.store.term() <= acted && !sabotage!("follows-without-merge") {
-            self.merge(end, acted).await?;
-            sometimes!("take-back-merged");
-        }
-        self.taking_back.ended();
-        let merged_term = Some(signed(self.store.term()));
-        let fields = ReplicateResponseHeader { merged_term, ..ReplicateResponseHeader::default() };
-        Ok(Command::response(response::SUCCESS).with_header(&fields))
+        Ok(None)
     }
 
-    async fn merge(&self, end: LogEnd, acted: u64) -> Result<(), Refusal> {
-        let target = self.config.acting_to.clone().ok_or_else(no_target)?;
+    /// Takes a term above that one, and learns what was done under those before.
+    pub(super) async fn facts(&self, target: &str, above: u64) -> Result<(u64, Acted), Refusal> {
         // From here on the slave can hand nothing over: what the target lists is all there will be.
-        let above = acted.max(self.store.term());
-        let term = self.neighbours.seal(&target, above).await.map_err(|failure| self.cannot_merge(failure))?;
-        let chains = self.neighbours.acted(&target).await.map_err(|failure| self.cannot_merge(failure))?;
-        tracing::warn!(broker = %self.config.name, acted, term, chains = chains.len(), "merging what a slave has done");
-        // The slave has it, and so have we.
+        let term = self.neighbours.seal(target, above, None).await.map_err(|failure| self.cannot_merge(failure))?;
+        let acted = self.neighbours.acted(target).await.map_err(|failure| self.cannot_merge(failure))?;
+        Ok((term, acted))
+    }
+
+    pub(super) async fn merge(
+        &self,
+        end: LogEnd,
+        term: u64,
+        target: String,
+        chains: Vec<Chain>,
+    ) -> Result<(), Refusal> {
+        tracing::warn!(broker = %self.config.name, term, chains = chains.len(), "merging what a slave has done");
+        // The slave has had it, and so have we.
         self.store.confirm(end.position.index);
         let (group, before) = (self.config.name.clone(), end.position.term);
         Ok(self.store.cut_back(end, term, Merge { group, target, before, term, chains }).await?)
     }
 
     /// To go on without knowing what was done would be to do it again: the master waits, and says so.
-    fn cannot_merge(&self, failure: ReadFailure) -> Refusal {
+    pub(super) fn cannot_merge(&self, failure: ReadFailure) -> Refusal {
         sometimes!("take-back-waits");
         tracing::warn!(broker = %self.config.name, %failure, "what a slave has done is not merged; waiting for its home");
         self.taking_back.waits();
@@ -117,7 +161,8 @@ impl Shared {
         let group = self.other_group(header.group_name)?;
         let member = natural("memberId", header.member_id)?;
         let above = natural("above", header.above)?;
-        let term = self.store.submit(Seal { group: group.clone(), member, above }).await?;
+        let end = header.log_end;
+        let term = self.store.submit(Seal { group: group.clone(), member, above, end }).await?;
         self.neighbours.acts(&group, member != 0);
         Ok(Command::response(response::SUCCESS).with_header(&SealResponseHeader { term: signed(term) }))
     }
@@ -128,7 +173,10 @@ impl Shared {
         let group = self.other_group(header.group_name)?;
         let limit = usize::try_from(header.limit).unwrap_or(0).clamp(1, LISTED_MAX);
         let chains = self.store.view()?.acted_chains(&group, &header.after, limit)?;
-        let fields = ListActedResponseHeader { more: chains.len() == limit };
+        // Whoever was told of a term has it from here; whether others know by now is another question.
+        let durable = self.store.durable()?;
+        let (sealed_term, log_end) = (signed(durable.sealed_term(&group)?), durable.acted_end(&group)?);
+        let fields = ListActedResponseHeader { more: chains.len() == limit, sealed_term, log_end };
         let body = rmp_serde::to_vec_named(&chains).map_err(StoreError::from)?;
         Ok(Command::response(response::SUCCESS).with_header(&fields).with_body(body))
     }

@@ -145,7 +145,7 @@ catalogue! {
     MERGED_TERM: Gauge, "pop_revive_merged_term", [], "term", Tables,
         "At a master whose slave may act for it: the term under which it last merged what was done; 0 if it never did";
     MERGE_WAITS: Gauge, "pop_revive_merge_waits_seconds", [], "s", Process,
-        "At a master whose slave may act for it: how long it has been asked to merge and could not; 0 when it does not wait";
+        "At a master whose slave may act for it: how long it could not find out what was done in its place; 0 when it does not wait";
     UNMERGED: Gauge, "pop_revive_groups_unmerged", [], "groups", Tables,
         "Groups whose acting slaves have handed chains over that their masters have not merged; no chain is forgotten meanwhile";
     REQUESTS: Counter, "pop_revive_requests", ["request_code", "response_code"], "requests", Process,

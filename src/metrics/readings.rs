@@ -45,7 +45,7 @@ pub struct ActingReadings {
 pub struct MergingReadings {
     /// The term under which it last merged; 0 if it never did.
     pub term: u64,
-    /// For how long it has been asked to merge and could not, ms; `None` when nothing is to be merged, as far as it knows.
+    /// For how long it could not find out what was done in its place, ms; `None` when it need not.
     pub waited_ms: Option<u64>,
 }
 

@@ -24,6 +24,15 @@ pub struct LogEntry {
     pub records: Vec<Record>,
 }
 
+/// How a log ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEnd {
+    /// Its last entry; all zeroes when there is none.
+    pub position: LogPosition,
+    /// The checksum of that entry.
+    pub checksum: u32,
+}
+
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -160,6 +169,9 @@ pub enum Record {
         term: u64,
         /// The member; 0 is the master, who takes back what was done for it.
         member: u64,
+        /// How the log of a slave ends that acts: it stays so until its master has merged what is done under this term.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<LogEnd>,
     },
     /// A group's master has merged what its slaves had handed over for it under terms up to this one. In its own log the
     /// moves and offsets stand in the same entry, in that of the group that keeps the chains nothing else does.

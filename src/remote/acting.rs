@@ -6,6 +6,7 @@ use crate::{
     model::{
         cause::{Cause, ReadFailure},
         chain::Chain,
+        record::LogEnd,
     },
     remoting::{
         Command,
@@ -18,16 +19,28 @@ use crate::{
 /// How many chains one answer lists.
 const LISTED_AT_ONCE: i64 = 500;
 
+/// What the group that keeps the chains knows of those who acted for this one's master.
+#[derive(Debug, Clone, Default)]
+pub struct Acted {
+    /// The last term that a member has taken there, for whatever; 0 if none has.
+    pub sealed: u64,
+    /// How the log ended of the last member that took one to act, if one has and said so.
+    pub end: Option<LogEnd>,
+    /// The chains that acting members have handed over since the master last merged them.
+    pub chains: Vec<Chain>,
+}
+
 impl Neighbours {
-    /// Takes the next term at `to` for this member: higher than `above`.
+    /// Takes the next term at `to` for this member, whose log ends so if it is to act: higher than `above`.
     ///
     /// # Errors
     /// Why it has none. It may have been taken all the same: then nobody ever uses it.
-    pub async fn seal(&self, to: &str, above: u64) -> Result<u64, ReadFailure> {
+    pub async fn seal(&self, to: &str, above: u64, end: Option<LogEnd>) -> Result<u64, ReadFailure> {
         let header = SealHeader {
             group_name: self.config.own_broker.clone(),
             member_id: i64::try_from(self.config.own_id).unwrap_or(i64::MAX),
             above: i64::try_from(above).unwrap_or(i64::MAX),
+            log_end: end,
         };
         let answer = self.asked(to, Command::request(request::SEAL).with_header(&header)).await?;
         let told = answer.header::<SealResponseHeader>().ok();
@@ -35,27 +48,28 @@ impl Neighbours {
         term.ok_or_else(|| failure(to, Cause::MalformedAnswer, 0))
     }
 
-    /// The chains that acting members of this group have handed over to `to` since its master last merged them.
+    /// What `to` knows of those who acted for this group's master.
     ///
     /// # Errors
-    /// Why they are not known.
-    pub async fn acted(&self, to: &str) -> Result<Vec<Chain>, ReadFailure> {
-        let mut chains: Vec<Chain> = Vec::new();
+    /// Why that is not known.
+    pub async fn acted(&self, to: &str) -> Result<Acted, ReadFailure> {
+        let mut acted = Acted::default();
         loop {
             let header = ListActedHeader {
                 group_name: self.config.own_broker.clone(),
-                after: chains.last().map_or_else(String::new, |last| last.id.to_string()),
+                after: acted.chains.last().map_or_else(String::new, |last| last.id.to_string()),
                 limit: buggify!("lists-one-acted", 1, LISTED_AT_ONCE),
             };
             let answer = self.asked(to, Command::request(request::LIST_ACTED).with_header(&header)).await?;
-            let told =
-                answer.header::<ListActedResponseHeader>().map_err(|_| failure(to, Cause::MalformedAnswer, 0))?;
-            let part: Vec<Chain> =
-                rmp_serde::from_slice(&answer.body).map_err(|_| failure(to, Cause::MalformedAnswer, 0))?;
+            let malformed = || failure(to, Cause::MalformedAnswer, 0);
+            let told = answer.header::<ListActedResponseHeader>().map_err(|_| malformed())?;
+            let part: Vec<Chain> = rmp_serde::from_slice(&answer.body).map_err(|_| malformed())?;
             let is_last = sabotage!("list-cut-short") || !told.more || part.is_empty();
-            chains.extend(part);
+            acted.sealed = u64::try_from(told.sealed_term).map_err(|_| malformed())?;
+            acted.end = told.log_end;
+            acted.chains.extend(part);
             if is_last {
-                return Ok(chains);
+                return Ok(acted);
             }
         }
     }

@@ -12,7 +12,10 @@ use super::{
     row::{Row, Table},
 };
 use crate::{
-    model::{chain::Chain, record::Record},
+    model::{
+        chain::Chain,
+        record::{LogEnd, Record},
+    },
     sabotage,
 };
 
@@ -29,6 +32,12 @@ fn term(tables: &(impl Tables + ?Sized), table: Table, group: &str) -> Result<u6
 /// The last term that a member of the group has taken here; 0 if none has.
 pub(super) fn sealed_term(tables: &(impl Tables + ?Sized), group: &str) -> Result<u64, StoreError> {
     term(tables, Table::Sealed, group)
+}
+
+/// How the log ended of the group's last member that took a term here to act.
+pub(super) fn acted_end(tables: &(impl Tables + ?Sized), group: &str) -> Result<Option<LogEnd>, StoreError> {
+    let row = tables.rows().get(Table::ActedEnds, &Key::of(Table::ActedEnds).text(group))?;
+    Ok(if let Some(Row::End(end)) = row { Some(end) } else { None })
 }
 
 /// The last term that the group's master has merged; 0 if there is none.
@@ -80,14 +89,15 @@ fn id_of(key: &[u8]) -> String {
 }
 
 impl Txn<'_, '_> {
-    /// Takes the next term for a member of another group: higher than `above` and than any that was taken before.
+    /// Takes the next term for a member of another group, whose log ends so if it is to act: higher than `above` and than
+    /// any that was taken before.
     ///
     /// # Errors
     /// The store fails.
-    pub fn seal(&mut self, group: &str, member: u64, above: u64) -> Result<u64, StoreError> {
+    pub fn seal(&mut self, group: &str, member: u64, above: u64, end: Option<LogEnd>) -> Result<u64, StoreError> {
         let term = self.sealed_term(group)?.max(above).saturating_add(1);
         if !sabotage!("seal-not-recorded") {
-            self.record(Record::Sealed { group: group.to_owned(), term, member })?;
+            self.record(Record::Sealed { group: group.to_owned(), term, member, end })?;
         }
         Ok(term)
     }
@@ -95,8 +105,15 @@ impl Txn<'_, '_> {
 
 impl Draft<'_> {
     /// Lets the tables follow [`Record::Sealed`].
-    pub(super) fn apply_sealed(&mut self, group: &str, term: u64) {
+    pub(super) fn apply_sealed(&mut self, group: &str, term: u64, end: Option<LogEnd>) -> Result<(), StoreError> {
         self.put(Key::of(Table::Sealed).text(group), Row::Number(term.cast_signed()));
+        // A request that comes late names an end from before the slave followed on: no slave's log ever gets shorter, unless
+        // it begins anew, and then it has all of this before it acts.
+        let known = acted_end(self, group)?.map(|end| end.position);
+        if let Some(end) = end.filter(|end| known.is_none_or(|known| known <= end.position)) {
+            self.put(Key::of(Table::ActedEnds).text(group), Row::End(end));
+        }
+        Ok(())
     }
 
     /// Lets the tables follow [`Record::Merged`]: what was handed over under earlier terms is taken over. Under a later one

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    model::chain::{ChainState, Outcome},
+    model::chain::{ChainState, LogPosition, Outcome},
     model::checkpoint::ActingTerm,
     revive::{
         samples::{OTHER, OWN, POPPED_MS, chain},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 fn seal(member: u64, above: u64) -> Seal {
-    Seal { group: OTHER.into(), member, above }
+    Seal { group: OTHER.into(), member, above, end: None }
 }
 
 fn adopt(offset: i64, term: u64) -> Adopt {
@@ -133,10 +133,33 @@ fn a_term_under_which_nothing_was_handed_over_keeps_nothing() {
 }
 
 #[test]
+fn where_the_log_of_who_acts_ends_is_known_until_another_log_goes_further() {
+    let mut store = Direct::new();
+    let end = |term, index| LogEnd { position: LogPosition { term, index }, checksum: 7 };
+    let known = |store: &Direct| store.view().acted_end(OTHER).unwrap();
+    assert_eq!(known(&store), None);
+    for (said, is) in [
+        (Some(end(1, 5)), end(1, 5)),
+        (None, end(1, 5)),
+        (Some(end(1, 9)), end(1, 9)),
+        // Of a request that came late.
+        (Some(end(1, 5)), end(1, 9)),
+        // Its master has merged in between.
+        (Some(end(3, 6)), end(3, 6)),
+        (Some(end(1, 9)), end(3, 6)),
+    ] {
+        store.run(0, Seal { end: said, ..seal(1, 0) });
+        assert_eq!(known(&store), Some(is), "{said:?}");
+    }
+    store.reopen();
+    assert_eq!(known(&store), Some(end(3, 6)));
+}
+
+#[test]
 fn groups_are_counted_whatever_their_names_begin_with() {
     let mut store = Direct::new();
     for (offset, group) in ["a", "ab", "a-b", "b"].into_iter().enumerate() {
-        let term = store.run(0, Seal { group: group.into(), member: 1, above: 0 });
+        let term = store.run(0, Seal { group: group.into(), member: 1, above: 0, end: None });
         for number in 0..3 {
             let acting = ActingTerm { group: group.into(), term };
             let mut chain = Chain { acted_for: Some(acting.clone()), ..chain(OTHER) };

@@ -14,7 +14,6 @@ use super::{
     decoded::Decoded,
     draft::{Changes, Draft},
     error::Chained,
-    follow::LogEnd,
     mark::{self, Mark},
     marked::Marked,
     rows::Recent,
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     buggify,
-    model::record::{LogEntry, Record},
+    model::record::{LogEnd, LogEntry, Record},
     sabotage,
     seams::Disk,
     sometimes,

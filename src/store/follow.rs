@@ -10,19 +10,10 @@ use super::{Step, StoreError, Txn, View, tables::Source as _};
 use crate::{
     model::{
         chain::LogPosition,
-        record::{EntryDecodeError, LogEntry},
+        record::{EntryDecodeError, LogEnd, LogEntry},
     },
     sabotage,
 };
-
-/// How a log ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LogEnd {
-    /// Its last entry; all zeroes when there is none.
-    pub position: LogPosition,
-    /// The checksum of that entry.
-    pub checksum: u32,
-}
 
 /// What comes after a follower's end.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -44,7 +44,7 @@ pub use self::{
     append::{Place, physical_offset},
     confirmation::Confirms,
     error::{Damage, StoreError},
-    follow::{Follow, FollowError, LogEnd, LogPart},
+    follow::{Follow, FollowError, LogPart},
     mark::Progress,
     retention::{Expiry, Retention},
     row::{Bounds, TopicRow},
@@ -57,6 +57,7 @@ use self::{
     confirmation::Confirmation,
     waiting::{Order, Told},
 };
+pub use crate::model::record::LogEnd;
 use crate::{buggify, metrics::commits::Commits, model::record::LogEntry, seams::Host};
 
 /// The store's file on its disk.
@@ -192,6 +193,14 @@ impl Store {
     /// As [`submit`](Self::submit); [`StoreError::NotCommitted`] when the log does not have that end.
     pub async fn cut_back<S: Step>(&self, end: LogEnd, term: u64, step: S) -> Result<S::Reply, StoreError> {
         self.enqueue_with(step, Told::Here, Order::CutBack(end, term)).await
+    }
+
+    /// Runs a step under `term`, and goes on under it. Returns once that is on this disk.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn go_on<S: Step>(&self, term: u64, step: S) -> Result<S::Reply, StoreError> {
+        self.enqueue_with(step, Told::Here, Order::GoOn(term)).await
     }
 
     /// Remembers whether this member, a slave, acts for its master, and under which term; 0 before it has one.

@@ -8,7 +8,7 @@ use super::{SentAs, StoreError};
 use crate::model::{
     chain::{Chain, LogPosition},
     group::SubscriptionGroupConfig,
-    record::SetAside,
+    record::{LogEnd, SetAside},
     topic::TopicConfig,
 };
 
@@ -63,6 +63,8 @@ pub(super) enum Table {
     Acted = 22,
     /// Group → the last term that its master has merged.
     Merged = 23,
+    /// Group → how the log of its member ended that took a term here to act, or the furthest of those ends.
+    ActedEnds = 24,
 }
 
 impl Table {
@@ -92,6 +94,7 @@ impl Table {
             Self::Sealed => "sealed",
             Self::Acted => "acted",
             Self::Merged => "merged",
+            Self::ActedEnds => "acted-ends",
         }
     }
 }
@@ -127,6 +130,7 @@ pub(super) enum Row {
     SetAside(Arc<SetAside>),
     Sent(Arc<SentAs>),
     Position(LogPosition),
+    End(LogEnd),
     /// The key says it all.
     Mark,
 }
@@ -147,6 +151,7 @@ impl Row {
             Self::SetAside(item) => named(&**item),
             Self::Sent(told) => named(&**told),
             Self::Position(position) => named(position),
+            Self::End(end) => named(end),
             Self::Mark => Ok(Vec::new()),
         }
     }
@@ -179,6 +184,7 @@ impl Row {
             Table::SetAside => Self::SetAside(Arc::new(read(table, key, bytes)?)),
             Table::Sends => Self::Sent(Arc::new(read(table, key, bytes)?)),
             Table::DeletedTopics => Self::Position(read(table, key, bytes)?),
+            Table::ActedEnds => Self::End(read(table, key, bytes)?),
             Table::Due
             | Table::Parked
             | Table::Timers

@@ -14,7 +14,7 @@ use super::{
 use crate::model::{
     chain::{Chain, ChainId, LogPosition},
     group::SubscriptionGroupConfig,
-    record::{ForgottenChain, LogEntry, Record, SetAside},
+    record::{ForgottenChain, LogEnd, LogEntry, Record, SetAside},
 };
 
 /// What the reading functions are built on; implemented inside the store alone.
@@ -347,6 +347,14 @@ pub trait Tables: Source {
     /// The store cannot be read.
     fn sealed_term(&self, group: &str) -> Result<u64, StoreError> {
         super::acting::sealed_term(self, group)
+    }
+
+    /// How the log ended of the last member of a group that took a term here to act for its master, if it said so.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn acted_end(&self, group: &str) -> Result<Option<LogEnd>, StoreError> {
+        super::acting::acted_end(self, group)
     }
 
     /// The last term up to which a group's master has merged what was done for it; 0 if there is none.

@@ -2,7 +2,8 @@
 
 use tokio::sync::oneshot;
 
-use super::{Step, StoreError, Txn, follow::LogEnd};
+use super::{Step, StoreError, Txn};
+use crate::model::record::LogEnd;
 
 /// What the writer itself is to do at a step's place in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub(super) enum Order {
     Commit,
     /// Cut the log back to this end, go on under this term, and run the step before any other.
     CutBack(LogEnd, u64),
+    /// Run the step under this term, and go on under it.
+    GoOn(u64),
     /// Remember whether, and under which term, this member acts for its master.
     Act(Option<u64>),
     /// Remember that this member has had all that its master had.

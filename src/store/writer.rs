@@ -16,14 +16,16 @@ use super::{
     database::{self, Opened, Tail},
     draft::Draft,
     error::Chained,
-    follow::LogEnd,
     marked::Marked,
     tables::Source as _,
     view::Committed,
     waiting::{Batch, Order, WaitingStep},
 };
 use crate::{
-    model::{chain::LogPosition, record::LogEntry},
+    model::{
+        chain::LogPosition,
+        record::{LogEnd, LogEntry},
+    },
     seams::Host,
 };
 
@@ -154,6 +156,7 @@ impl Writer {
         };
         let done = match order {
             Order::CutBack(end, term) => return self.cut_back(database, end, term, ordering).await,
+            Order::GoOn(term) => return self.commit_under(term, ordering).await,
             Order::Act(acts) => {
                 let set = self.blocking(move || database::set_acts(&database, acts)).await;
                 set.map(|()| *self.durable.acts.lock().unwrap_or_else(PoisonError::into_inner) = acts)
@@ -241,6 +244,11 @@ impl Writer {
     }
 
     async fn commit(&mut self, batch: Batch) {
+        self.commit_under(self.durable.term.load(Ordering::SeqCst), batch).await;
+    }
+
+    /// What is committed under a later term than what came before ends the earlier one.
+    async fn commit_under(&mut self, term: u64, batch: Batch) {
         if batch.is_empty() {
             return;
         }
@@ -248,10 +256,13 @@ impl Writer {
             let reason = "the store could not be reopened".to_owned();
             return fail(batch, || StoreError::NotCommitted { reason: reason.clone() });
         };
-        let (base, term) = (opened.head.clone(), self.durable.term.load(Ordering::SeqCst));
+        let base = opened.head.clone();
         let Some(Ran { batch, result }) = self.run_steps((base, Tail::None), term, batch).await else { return };
         match result {
-            Ok((entries, committed)) => self.committed(entries, committed, batch),
+            Ok((entries, committed)) => {
+                self.durable.term.fetch_max(term, Ordering::SeqCst);
+                self.committed(entries, committed, batch);
+            }
             Err(error) => self.failed(batch, &error),
         }
     }
@@ -363,7 +374,9 @@ impl Writer {
 
 /// Where the first step stands that orders something to be done before it.
 fn first_order(batch: &Batch) -> Option<usize> {
-    batch.iter().position(|step| matches!(step.order(), Order::CutBack(..) | Order::Act(_) | Order::CaughtUp))
+    batch
+        .iter()
+        .position(|step| matches!(step.order(), Order::CutBack(..) | Order::GoOn(_) | Order::Act(_) | Order::CaughtUp))
 }
 
 fn fail(batch: Batch, error: impl Fn() -> StoreError) {

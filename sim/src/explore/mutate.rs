@@ -15,7 +15,6 @@ const CHANGES: u32 = 3;
 #[must_use]
 pub fn mutated(scenario: &Scenario, rng: &mut impl Rng) -> Scenario {
     let mut scenario = scenario.clone();
-    scenario.faults.iter_mut().for_each(|fault| keep_disk(&mut fault.what));
     for _ in 0..rng.random_range(1..=CHANGES) {
         let count = scenario.faults.len();
         match (rng.random_range(0..4), count) {
@@ -35,14 +34,6 @@ pub fn mutated(scenario: &Scenario, rng: &mut impl Rng) -> Scenario {
         }
     }
     scenario
-}
-
-/// Somebody who loses his disk after he has acted takes along what his master has to know, which is a known limit: when that
-/// is safe only the scenario knows as it was written.
-const fn keep_disk(what: &mut FaultKind) {
-    if let FaultKind::Replace { loses_disk, .. } = what {
-        *loses_disk = false;
-    }
 }
 
 /// When a fault begins, and how long it lasts; a moment that is no time has no beginning.

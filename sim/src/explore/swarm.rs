@@ -285,10 +285,10 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
             }
         }
         Kind::Replace => {
-            // A slave that loses its disk after it has acted takes along what its master has to know: not drawn.
             let (at, down) = process(dice, scenario);
             let node = dice.one(&members).clone();
-            FaultKind::Replace { node, when: MomentSpec::At(at), down, loses_disk: false }
+            let loses_disk = may_lose_disk(scenario, &node) && dice.likely(0.5);
+            FaultKind::Replace { node, when: MomentSpec::At(at), down, loses_disk }
         }
         Kind::Crash => {
             let (at, down) = process(dice, scenario);
@@ -464,6 +464,12 @@ fn members(scenario: &Scenario) -> Vec<NodeName> {
         std::iter::once(broker.name.clone()).chain(slaves)
     };
     scenario.brokers.iter().flat_map(group).collect()
+}
+
+/// Whether it is a slave that can get everything again: of a master whose messages expire it cannot, which is a known limit.
+fn may_lose_disk(scenario: &Scenario, node: &str) -> bool {
+    let is_one = |broker: &Broker| broker.slaves().any(|(_, slave)| slave == node);
+    scenario.brokers.iter().any(|broker| broker.retention.is_for_ever() && is_one(broker))
 }
 
 fn any_server<R: Rng>(dice: &mut Dice<R>, scenario: &Scenario) -> NodeName {

@@ -172,7 +172,13 @@ impl TableFold {
             Fact::Sent { topic, key, expires_ms, .. } => self.sent(at_ms, (*expires_ms, topic.clone(), key.clone())),
             Fact::Expired { broker, before } => self.expire(broker, *before),
             Fact::Forgotten { chains } => chains.iter().for_each(|id| self.forget(&id.broker, &id.to_string())),
-            Fact::Sealed { group, .. } => add(&mut self.rows, "sealed", group),
+            Fact::Sealed { group, member, .. } => {
+                add(&mut self.rows, "sealed", group);
+                // A slave that is to act says where its log ends.
+                if *member != 0 {
+                    add(&mut self.rows, "acted-ends", group);
+                }
+            }
             Fact::Merged { group, term } => self.merge(group, *term),
             Fact::Unknown(_) => {}
         }

@@ -174,14 +174,15 @@ async fn merged(shared: &Shared) {
 async fn take_term(shared: &Shared) -> Result<Arc<Term>, Failed> {
     let target = shared.config.acting_to.clone().unwrap_or_default();
     let view = shared.store.durable()?;
-    let before = view.log_end()?.position;
+    let end = view.log_end()?;
+    let before = end.position;
     // What is on this disk is on its master's too, and so it is confirmed.
     shared.store.confirm(before.index);
     let above = before.term.max(shared.store.acts().unwrap_or(0));
-    let term = shared.neighbours.seal(&target, above).await.map_err(Failed::Target)?;
+    let term = shared.neighbours.seal(&target, above, Some(end)).await.map_err(Failed::Target)?;
     // Before anything is done under it: whoever follows again has to have it merged first.
     shared.store.set_acts(Some(term)).await?;
-    let chains = shared.neighbours.acted(&target).await.map_err(Failed::Target)?;
+    let chains = shared.neighbours.acted(&target).await.map_err(Failed::Target)?.chains;
     let acting = ActingTerm { group: shared.config.name.clone(), term };
     let term = Arc::new(Term::new(target, acting, before.term, &chains));
     *shared.acting.lock() = Some(term.clone());

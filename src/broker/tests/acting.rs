@@ -1,5 +1,6 @@
 //! A slave acts for its master, and the master takes back what it has done.
 
+mod lost_slave;
 mod operator;
 
 use super::{world::*, *};
@@ -63,6 +64,10 @@ impl Group {
 
     fn slave(&self) -> &Broker {
         self.slave.as_ref().unwrap()
+    }
+
+    fn master(&self) -> &Broker {
+        self.master.as_ref().unwrap()
     }
 
     /// Sends until it is told that the message is stored.
@@ -189,7 +194,7 @@ async fn a_term_that_another_has_taken_since_counts_no_more() {
     };
     group.until_it_acts().await;
     let term = group.slave().shared.acting.term().unwrap();
-    let later = group.slave().shared.neighbours.seal("broker-b", 0).await.unwrap();
+    let later = group.slave().shared.neighbours.seal("broker-b", 0, None).await.unwrap();
     let pop = Command::request(request::POP_MESSAGE).with_header(&PopMessageHeader { poll_time: 0, ..popping("t") });
     let refused = group.world.ask(SLAVE, pop).await;
     assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{refused:?}");

@@ -1,6 +1,8 @@
 //! Slaves that act for their masters, and the group that keeps their chains. RocketMQ's acting masters ask nobody
 //! (RIP-32); these requests are ours.
 
+use crate::model::record::LogEnd;
+
 header! {
     /// SEAL: gives me the next term.
     pub struct SealHeader {
@@ -10,6 +12,8 @@ header! {
         member_id: i64 = "memberId",
         /// A term that it knows of: the next one is higher.
         above: i64 = "above",
+        /// How the log of a slave ends that is to act. It stays so until its master has merged what is done under the term.
+        log_end: Option<LogEnd> = "logEnd",
     }
 }
 
@@ -39,6 +43,10 @@ header! {
     pub struct ListActedResponseHeader {
         /// Whether there are more.
         more: bool = "more",
+        /// The last term that a member of the group has taken; 0 if none has. It may be one that is not confirmed yet.
+        sealed_term: i64 = "sealedTerm",
+        /// How the log ended of the last member that took one to act, if one has and said so.
+        log_end: Option<LogEnd> = "logEnd",
     }
 }
 

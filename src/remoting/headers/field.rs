@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::{chain::LogPosition, record::LogEnd};
+
 /// Longest piece of a malformed text that an error repeats, in characters.
 const QUOTED_CHARS: usize = 64;
 
@@ -85,6 +87,21 @@ impl Value for bool {
             _ if text.eq_ignore_ascii_case("false") => Some(false),
             _ => None,
         }
+    }
+}
+
+/// Term and index of the last entry and its checksum: `1.17.93482`.
+impl Value for LogEnd {
+    const EXPECTED: &'static str = "the end of a log, TERM.INDEX.CHECKSUM";
+
+    fn text(&self) -> String {
+        format!("{}.{}.{}", self.position.term, self.position.index, self.checksum)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '.');
+        let position = LogPosition { term: parts.next()?.parse().ok()?, index: parts.next()?.parse().ok()? };
+        Some(Self { position, checksum: parts.next()?.parse().ok()? })
     }
 }
 
@@ -173,6 +190,8 @@ mod tests {
             attempt_id: Option<String> = "attemptId",
             /// With a default.
             order: bool = "order" or false,
+            /// Of several parts.
+            log_end: Option<LogEnd> = "logEnd",
         }
     }
 
@@ -182,7 +201,7 @@ mod tests {
 
     #[test]
     fn fields_round_trip_and_extra_keys_are_ignored() {
-        let sample = Sample { queue_id: -1, attempt_id: None, order: true };
+        let sample = Sample { queue_id: -1, order: true, ..Sample::default() };
         let mut written = BTreeMap::new();
         sample.write(&mut written);
         assert_eq!(written, ext(&[("queueId", "-1"), ("order", "true")]));
@@ -199,5 +218,18 @@ mod tests {
         assert_eq!(Sample::read(&ext(&[("queueId", "9999999999")])), Err(error));
         let error = Sample::read(&ext(&[("queueId", "1"), ("order", "yes")])).unwrap_err();
         assert_eq!(error.to_string(), "header field `order` is `yes`, expected true or false");
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_one_text() {
+        let read = |text| Sample::read(&ext(&[("queueId", "1"), ("logEnd", text)]));
+        let log_end = Some(LogEnd { position: LogPosition { term: 2, index: u64::MAX }, checksum: 93_482 });
+        let mut written = BTreeMap::new();
+        Sample { log_end, ..Sample::default() }.write(&mut written);
+        assert_eq!(written["logEnd"], "2.18446744073709551615.93482");
+        assert_eq!(read(&written["logEnd"]).unwrap().log_end, log_end);
+        for text in ["", "1.2", "1.2.", "1.2.3.4", "1.-2.3", "1.2.4294967296"] {
+            assert!(matches!(read(text), Err(HeaderError::Malformed { field: "logEnd", .. })), "{text}");
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! Gives a member of another group the term under which it may hand chains over for its group.
 
-use crate::store::{Step, StoreError, Txn};
+use crate::{
+    model::record::LogEnd,
+    store::{Step, StoreError, Txn},
+};
 
 /// Takes the next term.
 pub struct Seal {
@@ -10,12 +13,14 @@ pub struct Seal {
     pub member: u64,
     /// A term that it knows of: the next one is higher.
     pub above: u64,
+    /// How the log of a slave ends that is to act.
+    pub end: Option<LogEnd>,
 }
 
 impl Step for Seal {
     type Reply = u64;
 
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<u64, StoreError> {
-        txn.seal(&self.group, self.member, self.above)
+        txn.seal(&self.group, self.member, self.above, self.end)
     }
 }

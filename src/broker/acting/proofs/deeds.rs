@@ -57,8 +57,8 @@ pub(super) enum Deed {
     Tick,
     /// Its message was found.
     Found { handle: Handle },
-    /// A member of the group takes a term.
-    Seal { by: Member, above: u64 },
+    /// A member of the group takes a term; a slave says how its log ends.
+    Seal { by: Member, above: u64, end: Option<Log> },
     /// A chain is handed over under a term. The defective target does not look at the term.
     Adopt { chain: Offer, term: u64, is_checked: bool },
     /// The next entry of another log is appended.
@@ -112,9 +112,10 @@ impl Deed {
             }
             Self::Tick => on.tick(),
             Self::Found { handle } => on.found(*handle),
-            Self::Seal { by, above } => {
+            Self::Seal { by, above, end } => {
                 let member = if *by == Member::Master { 0 } else { 1 };
-                on.run(NOW_MS, Seal { group: OWN.into(), member, above: *above }, Reply::Sealed)
+                let end = end.as_ref().map(|log| log.end);
+                on.run(NOW_MS, Seal { group: OWN.into(), member, above: *above, end }, Reply::Sealed)
             }
             Self::Adopt { chain, term, is_checked } => {
                 let acting = ActingTerm { group: OWN.into(), term: *term };

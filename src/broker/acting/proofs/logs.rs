@@ -119,8 +119,11 @@ pub(super) struct Facts {
     pub(super) due: Option<(i64, String)>,
     /// A chain may be forgotten.
     pub(super) can_forget: bool,
-    /// What the group's master is told when it asks.
+    /// What the group's master is told when it asks: the chains, the last term that was taken, and where the log ended of
+    /// the slave that took one.
     pub(super) listed: Vec<Chain>,
+    pub(super) sealed: u64,
+    pub(super) acted_end: Option<LogEnd>,
 }
 
 impl Facts {
@@ -144,6 +147,8 @@ impl Facts {
             due: view.due_keys(1).unwrap().pop(),
             can_forget: !view.over(1).unwrap().is_empty(),
             listed: view.acted_chains(OWN, "", 100).unwrap(),
+            sealed: view.sealed_term(OWN).unwrap(),
+            acted_end: view.acted_end(OWN).unwrap(),
             entries,
         }
     }

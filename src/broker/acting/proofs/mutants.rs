@@ -31,10 +31,18 @@ pub(super) enum Mutant {
     SlaveDecidesOnAcks,
     /// The slave takes the chain that it has not heard of for unknown to the target, too, and goes on.
     NothingIsListed,
+    /// The master does not ask what a slave has done that is lost.
+    LostSlaveForgotten,
+    /// What the master does not know to be confirmed is cut off for a slave that is lost.
+    CutAtKnown,
+    /// A term that was taken is one under which something was done.
+    UnusedTermCounts,
+    /// A term that was taken, and under which nothing was done, is not over when another slave has begun.
+    UnusedTermGoesOn,
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::SealIgnored,
         Self::MergedWithoutMoves,
         Self::MergedWithoutOffsets,
@@ -49,11 +57,21 @@ impl Mutant {
         Self::PopWithoutHome,
         Self::SlaveDecidesOnAcks,
         Self::NothingIsListed,
+        Self::LostSlaveForgotten,
+        Self::CutAtKnown,
+        Self::UnusedTermCounts,
+        Self::UnusedTermGoesOn,
     ];
+
+    /// Whether it shows only where a disk is lost.
+    pub(super) const fn needs_lost_disk(self) -> bool {
+        matches!(self, Self::LostSlaveForgotten | Self::CutAtKnown | Self::UnusedTermCounts | Self::UnusedTermGoesOn)
+    }
 
     /// The promise it breaks.
     pub(super) const fn breaks(self) -> &'static str {
         match self {
+            Self::CutAtKnown | Self::UnusedTermCounts | Self::UnusedTermGoesOn => "P1",
             Self::MergedWithoutMoves | Self::TailKept => "P2",
             Self::MergedWithoutOffsets
             | Self::SealIgnored
@@ -62,7 +80,8 @@ impl Mutant {
             | Self::OldAnswerCounts
             | Self::ForgottenBeforeMerge
             | Self::MergeToldBeforeConfirmed
-            | Self::NothingIsListed => "P6",
+            | Self::NothingIsListed
+            | Self::LostSlaveForgotten => "P6",
             Self::MasterConfirmsAlone | Self::ToldBeforeConfirmed | Self::PopWithoutHome | Self::SlaveDecidesOnAcks => {
                 "P9"
             }

@@ -55,8 +55,10 @@ pub(super) enum Awaited {
 /// Where a master stands that takes back what was done under a term.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Turn {
-    /// The slave's log, as its end says.
-    pub(super) end: Log,
+    /// The slave's log, as its end says; that of a lost one the target has to tell.
+    pub(super) end: Option<Log>,
+    /// Another slave waits, whose log is empty.
+    pub(super) is_anew: bool,
     pub(super) acted: u64,
     pub(super) stage: Stage,
 }
@@ -80,6 +82,8 @@ pub(super) struct Slave {
     pub(super) acting: Option<Acting>,
     /// It waits for what its master says of this term.
     pub(super) asking: Option<u64>,
+    /// It has once had all that its master had. On disk.
+    pub(super) caught_up: bool,
 }
 
 /// A term of acting.
@@ -122,7 +126,7 @@ pub(super) struct Client {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Late {
     /// SEAL, to the target.
-    Seal { by: Member, above: u64 },
+    Seal { by: Member, above: u64, end: Option<Log> },
     /// A checkpoint, to the target.
     Adopt { chain: Offer, term: u64 },
     /// An ack that is passed on to the target.
@@ -131,7 +135,7 @@ pub(super) enum Late {
     Merged { term: u64 },
     /// REPLICATE with a term, to the master.
     AskMerged { end: Log, acted: u64 },
-    /// REPLICATE of a slave that has not acted yet, to the master.
+    /// REPLICATE of a slave that has not acted yet, or has nothing at all, to the master.
     Follow { end: Log },
 }
 
@@ -148,6 +152,8 @@ pub(super) struct Left {
     pub(super) terms: u32,
     /// The consumer acks.
     pub(super) acks: u32,
+    /// The slave loses its disk.
+    pub(super) lost_disks: u32,
 }
 
 /// What was broken on the way here, where the state alone does not show it.
@@ -172,6 +178,8 @@ pub(super) struct Seen {
 pub(super) struct World {
     pub(super) master: Master,
     pub(super) slave: Slave,
+    /// What a slave had whose disk is lost.
+    pub(super) lost: Log,
     pub(super) target: Target,
     pub(super) client: Client,
     /// In order, because the order in which they were sent means nothing.
@@ -184,7 +192,8 @@ impl World {
     pub(super) fn beginning(log: Log, target: Log, left: Left) -> Self {
         let told = log.last();
         Self {
-            slave: Slave { log: log.clone(), acts: None, acting: None, asking: None },
+            slave: Slave { log: log.clone(), acts: None, acting: None, asking: None, caught_up: true },
+            lost: target.clone(),
             master: Master { log, told, kept: told, waits: Vec::new(), turn: None, merged_told: 0 },
             target: Target { log: target, reading: None },
             client: Client { given: Vec::new(), told: Told::Nothing },
@@ -197,7 +206,7 @@ impl World {
     /// What consumers can find in retry topics. The slave's log is the master's beginning, or one of the two is wrong: then
     /// each counts.
     pub(super) fn copies(&self) -> u8 {
-        let (shown, slave) = (self.master.shown(), &self.slave.log);
+        let (shown, slave) = (self.master.shown(), self.longest_of_slaves());
         let own = if shown.begins_with(slave) || slave.begins_with(&shown) {
             shown.copies.max(slave.copies)
         } else {
@@ -207,6 +216,11 @@ impl World {
     }
 
     pub(super) fn is_acked(&self) -> bool {
-        self.master.shown().acked || self.slave.log.acked || self.target.log.acked
+        self.master.shown().acked || self.longest_of_slaves().acked || self.target.log.acked
+    }
+
+    /// What a slave has, or had before its disk was lost: on two disks at the time, and so confirmed.
+    pub(super) fn longest_of_slaves(&self) -> &Log {
+        if self.lost.last() > self.slave.log.last() { &self.lost } else { &self.slave.log }
     }
 }

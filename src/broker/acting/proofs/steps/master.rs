@@ -1,10 +1,14 @@
 //! The master: it serves, waits for its slave to confirm, and takes back what was done in its place.
 
 use super::{
-    super::world::{Awaited, Late, Member, Stage, Told, Turn, Wait},
+    super::world::{Awaited, Late, Member, Stage, Told, Turn, Wait, World},
     Action, Deed, Fate, Handle, Log, Mutant, Reply, Stepping, fates,
 };
-use crate::{broker::acting::proofs::deeds::Merging, model::chain::ChainState, revive::steps::ack::Acked};
+use crate::{
+    broker::acting::proofs::deeds::Merging,
+    model::chain::{Chain, ChainState},
+    revive::steps::ack::Acked,
+};
 
 impl Stepping<'_> {
     pub(super) fn master_actions(&self, all: &mut Vec<Action>) {
@@ -151,13 +155,24 @@ impl Stepping<'_> {
         if acted == 0 || master.log.term() > acted || self.is(Mutant::FollowsWithoutMerge) {
             return self.answered_merged(acted);
         }
-        self.world.master.turn = Some(Turn { end: end.clone(), acted, stage: Stage::Begun });
+        self.world.master.turn = Some(Turn { end: Some(end.clone()), is_anew: false, acted, stage: Stage::Begun });
+    }
+
+    /// What a master does that hears of a slave whose log is empty (`Shared::begin_anew`); tells whether it may follow at once.
+    pub(super) fn may_begin(&mut self) -> bool {
+        let acted = self.world.target.log.sealed;
+        if acted <= self.world.master.log.term() || self.is(Mutant::LostSlaveForgotten) {
+            self.reach("begun anew where nobody had acted");
+            return true;
+        }
+        self.world.master.turn = Some(Turn { end: None, is_anew: true, acted, stage: Stage::Begun });
+        false
     }
 
     pub(super) fn seal(&mut self, fate: Fate) {
         let Some(turn) = &self.world.master.turn else { return };
         let above = turn.acted.max(self.world.master.log.term());
-        match self.send(Late::Seal { by: Member::Master, above }, fate) {
+        match self.send(Late::Seal { by: Member::Master, above, end: None }, fate) {
             Some(Reply::Sealed(term)) => {
                 self.world.master.turn.iter_mut().for_each(|turn| turn.stage = Stage::Sealed(term));
             }
@@ -172,6 +187,41 @@ impl Stepping<'_> {
         {
             *stage = Stage::Listed(term, target);
         }
+        if self.world.master.turn.as_ref().is_some_and(|turn| turn.end.is_none()) {
+            self.look_for_end();
+        }
+    }
+
+    /// Where the log of a slave ended that is lost, if it has done anything.
+    fn look_for_end(&mut self) {
+        let World { master, target, .. } = &self.world;
+        let own = master.log.term();
+        let is_later = |chain: &Chain| chain.acted_for.as_ref().is_some_and(|acting| acting.term > own);
+        let is_used = target.log.listed.iter().any(is_later) || self.is(Mutant::UnusedTermCounts);
+        let Some(told) = target.log.acted_end.filter(|_| is_used) else {
+            return self.end_unused_terms();
+        };
+        let end = master.log.up_to(told.position.index);
+        if end.end != told || end.last() < master.told.min(master.log.last()) {
+            self.world.seen.diverged = true;
+            self.world.master.turn = None;
+            return;
+        }
+        let end = if self.is(Mutant::CutAtKnown) { master.log.up_to(master.told) } else { end };
+        self.world.master.turn.iter_mut().for_each(|turn| turn.end = Some(end.clone()));
+    }
+
+    /// Nothing was done, and what was taken is over.
+    fn end_unused_terms(&mut self) {
+        self.reach("begun anew where nothing was done");
+        let turn = self.world.master.turn.take();
+        if let Some(Turn { stage: Stage::Listed(term, _), .. }) = turn
+            && !self.is(Mutant::UnusedTermGoesOn)
+        {
+            let (end, listed) = (self.world.master.log.clone(), self.setting.logs.empty());
+            self.at_master(&Deed::TakeBack { end, term, listed, how: Merging::WithTail });
+        }
+        self.begins();
     }
 
     pub(super) fn give_up(&mut self) {
@@ -186,7 +236,9 @@ impl Stepping<'_> {
     }
 
     pub(super) fn merge(&mut self) {
-        let Some(Turn { end, acted, stage: Stage::Listed(term, listed) }) = self.world.master.turn.take() else {
+        let Some(Turn { end: Some(end), is_anew, acted, stage: Stage::Listed(term, listed) }) =
+            self.world.master.turn.take()
+        else {
             return;
         };
         let how = match self.setting.mutant {
@@ -197,7 +249,8 @@ impl Stepping<'_> {
         };
         self.confirm(end.last());
         let before = self.world.master.log.clone();
-        let fixed = before.common_with(&self.world.slave.log).max(self.world.master.told.min(before.last()));
+        let on_two = before.common_with(&self.world.slave.log).max(before.common_with(&self.world.lost));
+        let fixed = on_two.max(self.world.master.told.min(before.last()));
         let (log, reply) = self.after(&before, &Deed::TakeBack { end: end.clone(), term, listed: listed.clone(), how });
         if reply == Reply::NoSuchEnd {
             self.reach("a merge without its place");
@@ -212,6 +265,10 @@ impl Stepping<'_> {
             self.reach(if before.merged > end.merged { "merged once more" } else { "a tail cut off" });
         }
         self.reach(if listed.listed.is_empty() { "merged nothing" } else { "merged a chain" });
+        if is_anew {
+            self.reach("merged for a slave that is lost");
+            return self.begins();
+        }
         self.answered_merged(acted);
     }
 

@@ -66,6 +66,8 @@ pub(super) enum Action {
     CrashSlave,
     /// A member loses its memory.
     CrashTarget,
+    /// The slave loses its disk, and another takes its place.
+    LoseSlave,
     /// The consumer acks what it was given, at one of the two members.
     Ack { at: Member, handle: Handle, fate: Fate },
     /// A late request arrives.
@@ -95,7 +97,11 @@ pub(super) fn actions(setting: &Setting, world: &World, all: &mut Vec<Action>) {
     at.target_actions(all);
     at.client_actions(all);
     // A request that has to wait for its turn arrives later.
-    let is_served = |late: &&Late| !matches!(late, Late::AskMerged { .. }) || world.master.turn.is_none();
+    let is_served = |late: &&Late| match late {
+        Late::AskMerged { .. } => world.master.turn.is_none(),
+        Late::Follow { end } => end.last() > 0 || world.master.turn.is_none(),
+        _ => true,
+    };
     all.extend(world.late.iter().filter(is_served).cloned().map(Action::Arrive));
 }
 
@@ -127,6 +133,7 @@ impl Stepping<'_> {
             Action::CrashMaster => self.crash_master(),
             Action::CrashSlave => self.crash_slave(),
             Action::CrashTarget => self.crash_target(),
+            Action::LoseSlave => self.lose_slave(),
             Action::Ack { at, handle, fate } => self.ack(at, handle, fate),
             Action::Arrive(late) => self.arrive_late(&late),
         }
@@ -166,6 +173,7 @@ impl Stepping<'_> {
         self.world.late.retain(|other| other != late);
         match late {
             Late::AskMerged { end, acted } => self.hear_of_acting(end, *acted),
+            Late::Follow { end } if end.last() == 0 => drop(self.may_begin()),
             Late::Follow { end } => self.hear_of_following(end),
             Late::Seal { .. } => self.reach("a seal that nobody waits for"),
             Late::Adopt { .. } | Late::Ack { .. } | Late::Merged { .. } => {}
@@ -186,16 +194,16 @@ impl Stepping<'_> {
                 deed.is_none_or(|deed| setting.logs.after_unfollowed(&target.log, &deed).0 != target.log)
             }
             Late::AskMerged { acted, .. } => *acted > 0 && master.log.term() <= *acted,
-            Late::Follow { end } => end.last() > master.kept,
+            Late::Follow { end } => end.last() > master.kept || end.last() == 0,
         });
     }
 
     /// The consumer is given the message.
     fn give(&mut self, handle: Handle) {
-        let World { master, slave, target, client, seen, .. } = &mut self.world;
+        let World { master, slave, lost, target, client, seen, .. } = &mut self.world;
         let shown = master.shown();
-        let mut logs = [&target.log, &slave.log, &shown].into_iter();
-        seen.given_without_chain |= !logs.clone().take(2).any(|log| log.ever.contains(&handle));
+        let mut logs = [&target.log, &slave.log, lost, &shown].into_iter();
+        seen.given_without_chain |= !logs.clone().take(3).any(|log| log.ever.contains(&handle));
         seen.given_twice |= !client.given.is_empty();
         seen.given_twice |= logs.any(|log| log.ever.iter().any(|other| *other != handle));
         seen.given_after_ack |= client.told == Told::Absorbed;
@@ -213,7 +221,7 @@ impl Stepping<'_> {
 /// What the target does with a request.
 fn deed_of(request: &Late, mutant: Option<Mutant>) -> Option<Deed> {
     Some(match request.clone() {
-        Late::Seal { by, above } => Deed::Seal { by, above },
+        Late::Seal { by, above, end } => Deed::Seal { by, above, end },
         Late::Adopt { chain, term } => Deed::Adopt { chain, term, is_checked: mutant != Some(Mutant::SealIgnored) },
         Late::Ack { handle } => Deed::Ack { handle, is_kept: true },
         Late::Merged { term } => Deed::Acknowledge { term },

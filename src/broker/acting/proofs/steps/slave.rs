@@ -6,7 +6,7 @@ use super::{
     super::{
         deeds::{offered, outcome},
         logs::Offer,
-        world::{Acting, Late, Member, Told},
+        world::{Acting, Late, Member, Slave, Told, World},
     },
     Action, Deed, Fate, Handle, Mutant, Reply, Stepping, fates,
 };
@@ -37,17 +37,22 @@ impl Stepping<'_> {
         if left.crashes > 0 && (slave.acting.is_some() || slave.asking.is_some()) {
             all.push(Action::CrashSlave);
         }
+        if left.lost_disks > 0 {
+            all.push(Action::LoseSlave);
+        }
     }
 
     fn following_actions(&self, all: &mut Vec<Action>) {
         let (slave, master, left) = (&self.world.slave, &self.world.master, self.world.left);
-        if slave.log != master.log || slave.log.last() > master.told {
+        let is_empty = slave.log.last() == 0;
+        let is_served = !is_empty || master.turn.is_none();
+        if is_served && (slave.log != master.log || slave.log.last() > master.told) {
             all.push(Action::Follow { is_heard: true });
-            if left.losses > 0 && slave.log.last() > master.told {
+            if left.losses > 0 && (slave.log.last() > master.told || is_empty) {
                 all.push(Action::Follow { is_heard: false });
             }
         }
-        if left.takeovers > 0 {
+        if left.takeovers > 0 && slave.caught_up {
             all.push(Action::TakeOver { is_late: false });
             if left.losses > 0 && slave.log.last() > master.told {
                 all.push(Action::TakeOver { is_late: true });
@@ -70,16 +75,47 @@ impl Stepping<'_> {
 
     pub(super) fn follow(&mut self, is_heard: bool) {
         let end = self.world.slave.log.clone();
+        if end.last() == 0 {
+            return match is_heard {
+                true if self.may_begin() => self.get_next(),
+                true => {}
+                false => self.leave(Late::Follow { end }),
+            };
+        }
         self.hear_of_following(&end);
         self.world.left.losses -= u32::from(!is_heard);
         if is_heard {
-            let (log, reply) = self.after(&end, &Deed::Follow { of: self.world.master.log.clone() });
-            self.world.seen.diverged |= reply == Reply::Diverged;
-            if log.merged > end.merged {
-                self.reach("followed the merge");
-            }
-            self.world.slave.log = log;
+            self.get_next();
         }
+    }
+
+    /// A slave that begins anew gets the first entry.
+    pub(super) fn begins(&mut self) {
+        if self.world.slave.log.last() == 0 {
+            self.get_next();
+        }
+    }
+
+    fn get_next(&mut self) {
+        let World { master, slave, .. } = &self.world;
+        let (end, all) = (slave.log.clone(), master.log.clone());
+        let (log, reply) = self.after(&end, &Deed::Follow { of: all.clone() });
+        self.world.seen.diverged |= reply == Reply::Diverged;
+        if log.merged > end.merged {
+            self.reach("followed the merge");
+        }
+        self.world.slave.caught_up |= log == all;
+        self.world.slave.log = log;
+    }
+
+    pub(super) fn lose_slave(&mut self) {
+        self.world.left.lost_disks -= 1;
+        if self.world.slave.acting.is_some() {
+            self.reach("lost while it acts");
+        }
+        self.world.lost = self.world.longest_of_slaves().clone();
+        let log = self.setting.logs.empty();
+        self.world.slave = Slave { log, acts: None, acting: None, asking: None, caught_up: false };
     }
 
     pub(super) fn take_over(&mut self, is_late: bool) {
@@ -97,7 +133,8 @@ impl Stepping<'_> {
         let slave = &self.world.slave;
         let before = slave.log.end.position.term;
         let above = before.max(slave.acts.unwrap_or(0));
-        let Some(Reply::Sealed(term)) = self.send(Late::Seal { by: Member::Slave, above }, fate) else { return };
+        let seal = Late::Seal { by: Member::Slave, above, end: Some(slave.log.clone()) };
+        let Some(Reply::Sealed(term)) = self.send(seal, fate) else { return };
         let listed = self.world.target.log.clone();
         let chains = match self.is(Mutant::NothingIsListed) {
             true => &[][..],

@@ -1,0 +1,57 @@
+//! A slave whose log is empty may have lost its disk, and with that what it did in its master's place. The group that keeps
+//! the chains knows: the master asks it before it gives the slave anything.
+//!
+//! This is the one moment to ask. Whoever has some of this log was given it after the question, and keeps on the same disk
+//! whether it acts: it says so, and does not follow.
+
+use super::{refusal::Refusal, shared::Shared};
+use crate::{
+    model::{
+        cause::{Cause, ReadFailure},
+        chain::Chain,
+    },
+    remote::acting::Acted,
+    remoting::Command,
+    revive::steps::merge::Merge,
+    sabotage, sometimes,
+};
+
+impl Shared {
+    /// Merges what was done by the slave that had this one's place, if there is anything. What the slave is told if that
+    /// cannot be; `None` if it may follow.
+    pub(super) async fn begin_anew(&self) -> Result<Option<Command>, Refusal> {
+        let Some(target) = self.config.acting_to.clone() else { return Ok(None) };
+        if !self.taking_back.was_followed() || sabotage!("lost-slave-forgotten") {
+            return Ok(None);
+        }
+        let _turn = self.taking_back.turn.lock().await;
+        let own = self.store.term();
+        // A look is enough as a rule. What is written over there needs a slave that follows: where two groups keep each
+        // other's chains, and both slaves begin anew, neither could be told.
+        let sealed = match self.neighbours.acted(&target).await {
+            Ok(Acted { sealed, .. }) if sealed <= own => return sometimes!("anew-nothing-sealed", Ok(None)),
+            Ok(Acted { sealed, .. }) => sometimes!("anew-sealed", sealed),
+            Err(failure) => return sometimes!("anew-waits", Err(self.cannot_merge(failure))),
+        };
+        let (term, Acted { end, chains, .. }) = self.facts(&target, sealed).await?;
+        let is_later = |chain: &Chain| chain.acted_for.as_ref().is_some_and(|acting| acting.term > own);
+        if !chains.iter().any(is_later) {
+            // What nobody used contradicts nothing. It is over all the same, and this log has to say so: the lost slave may
+            // have asked for a merge, and that may come late.
+            let merged = Merge { group: self.config.name.clone(), target, before: own, term, chains: Vec::new() };
+            self.store.go_on(term, merged).await?;
+            return sometimes!("anew-nothing-done", Ok(None));
+        }
+        let Some(end) = end else {
+            let failure = ReadFailure { cause: Cause::MalformedAnswer, peer: target, took_ms: 0 };
+            return sometimes!("anew-end-unknown", Err(self.cannot_merge(failure)));
+        };
+        if let Some(refused) = self.cannot_cut_at(end)? {
+            self.taking_back.waits();
+            return Ok(Some(refused));
+        }
+        self.merge(end, term, target, chains).await?;
+        sometimes!("anew-merged");
+        Ok(None)
+    }
+}
