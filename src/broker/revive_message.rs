@@ -63,12 +63,13 @@ impl Shared {
     fn chains_of(&self, body: &CheckpointBody) -> Vec<Chain> {
         let now_ms = self.host.clock.now_ms();
         let ours = body.extension.as_ref();
-        // Our peers tell the time that is left; RocketMQ tells the time on its own clock.
+        // Our peers tell the time that is left; RocketMQ tells the time on its own clock. Whatever that shows, it has popped
+        // already: where it is ahead of ours, no more is left than the whole invisible time.
         let due_ms = match ours {
             Some(extension) if !sabotage!("due-by-foreign-clock") => {
                 now_ms.saturating_add(extension.remaining_ms.max(0))
             }
-            _ => body.revive_time(),
+            _ => body.revive_time().min(now_ms.saturating_add(body.invisible_time)),
         };
         let extension = ours.cloned().unwrap_or_default();
         let epoch = LogPosition { term: extension.topic_epoch_term, index: extension.topic_epoch_index };

@@ -63,6 +63,19 @@ async fn checkpoints_of_every_age_revive_their_message() {
     assert_eq!(world.in_queue_of("%RETRY%g_t").await, vec!["m"; forms.len()]);
 }
 
+/// A checkpoint by a clock that is ahead of ours was popped before it came all the same.
+#[tokio::test]
+async fn a_checkpoint_of_a_later_time_revives_its_message_after_its_invisible_time() {
+    let (world, _broker) = World::with_broker().await;
+    world.send("t", "m").await;
+    let later_ms = world.now_ms() + 3_600_000;
+    let body = format!(r#"{{"c":"g","d":[0],"it":300,"n":1,"pt":{later_ms},"q":0,"so":0,"t":"t"}}"#);
+    assert_eq!(world.revive_message("ck", &body).await.code, response::SUCCESS);
+    assert_eq!(world.in_queue_of("%RETRY%g_t").await, Vec::<String>::new());
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(world.in_queue_of("%RETRY%g_t").await, ["m"]);
+}
+
 /// Known defects A34, A35, A36, C08: acks of every age end the chain of their checkpoint: alone or in a batch, with the
 /// short names or the long ones, with or without a broker name.
 #[tokio::test]
