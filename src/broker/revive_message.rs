@@ -69,7 +69,8 @@ impl Shared {
             Some(extension) if !sabotage!("due-by-foreign-clock") => {
                 now_ms.saturating_add(extension.remaining_ms.max(0))
             }
-            _ => body.revive_time().min(now_ms.saturating_add(body.invisible_time)),
+            Some(_) => body.revive_time(),
+            None => body.revive_time().min(now_ms.saturating_add(body.invisible_time)),
         };
         let extension = ours.cloned().unwrap_or_default();
         let epoch = LogPosition { term: extension.topic_epoch_term, index: extension.topic_epoch_index };
