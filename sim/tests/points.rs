@@ -44,6 +44,7 @@ const NOT_DECIDING: &[(&str, &str, &str)] = &[
     ("revive/work.rs", "room_for", "puts together what can travel together"),
     ("revive/work.rs", "checkpoints", "puts together what can travel together"),
     ("revive/work.rs", "runs", "puts together what can travel together"),
+    ("revive/service.rs", "store_results", "how soon results are stored, not what becomes of them"),
     ("remote/breaker.rs", "name", "names for logs and metrics"),
     ("remote/breaker.rs", "is_worth_a_try", "asks `admission`, which has points"),
     ("remote/breakers.rs", "admission", "a peer without a breaker has a closed one"),

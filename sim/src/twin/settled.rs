@@ -51,7 +51,11 @@ pub fn settled(ledger: &Ledger<'_>) -> BTreeMap<(LedgerId, String), Settled> {
                 |stored: &&Stored<'_>| stored.place.topic == group.topic || group.is_retry_topic(stored.place.topic);
             let popped = ledger.stamped(&sent.ledger).filter(is_popped);
             let ends: Settled = popped.flat_map(|stored| ends(ledger, stored, &group.name)).collect();
-            all.insert((sent.ledger.clone(), group.name.clone()), ends);
+            // Where a group begins that begins at the end, faults decide as well; whether it was owed what it was never
+            // given is for P1 to say.
+            if !group.starts_at_end || ends.iter().any(|end| *end != End::Open) {
+                all.insert((sent.ledger.clone(), group.name.clone()), ends);
+            }
         }
     }
     all

@@ -72,7 +72,7 @@ async fn a_checkpoint_of_a_later_time_revives_its_message_after_its_invisible_ti
     let body = format!(r#"{{"c":"g","d":[0],"it":300,"n":1,"pt":{later_ms},"q":0,"so":0,"t":"t"}}"#);
     assert_eq!(world.revive_message("ck", &body).await.code, response::SUCCESS);
     assert_eq!(world.in_queue_of("%RETRY%g_t").await, Vec::<String>::new());
-    tokio::time::sleep(Duration::from_millis(900)).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert_eq!(world.in_queue_of("%RETRY%g_t").await, ["m"]);
 }
 
