@@ -117,6 +117,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_late_group_was_never_given_is_not_compared() {
+        let mut story = Story::new();
+        story.obligations.groups[0].starts_at_end = true;
+        story.send(1, 0).wait(10);
+        assert_eq!(ends_of(&story), Vec::<&str>::new());
+        let chain = story.pop("t", 0, 1, 0);
+        story.durable("a", vec![chain.ended(Outcome::Acked).fact()]);
+        assert_eq!(ends_of(&story), ["acked"]);
+    }
+
+    #[test]
     fn a_chain_that_two_brokers_know_stands_where_it_has_got_furthest() {
         let mut story = Story::new();
         story.send(1, 0).wait(10);
