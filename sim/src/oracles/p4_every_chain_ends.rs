@@ -13,7 +13,8 @@
 
 use super::{Findings, Reads, p1_park::FOR_GOOD, p4_reads, p4_taken_up, stuck, waiting};
 use crate::{
-    evidence::{ChainFact, ChainState, Outcome},
+    evidence::{ChainFact, ChainState, Outcome, frame::code},
+    history::{Event, EventKind},
     ledger::{ChainLife, ChainStep, Ledger},
     plan::SimMs,
 };
@@ -23,6 +24,9 @@ const SLACK_MS: i64 = 50;
 
 /// How long after a failed sync the next one may come.
 const FOUND_LATER_MS: SimMs = 5_000;
+
+/// Response code of a pop that was given up.
+const SYSTEM_ERROR: i32 = 1;
 
 /// An attempt ends within this time: a route look-up, then the read.
 pub(super) const ATTEMPT_LIMIT_MS: SimMs = 16_000;
@@ -201,16 +205,33 @@ fn came_to_nothing(
     let is_abandoned = is_begun(old)
         && is_next
         && !ledger.was_disturbed(written, step.event)
-        && !ledger.is_told_late(life.node, before.entry.index, before.event);
+        && !ledger.is_told_late(life.node, before.entry.index, before.event)
+        && !pop_gave_up(ledger, life, before);
     is_abandoned.then(|| format!("attempt {} came to nothing before attempt {} began", old.attempt, new.attempt))
+}
+
+/// Whether a pop was refused before its broker heard that what it had taken is confirmed. It has waited since before that
+/// was written, which may be long where syncs are slow; the next attempt hands its chains over.
+fn pop_gave_up(ledger: &Ledger<'_>, life: &ChainLife<'_>, before: &ChainStep<'_>) -> bool {
+    let is_pop_s = life.steps.first().is_some_and(|first| first.event == before.event);
+    let told_ms = ledger.told_ms(life.node, before.entry.index, before.event).unwrap_or(SimMs::MAX);
+    let later = ledger.history.events.iter().skip(before.event).take_while(|event| event.at_ms <= told_ms);
+    let is_refused = |event: &Event| match &event.kind {
+        EventKind::Response(frame) => {
+            *frame.from == *life.node && frame.request_code == code::POP && frame.code == SYSTEM_ERROR
+        }
+        _ => false,
+    };
+    is_pop_s && later.into_iter().any(is_refused)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::SYSTEM_ERROR;
     use crate::{
-        evidence::{ChainFact, Outcome},
-        history::Noted,
+        evidence::{ChainFact, Outcome, frame::code},
+        history::{EventKind, Noted},
         oracles::fixture::{Story, chain},
     };
 
@@ -391,6 +412,34 @@ mod tests {
             story.durable("b", vec![begun.fact()]);
             let found = story.is_blamed("P4", "attempt 1 came to nothing before attempt 2 began");
             assert_eq!(found, blamed, "confirmed after {confirmed_after_ms} ms");
+        }
+    }
+
+    #[test]
+    fn what_a_pop_that_gave_up_had_planned_need_not_begin() {
+        let replicate = code::REPLICATE;
+        for (answer, is_first, blamed) in [(SYSTEM_ERROR, true, false), (0, true, true), (SYSTEM_ERROR, false, true)] {
+            let (mut story, mut chain) = Story::due();
+            story.obligations.slaves.insert("b-s1".into(), "b".into());
+            story.obligations.degrees.insert("b".into(), 2);
+            chain.id.pop_time += 1;
+            if !is_first {
+                story.durable("b", vec![chain.clone().fact()]);
+            }
+            let begun = chain.attempt(1).open(story.now_ms + 17_000);
+            story.durable("b", vec![begun.clone().fact()]);
+            let entry = story.last_entry_of("b");
+            story.wait(500);
+            let pop = story.request("c", "b", code::POP, &[("consumerGroup", "g"), ("topic", "t")], b"");
+            story.response(("b", "c", pop), (code::POP, answer), &[], b"");
+            story.event(EventKind::Noted(Noted::Durable { node: "b-s1".into(), sync: 1, entry }));
+            let poll = story.request("b-s1", "b", replicate, &[], b"");
+            story.response(("b", "b-s1", poll), (replicate, 0), &[], b"");
+            story.wait(16_500);
+            let begun = begun.attempt(2).open(story.now_ms + 18_000);
+            story.durable("b", vec![begun.fact()]);
+            let found = story.is_blamed("P4", "attempt 1 came to nothing before attempt 2 began");
+            assert_eq!(found, blamed, "answered {answer}, its pop's: {is_first}");
         }
     }
 

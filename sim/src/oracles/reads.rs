@@ -3,7 +3,8 @@
 //! One PULL may serve several chains: it asks for a span of offsets, from the first one wanted to the last. So it is a
 //! read of its first and its last message, whatever the disks say: whoever sends it stands for those. In between lie
 //! messages that are wanted and others that only come along; it is a read of those whose chain is in an attempt, that
-//! is durably begun, not concluded, and not read yet. An answer that ends before a message is no read of it.
+//! is durably begun, not concluded, and not read yet; but such a one only came along if a read of its own leaves before the
+//! answer is there. An answer that ends before a message is no read of it.
 //!
 //! A read whose master does not bring the message may go on at a slave, and at the next one: as long as no other attempt
 //! begins, and no member is asked twice, that is one read, in several tries.
@@ -42,6 +43,12 @@ fn begins(ledger: &Ledger<'_>, place: Place<'_>, last: &Pull<'_>, pull: &Pull<'_
     })
 }
 
+/// Whether a pull asks for a message for its own sake: messages between its ends may only come along.
+fn is_end_of(pull: &Pull<'_>, offset: i64) -> bool {
+    let span = pull.offsets();
+    offset == *span.start() || offset == *span.end()
+}
+
 impl<'l> Reads<'l> {
     pub(super) fn of(ledger: &'l Ledger<'_>) -> Self {
         let by_place = FxHashMap::default();
@@ -61,7 +68,10 @@ impl<'l> Reads<'l> {
                 if reads.goes_on(ledger, place, pull) {
                     continue;
                 }
-                let is_end = offset == *span.start() || offset == *span.end();
+                let is_end = is_end_of(pull, offset);
+                if is_end {
+                    reads.forget_what_came_along(ledger, place, pull);
+                }
                 if is_end || reads.is_awaited(ledger, place, pull) {
                     reads.add(place, pull);
                 }
@@ -78,6 +88,20 @@ impl<'l> Reads<'l> {
         }
         self.lists[list].push(pull);
         self.tries[list].push(pull);
+    }
+
+    /// The last read of this place is none if it reached out for others, and this one, which is for it, leaves for the same
+    /// attempt while nobody knows what that one brings.
+    fn forget_what_came_along(&mut self, ledger: &Ledger<'_>, place: Place<'l>, pull: &Pull<'_>) {
+        let Some(&list) = self.by_place.get(&(pull.call.from, place)) else { return };
+        let came_along = |last: &&Pull<'_>| {
+            let is_answered = last.call.answer.is_some_and(|(event, _)| event < pull.call.event);
+            !is_end_of(last, place.offset) && !is_answered && !begins(ledger, place, last, pull)
+        };
+        if self.lists[list].last().is_some_and(|last| came_along(last)) {
+            let last = self.lists[list].pop().map_or(0, |last| last.call.event);
+            self.tries[list].retain(|before| before.call.event < last);
+        }
     }
 
     /// Takes the pull for another try of the last read of this place, if it is one.
@@ -220,6 +244,26 @@ mod tests {
             story.wait(10).read(1);
             let blamed = story.judge().violations.iter().any(|it| it.detail.contains("1 attempts are durable"));
             assert_eq!(blamed, !damaged);
+        }
+    }
+
+    #[test]
+    fn a_message_between_others_only_came_along_if_its_own_read_leaves_at_once() {
+        for is_answered in [false, true] {
+            let (mut story, _) = begun();
+            story.send(2, 1).send(3, 2).wait(10);
+            let between = chain("t", 1, story.now_ms);
+            story.durable("b", vec![between.clone().fact()]).wait(10_000);
+            let between = between.attempt(1).open(story.now_ms + 20_000);
+            story.durable("b", vec![between.clone().fact()]);
+            let call = story.read_span(0, 3);
+            if is_answered {
+                let body = [0, 1, 2].map(|offset| encode(&story.stored_message(offset))).concat();
+                story.response(("a", "b", call), (code::PULL, 0), &[], &body);
+            }
+            story.read(1);
+            let blamed = story.judge().violations.iter().any(|it| it.detail.contains("read 2 by b leaves"));
+            assert_eq!(blamed, is_answered);
         }
     }
 
