@@ -2,23 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::{error::Chained, *};
+use super::{error::Chained, samples::Moves, *};
 use crate::{
-    model::record::Record,
     remoting::memory_transport::MemoryTransport,
     seams::memory_host::{MemoryDisk, StandingClock, host},
 };
-
-/// Moves a group's offset.
-struct Moves(i64);
-
-impl Step for Moves {
-    type Reply = ();
-
-    fn decide(self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
-        txn.record(Record::Offset { group: "g".into(), topic: "t".into(), queue: 0, offset: self.0 })
-    }
-}
 
 async fn open(disk: &MemoryDisk, config: StoreConfig) -> Result<Store, StoreError> {
     let host = host(disk, StandingClock::at(0), &MemoryTransport::default());

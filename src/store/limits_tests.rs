@@ -2,23 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::*;
+use super::{samples::Moves, *};
 use crate::{
-    model::record::Record,
     remoting::memory_transport::MemoryTransport,
     seams::memory_host::{MemoryDisk, StandingClock, host},
 };
-
-/// Moves a group's offset.
-struct Moves(i64);
-
-impl Step for Moves {
-    type Reply = ();
-
-    fn decide(self, txn: &mut Txn<'_, '_>) -> Result<(), StoreError> {
-        txn.record(Record::Offset { group: "g".into(), topic: "t".into(), queue: 0, offset: self.0 })
-    }
-}
 
 /// Known defect A52: steps that wait for a commit are limited; one more is refused at once and leaves nothing behind.
 #[tokio::test]

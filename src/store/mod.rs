@@ -25,6 +25,8 @@ mod retention;
 mod row;
 mod rows;
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 pub(crate) mod scratch;
 mod sends;
 mod step;
