@@ -9,6 +9,8 @@ pub mod coverage;
 pub mod mutate;
 pub mod reduced;
 pub mod swarm;
+mod swarm_faults;
+mod untellable;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
