@@ -98,7 +98,7 @@ impl<'l> Reads<'l> {
             let is_answered = last.call.answer.is_some_and(|(event, _)| event < pull.call.event);
             !is_end_of(last, place.offset) && !is_answered && !begins(ledger, place, last, pull)
         };
-        if self.lists[list].last().is_some_and(|last| came_along(last)) {
+        if self.lists[list].last().is_some_and(came_along) {
             let last = self.lists[list].pop().map_or(0, |last| last.call.event);
             self.tries[list].retain(|before| before.call.event < last);
         }
