@@ -27,8 +27,13 @@ use crate::{
 const ACK_WAIT_MS: i64 = 180_000;
 
 impl Shared {
-    /// Serves a send to the revive topic.
-    pub(super) async fn revive_message(&self, properties: &Properties, request: &Command) -> Result<Command, Refusal> {
+    /// Serves a send to the revive topic, sent at `sent_ms` by the sender's clock.
+    pub(super) async fn revive_message(
+        &self,
+        properties: &Properties,
+        sent_ms: i64,
+        request: &Command,
+    ) -> Result<Command, Refusal> {
         let tag = properties.get(names::TAGS).unwrap_or_default();
         let understood = match tag {
             checkpoint::TAG => {
@@ -38,15 +43,15 @@ impl Shared {
             other => Err(format!("tag {other:?}: expected ck, ack or bAck")),
         };
         match understood.and_then(Understood::with_sound_names) {
-            Ok(Understood::Checkpoint(body)) => self.adopt(body).await,
+            Ok(Understood::Checkpoint(body)) => self.adopt(body, sent_ms).await,
             Ok(Understood::Ack(body)) => self.ack_message(body).await,
             Err(reason) => self.set_aside(tag, request, reason).await,
         }
     }
 
-    async fn adopt(&self, body: CheckpointBody) -> Result<Command, Refusal> {
+    async fn adopt(&self, body: CheckpointBody, sent_ms: i64) -> Result<Command, Refusal> {
         let acting = body.extension.as_ref().and_then(|extension| extension.acting.clone());
-        let adopt = Adopt { chains: self.chains_of(&body), acting };
+        let adopt = Adopt { chains: self.chains_of(&body, sent_ms), acting };
         let adopted = self.store.submit(adopt).await?;
         if let Some(term) = adopted.sealed {
             return Err(Refusal::Sealed { term });
@@ -60,17 +65,15 @@ impl Shared {
     }
 
     /// The chains of a checkpoint, one per message that it does not say is acked.
-    fn chains_of(&self, body: &CheckpointBody) -> Vec<Chain> {
+    fn chains_of(&self, body: &CheckpointBody, sent_ms: i64) -> Vec<Chain> {
         let now_ms = self.host.clock.now_ms();
         let ours = body.extension.as_ref();
-        // Our peers tell the time that is left; RocketMQ tells the time on its own clock. Whatever that shows, it has popped
-        // already: where it is ahead of ours, no more is left than the whole invisible time.
         let due_ms = match ours {
             Some(extension) if !sabotage!("due-by-foreign-clock") => {
                 now_ms.saturating_add(extension.remaining_ms.max(0))
             }
             Some(_) => body.revive_time(),
-            None => body.revive_time().min(now_ms.saturating_add(body.invisible_time)),
+            None => now_ms.saturating_add(left_ms(body, sent_ms, now_ms)),
         };
         let extension = ours.cloned().unwrap_or_default();
         let epoch = LogPosition { term: extension.topic_epoch_term, index: extension.topic_epoch_index };
@@ -146,6 +149,14 @@ impl Shared {
     }
 }
 
+/// How much of the invisible time is left of a checkpoint that RocketMQ keeps here. It tells no more than when it popped and
+/// when it sends this, both by a clock of its own: what that shows beside ours does not matter. Who does not tell when he
+/// sends is taken to have our time, but has popped already: never is more left than all of it.
+fn left_ms(body: &CheckpointBody, sent_ms: i64, now_ms: i64) -> i64 {
+    let sent_ms = if sent_ms < body.pop_time { now_ms } else { sent_ms };
+    body.revive_time().saturating_sub(sent_ms).min(body.invisible_time).max(0)
+}
+
 enum Understood {
     Checkpoint(CheckpointBody),
     Ack(AckBody),
@@ -183,4 +194,24 @@ impl Step for SetAsideStep {
 fn stored(queue_offset: i64) -> Command {
     let fields = SendMessageResponseHeader { queue_offset, ..SendMessageResponseHeader::default() };
     Command::response(response::SUCCESS).with_header(&fields)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_rocketmqs_invisible_time_is_told_by_its_own_clock() {
+        let text = r#"{"bm":0,"c":"g","d":[0],"it":30000,"n":1,"pt":100000,"q":0,"ro":0,"so":0,"t":"t"}"#;
+        let body = CheckpointBody::parse(text.as_bytes()).unwrap();
+        for (now_ms, what) in [(110_000, "the same"), (2_000_000, "ahead"), (1, "behind")] {
+            assert_eq!(left_ms(&body, 110_000, now_ms), 20_000, "our clock is {what}");
+        }
+        assert_eq!(left_ms(&body, 500_000, 7), 0, "sent when it was over");
+        assert_eq!(left_ms(&body, 0, 125_000), 5_000, "it does not say when");
+        assert_eq!(left_ms(&body, 0, 1), 30_000, "nor more than all of it");
+        let odd = CheckpointBody { pop_time: i64::MIN, invisible_time: -1, ..body };
+        assert_eq!(left_ms(&odd, i64::MAX, 0), 0);
+    }
 }

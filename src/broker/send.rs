@@ -46,7 +46,7 @@ impl Shared {
         }
         let properties = Properties::decode(header.properties.as_deref().unwrap_or_default());
         if header.topic == revive_topic(&self.config.cluster) {
-            return self.revive_message(&properties, request).await;
+            return self.revive_message(&properties, header.born_timestamp, request).await;
         }
         let topic = self.send_target(&header).await?;
         let message = self.message_of(peer, request, &header, properties, topic)?;
