@@ -30,7 +30,7 @@ mod topics;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, OnceLock, atomic::AtomicU64},
+    sync::{Arc, OnceLock, Weak, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -114,7 +114,8 @@ struct Woken {
     forgotten_after_ms: i64,
     /// How long after a commit it is looked for what has expired, ms.
     expired_lies_ms: i64,
-    registration: OnceLock<Arc<Registration>>,
+    /// It holds the store, whose listener holds this.
+    registration: OnceLock<Weak<Registration>>,
 }
 
 impl Woken {
@@ -170,7 +171,7 @@ impl Broker {
             .ok_or_else(|| BrokerError::Address { address: advertised.clone() })?;
         let client = Arc::new(Client::new(host.transport.clone(), ClientConfig::default()));
         let shared = Arc::new(assemble(host, config, address, store, &client, &woken));
-        let _ = woken.registration.set(shared.registration.clone()); // set once, here
+        let _ = woken.registration.set(Arc::downgrade(&shared.registration)); // set once, here
         let metrics = observe::serve(&shared).await?;
         let server = Server::start(bound, shared.clone(), ServerConfig::default());
         let services = start_services(&shared, &woken);
@@ -327,7 +328,7 @@ fn listener(woken: Arc<Woken>) -> CommitListener {
                 Record::Merged { .. } => woken.begins_anew(),
                 Record::OffsetReset { topic, .. } => woken.arrivals.arrived(topic), // what a pop waits for may be back there
                 Record::Topic { .. } | Record::TopicDeleted { .. } => {
-                    if let Some(registration) = woken.registration.get() {
+                    if let Some(registration) = woken.registration.get().and_then(Weak::upgrade) {
                         registration.topics_changed();
                     }
                 }

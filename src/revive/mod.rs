@@ -2,11 +2,13 @@
 //!
 //! [`engine`] is the pure core, [`policy`] says when to try again, [`outcome`] what a failure means. [`apply`] performs
 //! a transition in one transaction, [`steps`] are those transactions, and [`service`] drives them: `agenda` holds what
-//! is due, `work` gathers it into trips, `results` gathers what they came to, `returns` tells whose wait is cut short.
+//! is due, `work` gathers it into trips, `results` gathers what they came to, `claims` keeps any from being taken up
+//! twice, `returns` tells whose wait is cut short.
 
 mod admission;
 mod agenda;
 pub mod apply;
+mod claims;
 pub mod copy;
 pub mod engine;
 pub mod outcome;

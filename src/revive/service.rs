@@ -4,20 +4,17 @@
 //! shortly after it are taken up with it (RocketMQ's reviver looks once a second); a commit that brings an earlier one
 //! wakes it. Chains that need nobody never wait for those that need a peer, and no peer's chains for another's.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     admission::Admission,
     agenda::Agenda,
     apply::Home,
+    claims::{Claim, Claims},
     engine::Event,
     outcome::ReadOutcome,
     policy::RewritePolicy,
@@ -101,9 +98,8 @@ pub struct ReviveService {
     peers: Arc<dyn Peers>,
     wake: Arc<Wake>,
     config: ReviveConfig,
-    busy: Mutex<BTreeSet<String>>,
+    claims: Arc<Claims>,
     results: Results<Claim>,
-    job_done: Notify,
 }
 
 /// When to look again.
@@ -151,8 +147,8 @@ impl ReviveService {
         wake: Arc<Wake>,
         config: ReviveConfig,
     ) -> Arc<Self> {
-        let (busy, results, job_done) = (Mutex::default(), Results::default(), Notify::new());
-        Arc::new(Self { home, store, clock, peers, wake, config, busy, results, job_done })
+        let (claims, results) = (Arc::default(), Results::default());
+        Arc::new(Self { home, store, clock, peers, wake, config, claims, results })
     }
 
     /// Runs until `stop`; jobs under way then are left to their durable attempts.
@@ -180,7 +176,7 @@ impl ReviveService {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = self.job_done.notified() => {}
+                () = self.claims.released() => {}
                 () = self.wake.wait(&*self.clock, pause.until_ms) => {}
                 () = span => {}
             }
@@ -226,7 +222,7 @@ impl ReviveService {
 
     /// Takes what is to be taken up now off the agenda, or says when there will be something.
     fn ripe(&self, agenda: &mut Agenda, now_ms: i64, ticked: Option<Instant>, pause: &mut Pause) -> Vec<String> {
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = self.claims.busy();
         let here = agenda.first_here(&busy);
         let (away, trips) = self.admitted(agenda, &busy, pause);
         let is_ripe = |since_ms: &Option<i64>| {
@@ -286,7 +282,7 @@ impl ReviveService {
         if !returns.has_more() {
             return Ok(());
         }
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = self.claims.busy();
         for (key, chain) in returns.look(&self.store.view()?, &busy)? {
             agenda.hurry(key, &chain, &self.home.broker, now_ms);
         }
@@ -305,7 +301,7 @@ impl ReviveService {
         now_ms: i64,
         pause: &mut Pause,
     ) -> Vec<(String, ReadFailure)> {
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = self.claims.busy();
         let (longest_ms, mut waited) = (millis(self.config.longest_wait), Vec::new());
         for (peer, since_ms) in agenda.peers(&busy) {
             let Some(away_for) = self.peers.away_for(&peer) else { continue };
@@ -335,7 +331,7 @@ impl ReviveService {
 
     fn start(self: &Arc<Self>, work: Work) {
         let ids: Vec<ChainId> = work.chains().iter().map(|chain| chain.id.clone()).collect();
-        let claim = self.claim(&ids);
+        let claim = self.claims.claim(&ids);
         let service = self.clone();
         tokio::spawn(async move {
             let outcomes = service.perform(work).await;
@@ -368,7 +364,7 @@ impl ReviveService {
     /// Why the target is not known to have them; the intent stays and is driven on.
     pub async fn hand_over_now(self: &Arc<Self>, to: &str, chains: Vec<Chain>) -> Result<(), ReadFailure> {
         let ids: Vec<ChainId> = chains.iter().map(|chain| chain.id.clone()).collect();
-        let claim = self.claim(&ids);
+        let claim = self.claims.claim(&ids);
         let result = self.peers.hand_over(to, &chains).await;
         trace::handed_over(to, &chains, &result);
         let confirmed = result.is_ok();
@@ -426,33 +422,10 @@ impl ReviveService {
             }
         }
     }
-
-    fn claim(self: &Arc<Self>, ids: &[ChainId]) -> Claim {
-        let keys: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner).extend(keys.iter().cloned());
-        Claim { service: self.clone(), keys }
-    }
 }
 
 fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Keeps chains from being taken up twice while they have a job.
-struct Claim {
-    service: Arc<ReviveService>,
-    keys: Vec<String>,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let mut busy = self.service.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        for key in &self.keys {
-            busy.remove(key);
-        }
-        drop(busy);
-        self.service.job_done.notify_one();
-    }
 }
 
 /// The planted defect: a failed read passes for a success and the chain ends.

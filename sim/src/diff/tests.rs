@@ -17,7 +17,7 @@ fn history(texts: &[&str]) -> History {
 
 fn outcome(texts: &[&str], plan: Plan) -> Outcome {
     let (fingerprint, verdict) = ("0123456789abcdef".into(), Default::default());
-    Outcome { plan, unfired: Vec::new(), history: history(texts), fingerprint, verdict, sim_ms: 0 }
+    Outcome { plan, unfired: Vec::new(), history: history(texts), fingerprint, verdict, sim_ms: 0, is_freed: true }
 }
 
 #[test]

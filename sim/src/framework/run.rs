@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     plan::{Plan, SimMs},
-    world::World,
+    world::{WeakWorld, World},
 };
 
 /// What came of a run.
@@ -28,6 +28,9 @@ pub struct Outcome<H, V> {
     pub verdict: V,
     /// Simulated length, ms.
     pub sim_ms: SimMs,
+    /// Whether the world went with the run. Where it did not, something that a node made holds on to itself, and to its host with
+    /// it; a sweep over many seeds then takes more and more memory.
+    pub is_freed: bool,
 }
 
 /// What a run of this scenario came to.
@@ -108,19 +111,22 @@ fn on_this_thread<S: Scenario>(
     // Creating the runtime comes first: it fixes the thread's hash seeds.
     let runtime = Runtime::with_seed_and_config(seed, Config::default());
     let plan = plan.unwrap_or_else(|| scenario.plan(seed));
-    let (history, unfired, sim_ms) = runtime.block_on(simulate(scenario, seed, &plan));
+    let (history, unfired, sim_ms, world) = runtime.block_on(simulate(scenario, seed, &plan));
+    drop(runtime);
+    let is_freed = world.upgrade().is_none();
     let fingerprint = S::Witness::fingerprint(&history);
     let verdict = scenario.judge(&history);
-    Outcome { plan, unfired, history, fingerprint, verdict, sim_ms }
+    Outcome { plan, unfired, history, fingerprint, verdict, sim_ms, is_freed }
 }
 
 async fn simulate<S: Scenario>(
     scenario: &S,
     seed: u64,
     plan: &Plan,
-) -> (<S::Witness as Witness>::History, Vec<usize>, SimMs) {
+) -> (<S::Witness as Witness>::History, Vec<usize>, SimMs, WeakWorld) {
     let witness = scenario.witness();
     let world = World::new(seed, plan, scenario.protocol(), witness.clone());
+    let weak = world.downgrade();
     scenario.start(&world, &witness);
     let stopped = tokio::select! {
         biased;
@@ -134,7 +140,7 @@ async fn simulate<S: Scenario>(
     witness.over(sim_ms);
     let (history, unfired) = (witness.take(), world.unfired());
     world.end().await;
-    (history, unfired, sim_ms)
+    (history, unfired, sim_ms, weak)
 }
 
 /// Workload and faults, the heal, and whatever is left to do then.

@@ -74,6 +74,7 @@ fn outcome(story: Story) -> Outcome {
     Outcome {
         plan: Plan { faults: vec![partition, kill] },
         unfired: Vec::new(),
+        is_freed: true,
         sim_ms: story.now_ms,
         history: story.history,
         fingerprint: "0123456789abcdef".into(),
