@@ -1,10 +1,7 @@
 //! When entries of a broker's log were on as many disks as they have to be, and what was confirmed by then.
 
 use super::{ChainLife, ChainStep, Ledger};
-use crate::{
-    evidence::{ChainFact, ChainId, ChainState, Outcome},
-    plan::SimMs,
-};
+use crate::{evidence::ChainFact, plan::SimMs};
 
 /// Callers of a broker have waited in vain for other disks to have what its own had, ms.
 const UNCONFIRMED_MS: SimMs = 3_000;
@@ -75,21 +72,5 @@ impl<'h> Ledger<'h> {
     pub fn confirmed_steps<'s>(&self, life: &'s ChainLife<'h>, event: usize) -> &'s [ChainStep<'h>] {
         let is_confirmed = |step: &ChainStep<'_>| self.is_confirmed(life.node, step.entry.index, step.event, event);
         &life.steps[..life.steps.partition_point(is_confirmed)]
-    }
-
-    /// The state of a chain at a broker that was confirmed right before `event`, after all renewals of its handle.
-    #[must_use]
-    pub fn newest_confirmed_before(&self, node: &str, id: &ChainId, event: usize) -> Option<&'h ChainFact> {
-        let mut chain = self.confirmed_before(self.chain_at(node, id)?, event)?;
-        // Each renewal has a later pop time, so this ends; the bound is for a broker that breaks that.
-        for _ in 0..1000 {
-            match &chain.state {
-                ChainState::Ended { outcome: Outcome::Superseded(by), .. } => {
-                    chain = self.confirmed_before(self.chain_at(node, by)?, event)?;
-                }
-                _ => break,
-            }
-        }
-        Some(chain)
     }
 }

@@ -9,6 +9,8 @@
 //! `p9_orders`, what an operator is shown in `p9_metrics`. A frame from a broker that cannot be read is a dishonest answer
 //! too. Answers made up by the network are no responses of a server.
 
+use std::collections::BTreeSet;
+
 use super::{
     Findings, Reads, p9_breakers, p9_goodbye, p9_metrics, p9_orders, p9_renewals, p9_requests, p9_set_aside,
     p9_unconfirmed,
@@ -200,11 +202,26 @@ fn is_acked(chain: &ChainFact) -> bool {
     matches!(chain.state, ChainState::Ended { outcome: Outcome::Acked, .. })
 }
 
-/// Whether a chain about this message, followed through renewals, had durably ended as acked on some disk.
+/// Whether a chain about this message, followed through renewals, had durably ended as acked on some disk. What was renewed
+/// at one broker may have been handed over since, and ends at another.
 fn ends_acked(ledger: &Ledger<'_>, place: Place<'_>, group: &str, pop_time: Option<i64>, event: usize) -> bool {
-    let is_it = |id: &ChainId| pop_time.is_none_or(|pop_time| id.pop_time == pop_time);
-    let mut lives = ledger.chains_at(place, group).filter(|life| is_it(life.id));
-    lives.any(|life| ledger.newest_confirmed_before(life.node, life.id, event).is_some_and(is_acked))
+    let confirmed = |life| ledger.confirmed_before(life, event);
+    let states: Vec<&ChainFact> = ledger.chains_at(place, group).filter_map(confirmed).collect();
+    let mut sought = BTreeSet::from_iter(pop_time);
+    let mut older: BTreeSet<i64> = sought.clone();
+    while let Some(renewed) = older.pop_first() {
+        let successors =
+            states.iter().filter(|chain| chain.id.pop_time == renewed).filter_map(|chain| successor(chain));
+        older.extend(successors.filter(|by| sought.insert(by.pop_time)).map(|by| by.pop_time));
+    }
+    states.iter().any(|chain| is_acked(chain) && (pop_time.is_none() || sought.contains(&chain.id.pop_time)))
+}
+
+const fn successor(chain: &ChainFact) -> Option<&ChainId> {
+    match &chain.state {
+        ChainState::Ended { outcome: Outcome::Superseded(by), .. } => Some(by),
+        _ => None,
+    }
 }
 
 fn seen_absorbed(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
@@ -269,6 +286,21 @@ mod tests {
         story.response(("a", "c", call), (code::ACK, 0), &[], b"");
         story.durable("a", vec![chain.clone().ended(Outcome::Acked).fact()]);
         story.breaks("P9", "had not durably ended as acked");
+    }
+
+    #[test]
+    fn an_ack_of_a_handle_that_was_renewed_ends_what_it_became_wherever_that_went() {
+        for ends in [true, false] {
+            let (mut story, chain) = Story::popped();
+            let newer = crate::oracles::fixture::chain("t", 0, story.now_ms + 1);
+            let older = chain.clone().ended(Outcome::Superseded(newer.id.clone()));
+            story.durable("a", vec![older.fact(), newer.clone().fact()]);
+            let call = ask(&mut story, &chain, code::ACK);
+            let there = if ends { newer.ended(Outcome::Acked) } else { newer };
+            story.durable("b", vec![there.fact()]);
+            story.response(("a", "c", call), (code::ACK, 0), &[], b"");
+            assert_eq!(story.is_blamed("P9", "had not durably ended as acked"), !ends);
+        }
     }
 
     #[test]
