@@ -281,7 +281,7 @@ impl Armed {
         self.over.clone()
     }
 
-    pub(super) fn is_healed(&self) -> bool {
+    pub(crate) fn is_healed(&self) -> bool {
         self.healed
     }
 

@@ -27,7 +27,12 @@ pub struct Obligations {
     pub retention: BTreeMap<NodeName, Retention>,
     /// How long each broker knows a chain after it was over, ms.
     pub chain_windows_ms: BTreeMap<NodeName, u64>,
+    /// How long a fault may have a sync of a node take, ms; a moment for those that are not listed.
+    pub slow_syncs_ms: BTreeMap<NodeName, u64>,
 }
+
+/// How many syncs a commit has: the store's, and that of the mark which tells how far it has come.
+const SYNCS_PER_COMMIT: u64 = 2;
 
 /// A consumer group.
 #[derive(Debug, Clone)]
@@ -68,6 +73,15 @@ impl Obligations {
     #[must_use]
     pub fn other_disks(&self, broker: &str) -> usize {
         self.degrees.get(broker).map_or(0, |degree| *degree as usize - 1)
+    }
+
+    /// How long it may take at the most, because syncs are slow, until a node has written something and it is confirmed, ms:
+    /// on each disk the commit that is under way comes first.
+    #[must_use]
+    pub fn writes_within_ms(&self, node: &str) -> u64 {
+        let disks = std::iter::once(node).chain(self.slaves_of(node));
+        let syncs_ms: u64 = disks.filter_map(|disk| self.slow_syncs_ms.get(disk)).sum();
+        syncs_ms.saturating_mul(2 * SYNCS_PER_COMMIT)
     }
 
     /// The slaves of a broker.

@@ -207,7 +207,11 @@ fn came_to_nothing(
         && !ledger.was_disturbed(written, step.event)
         && !ledger.is_told_late(life.node, before.entry.index, before.event)
         && !pop_gave_up(ledger, life, before);
-    is_abandoned.then(|| format!("attempt {} came to nothing before attempt {} began", old.attempt, new.attempt))
+    // Where syncs are slow the next one is due before what became of this one is written.
+    let held_up_ms = ledger.obligations.writes_within_ms(life.node);
+    let is_held_up = held_up_ms > 0 && step.at_ms.saturating_sub(before.at_ms) < ATTEMPT_LIMIT_MS + held_up_ms;
+    (is_abandoned && !is_held_up)
+        .then(|| format!("attempt {} came to nothing before attempt {} began", old.attempt, new.attempt))
 }
 
 /// Whether a pop was refused before its broker heard that what it had taken is confirmed. It has waited since before that

@@ -1,7 +1,8 @@
 //! Part of P4: what is due is taken up.
 //!
 //! Rule: a chain about the broker's own message, for which no other broker is needed, goes on within [`LATE_MS`] after it is
-//! due, by a clock that may have stood still, where nothing was broken since it was written. Where slaves have to confirm it, it may have to wait for them.
+//! due, by a clock that may have stood still and a disk that may be slow, where nothing was broken since it was written.
+//! Where slaves have to confirm it, it may have to wait for them.
 
 use super::Findings;
 use crate::{
@@ -22,7 +23,8 @@ pub(super) fn check(ledger: &Ledger<'_>, life: &ChainLife<'_>, found: &mut Findi
         let next = life.steps.get(number + 1).map_or(end, |next| next.event);
         let Some(latest_ms) = latest_ms(step) else { continue };
         let next_ms = ledger.at_ms(next);
-        let latest_ms = latest_ms + ledger.stood_ms(life.node, step.at_ms, next_ms);
+        let held_up_ms = ledger.obligations.writes_within_ms(life.node);
+        let latest_ms = latest_ms + ledger.stood_ms(life.node, step.at_ms, next_ms) + held_up_ms;
         if next_ms > latest_ms && !ledger.was_disturbed(step.event, next) {
             let late_ms = next_ms - latest_ms + LATE_MS;
             found.broken(

@@ -15,20 +15,24 @@ use crate::{
     plan::SimMs,
 };
 
-/// For how long nothing must have been written before a scrape is compared, ms: what is durable is counted once the disk
-/// says so, and disks may be slow.
+/// For how long nothing must have been written before a scrape is compared, ms, where no fault slows the disk: what is durable is
+/// counted once the disk says so.
 const QUIET_MS: SimMs = 20_000;
 
 /// After how long without a word of a name server a broker must not call itself registered, ms: two registrations, and the
 /// time that they may take.
 const UNHEARD_MS: SimMs = 75_000;
 
+/// How long a bit that was read wrongly may be read so, ms.
+const MISREAD_FOR_MS: SimMs = 60_000;
+
 /// How long a chain may be due before a broker may call itself stuck, ms.
 const DUE_MS: i64 = 30_000;
 
 pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for broker in &ledger.obligations.brokers {
-        let mut shown = Shown { is_alone: is_alone(ledger, broker), ..Shown::default() };
+        let quiet_ms = QUIET_MS + ledger.obligations.writes_within_ms(broker);
+        let mut shown = Shown { is_alone: is_alone(ledger, broker), quiet_ms, ..Shown::default() };
         for event in &ledger.history.events {
             match &event.kind {
                 EventKind::Noted(Noted::Scraped(scraped)) if scraped.broker == *broker => {
@@ -51,6 +55,8 @@ fn is_alone(ledger: &Ledger<'_>, broker: &str) -> bool {
 struct Shown {
     /// No slave has to confirm what it shows, and none may act for it.
     is_alone: bool,
+    /// For how long nothing must have been written before a scrape is compared, ms.
+    quiet_ms: SimMs,
     tables: TableFold,
     /// The state of each chain, by its id.
     chains: BTreeMap<String, ChainFact>,
@@ -62,6 +68,8 @@ struct Shown {
     hit_ms: SimMs,
     /// Whether a disk has failed the process.
     has_doubts: bool,
+    /// When a bit was last read wrongly: it may be so for whoever starts next, and nothing says so again.
+    misread_ms: Option<SimMs>,
     /// When a name server last told it that it is registered.
     registered_ms: Option<SimMs>,
 }
@@ -79,9 +87,14 @@ impl Shown {
                 self.hit_ms = at_ms;
                 if event == "started" {
                     self.counts.clear();
-                    (self.has_doubts, self.registered_ms) = (false, None);
+                    let misreads = self.misread_ms.is_some_and(|misread_ms| misread_ms + MISREAD_FOR_MS > at_ms);
+                    (self.has_doubts, self.registered_ms) = (misreads, None);
                 }
-                self.has_doubts |= event.starts_with("failed") || event.starts_with("had no room");
+                if event.starts_with("read a bit wrongly") {
+                    self.misread_ms = Some(at_ms);
+                }
+                self.has_doubts |=
+                    ["failed", "had no room", "read a bit wrongly"].iter().any(|failure| event.starts_with(failure));
             }
             EventKind::ClockGained { node, .. } if node == broker => self.hit_ms = at_ms,
             EventKind::Fault { text, .. } if text.starts_with("clock") => self.hit_ms = at_ms,
@@ -119,7 +132,7 @@ impl Shown {
         if is_registered && heard_ms > UNHEARD_MS && self.hit_ms + UNHEARD_MS < at_ms {
             wrong.push(format!("it shows itself registered, and no name server has told it so for {heard_ms} ms"));
         }
-        let is_quiet = |since_ms: SimMs| since_ms + QUIET_MS <= scraped.began_ms;
+        let is_quiet = |since_ms: SimMs| since_ms + self.quiet_ms <= scraped.began_ms;
         let wrote = self.wrote.filter(|(wrote_ms, _)| is_quiet(*wrote_ms) && is_quiet(self.hit_ms));
         let has_begun = self.registered_ms.is_some() && !self.has_doubts;
         let Some((_, ahead_ms)) = wrote.filter(|_| self.is_alone && has_begun) else { return wrong };
@@ -198,7 +211,7 @@ fn counted_as(before: Option<&ChainFact>, now: &ChainFact) -> Option<String> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{QUIET_MS, UNHEARD_MS};
+    use super::{MISREAD_FOR_MS, QUIET_MS, UNHEARD_MS};
     use crate::{
         evidence::frame::code,
         history::{EventKind, Noted, Scraped},
@@ -274,6 +287,19 @@ mod tests {
         story.event(EventKind::Node { node: "a".into(), event: "failed to sync".into() }).wait(QUIET_MS);
         shows(&mut story, (true, true), &[("pop_revive_chains_waiting", 7)]);
         assert!(!story.is_blamed("P9", "it shows"));
+    }
+
+    #[test]
+    fn what_was_read_wrongly_may_be_so_for_the_next_process_too() {
+        for (later_ms, noticed) in [(MISREAD_FOR_MS - 1, false), (MISREAD_FOR_MS, true)] {
+            let mut story = quiet();
+            story.event(EventKind::Node { node: "a".into(), event: "read a bit wrongly".into() }).wait(later_ms);
+            story.event(EventKind::Node { node: "a".into(), event: "started".into() });
+            register(&mut story);
+            story.wait(QUIET_MS);
+            shows(&mut story, (true, true), &[("pop_revive_store_open", 0)]);
+            assert_eq!(story.is_blamed("P9", "it shows pop_revive_store_open"), noticed);
+        }
     }
 
     #[test]

@@ -23,7 +23,10 @@ pub mod wire_names;
 mod write;
 mod write_faults;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use pop_revive::broker::BrokerConfig;
 use serde::Serialize;
@@ -113,6 +116,13 @@ impl Scenario {
         let escape = |broker: &Broker| Some((broker.name.clone(), keeper(broker)?));
         let slaves =
             self.brokers.iter().flat_map(|broker| broker.slaves().map(|(_, node)| (node, broker.name.clone())));
+        let mut slow_syncs_ms = BTreeMap::new();
+        for fault in &self.faults {
+            if let FaultKind::SlowDisk { node, max_ms, .. } = &fault.what {
+                let longest_ms = slow_syncs_ms.entry(node.clone()).or_insert(0);
+                *longest_ms = (*max_ms).max(*longest_ms);
+            }
+        }
         Obligations {
             groups: self.groups.iter().map(group).collect(),
             brokers: self.brokers.iter().map(|broker| broker.name.clone()).collect(),
@@ -129,6 +139,7 @@ impl Scenario {
             acting_after_ms: BrokerConfig::new("", "", Vec::new()).acting_after_ms,
             chain_windows_ms: self.brokers.iter().map(|broker| (broker.name.clone(), broker.chain_window_ms)).collect(),
             retention: self.brokers.iter().map(|broker| (broker.name.clone(), broker.retention)).collect(),
+            slow_syncs_ms,
         }
     }
 
