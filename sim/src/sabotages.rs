@@ -40,6 +40,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "calm",
     },
     Sabotage {
+        name: "mark-unsynced",
+        breaks: "how far a store has come is noted without a sync, and forgotten when the power fails",
+        promise: "P4",
+        scenario: "misread-after-power-loss",
+    },
+    Sabotage {
         name: "empty-found-is-gone",
         breaks: "a success without a message passes for proof that the message is gone",
         promise: "P1",

@@ -164,6 +164,11 @@ impl StoreError {
     pub(super) fn not_committed(cause: &dyn std::error::Error) -> Self {
         Self::NotCommitted { reason: Chained(cause).to_string() }
     }
+
+    /// It is in the store's file, but nothing would tell if it were lost.
+    pub(super) fn not_noted(cause: &std::io::Error) -> Self {
+        Self::OutcomeUnknown { reason: format!("how far the store has come was not noted: {cause}") }
+    }
 }
 
 /// An error with all its causes on one line.

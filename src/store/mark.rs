@@ -2,8 +2,8 @@
 //!
 //! redb takes the commit before the last for the newest when that one is damaged, as after a crash that kept part of it.
 //! Whether it had been whole, and somebody was told, only this tells: a store that is behind its mark has lost something. So
-//! has one whose file was put back from an older copy. The mark is not synced: it survives the process, not always the power,
-//! and is then behind the store, never ahead.
+//! has one whose file was put back from an older copy. The mark has a sync of its own after the commit's, before anybody is
+//! told: in one sync the two could be torn apart. It is never ahead of the store.
 
 use std::{
     io,
@@ -11,6 +11,8 @@ use std::{
 };
 
 use redb::StorageBackend;
+
+use crate::sabotage;
 
 /// The mark's file on its disk.
 pub(super) const FILE: &str = "store.mark";
@@ -81,26 +83,24 @@ impl Mark {
         Ok((Self { file, progress: Mutex::new(noted) }, noted))
     }
 
-    /// The store has come so far.
-    pub(super) fn note(&self, progress: Progress) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
-        if let Err(error) = self.file.write(0, &progress.encode()) {
-            tracing::warn!(%error, "how far the store has come was not noted");
+    /// The store has come so far, and whoever loses any of it will know.
+    pub(super) fn note(&self, progress: Progress) -> io::Result<()> {
+        self.file.write(0, &progress.encode())?;
+        if !sabotage!("mark-unsynced") {
+            self.file.sync_data()?;
         }
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+        Ok(())
     }
 
     /// The last entry of the log is this one now.
-    pub(super) fn note_last(&self, last: u64) {
-        self.note(Progress { last, ..self.progress() });
+    pub(super) fn note_last(&self, last: u64) -> io::Result<()> {
+        self.note(Progress { last, ..self.progress() })
     }
 
     /// The log is about to end here, before where it ended: no later mark may survive that.
     pub(super) fn lower(&self, last: u64) -> io::Result<()> {
-        let progress = Progress { last, ..self.progress() };
-        self.file.write(0, &progress.encode())?;
-        self.file.sync_data()?;
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
-        Ok(())
+        self.note_last(last)
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -130,8 +130,8 @@ mod tests {
         let open = || Mark::open(disk.open(FILE).unwrap()).unwrap();
         let (mark, noted) = open();
         assert_eq!(noted, Progress::default());
-        mark.note(at(70, 2));
-        mark.note_last(71);
+        mark.note(at(70, 2)).unwrap();
+        mark.note_last(71).unwrap();
         assert_eq!(open().1, at(71, 2));
         mark.lower(9).unwrap();
         assert_eq!(open().1, at(9, 2));

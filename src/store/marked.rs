@@ -8,7 +8,7 @@ use super::{
     StoreError,
     database::{LOG, META, SETTLED_KEY},
     error::{Chained, Damage},
-    mark::{Mark, Progress},
+    mark::{self, Mark, Progress},
 };
 use crate::sometimes;
 
@@ -45,7 +45,7 @@ impl Marked {
         if !found.reaches(noted) {
             return sometimes!("store-behind", Err(StoreError::Damaged(Damage::Behind { found, noted })));
         }
-        mark.note(found);
+        mark.note(found).map_err(|cause| StoreError::Open { name: mark::FILE.into(), cause })?;
         Ok(Self { database, mark: Some(mark) })
     }
 
@@ -64,7 +64,7 @@ impl Marked {
         };
         transaction.commit()?;
         if let Some(mark) = &self.mark {
-            mark.note(Progress { changes, ..mark.progress() });
+            mark.note(Progress { changes, ..mark.progress() }).map_err(|error| StoreError::not_noted(&error))?;
         }
         Ok(())
     }
@@ -73,7 +73,7 @@ impl Marked {
     pub(super) fn commit(&self, transaction: WriteTransaction, last: Option<u64>) -> Result<(), StoreError> {
         transaction.commit().map_err(|error| StoreError::OutcomeUnknown { reason: Chained(&error).to_string() })?;
         if let Some((mark, last)) = self.mark.as_ref().zip(last) {
-            mark.note_last(last);
+            mark.note_last(last).map_err(|error| StoreError::not_noted(&error))?;
         }
         Ok(())
     }

@@ -10,7 +10,6 @@ pub mod mutate;
 pub mod reduced;
 pub mod swarm;
 mod swarm_faults;
-mod untellable;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use super::{swarm_faults::any_fault, untellable::tell_torn_from_flipped};
+use super::swarm_faults::any_fault;
 use crate::{
     plan::SimMs,
     scenario::{Draw, FaultKind, HitsSpec, MomentSpec, Scenario},
@@ -33,7 +33,6 @@ pub fn mutated(scenario: &Scenario, rng: &mut impl Rng) -> Scenario {
             }
         }
     }
-    tell_torn_from_flipped(&mut scenario);
     scenario
 }
 

@@ -6,7 +6,7 @@
 
 use rand::Rng;
 
-use super::{swarm_faults::faults, untellable::tell_torn_from_flipped};
+use super::swarm_faults::faults;
 use crate::{
     dice::Dice,
     plan::{NodeName, SimMs},
@@ -30,7 +30,6 @@ pub fn draw(seed: u64) -> Scenario {
     scenario.name = format!("swarm-{seed}");
     scenario.summary = format!("Drawn by seed {seed}: nobody knows what breaks; every promise must hold.");
     scenario.faults = faults(&mut dice("faults"), &scenario);
-    tell_torn_from_flipped(&mut scenario);
     scenario.operators = operators(&mut dice("operators"), &scenario);
     scenario
 }

@@ -223,7 +223,6 @@ pub const POINTS: &[(&str, &str)] = &[
 /// Points that no scenario has to get to, and why: none can, or it takes luck. Tests beside the code get to each of them.
 pub const NOT_REACHED: &[(&str, &str)] = &[
     ("block-changed", "a bit has to turn over between two reads of one block; some seeds of failing-disk get here"),
-    ("store-behind", "of what is read when a store is opened, the little has to be wrong that its last commit wrote"),
     ("peer-back-untried", "a resumption has to come into the commit that takes up chains whose peer is back"),
     ("peer-back-stale", "an ack has to come into the commit that takes up chains whose peer is back"),
     ("waited-stale", "an ack has to come into the commit that parks what has waited too long"),
