@@ -495,6 +495,24 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P9",
         scenario: "foreign-checkpoints",
     },
+    Sabotage {
+        name: "silent-stays-routed",
+        breaks: "a name server goes on telling of brokers that it has not heard of for long",
+        promise: "P9",
+        scenario: "broker-outage",
+    },
+    Sabotage {
+        name: "routes-expire-early",
+        breaks: "a name server forgets brokers before they can have registered again",
+        promise: "P9",
+        scenario: "name-server-fails",
+    },
+    Sabotage {
+        name: "routed-read-only",
+        breaks: "a name server tells of a master's topics that nobody may write to them",
+        promise: "P9",
+        scenario: "calm",
+    },
 ];
 
 /// The sabotage of that name.

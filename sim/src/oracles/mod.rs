@@ -9,6 +9,8 @@ mod counts;
 pub(crate) mod fixture;
 #[cfg(test)]
 mod fixture_facts;
+#[cfg(test)]
+mod fixture_naming;
 mod open;
 pub mod p1_nothing_lost;
 mod p1_park;
@@ -37,6 +39,7 @@ mod p9_metrics;
 mod p9_orders;
 mod p9_renewals;
 mod p9_requests;
+mod p9_routes;
 mod p9_set_aside;
 mod p9_unconfirmed;
 mod reached;

@@ -10,7 +10,7 @@
 //! too. Answers made up by the network are no responses of a server.
 
 use super::{
-    Findings, Reads, p9_breakers, p9_goodbye, p9_metrics, p9_orders, p9_renewals, p9_requests, p9_set_aside,
+    Findings, Reads, p9_breakers, p9_goodbye, p9_metrics, p9_orders, p9_renewals, p9_requests, p9_routes, p9_set_aside,
     p9_unconfirmed,
 };
 use crate::{
@@ -60,6 +60,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     p9_orders::check(ledger, found);
     p9_metrics::check(ledger, found);
     p9_requests::check(ledger, found);
+    p9_routes::check(ledger, found);
     p9_unconfirmed::check(ledger, found);
     p9_breakers::check(ledger, found);
     p9_goodbye::check(ledger, found);
@@ -329,6 +330,7 @@ mod tests {
     fn a_checkpoint_is_taken_after_its_chains_are_durable() {
         let hand_over = |durable: bool| {
             let mut story = Story::new();
+            story.register("b", "10.0.1.2:10911", r#"{"%RETRY%g_t":{}}"#, Some(0));
             let time = at(story.now_ms);
             let body = format!(r#"{{"bn":"a","c":"g","d":[0],"n":1,"pt":{time},"q":0,"so":0,"t":"t"}}"#);
             let ext = [("b", "rmq_sys_REVIVE_LOG_C"), ("i", "TAGS\u{1}ck\u{2}")];
