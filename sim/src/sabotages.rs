@@ -513,6 +513,18 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P9",
         scenario: "calm",
     },
+    Sabotage {
+        name: "refused-counts-as-taken",
+        breaks: "a registration that failed counts as taken by a name server",
+        promise: "P9",
+        scenario: "name-server-fails",
+    },
+    Sabotage {
+        name: "registers-no-more",
+        breaks: "a broker whose registration failed does not register again before its topics change",
+        promise: "P9",
+        scenario: "name-server-fails",
+    },
 ];
 
 /// The sabotage of that name.
