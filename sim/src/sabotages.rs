@@ -525,6 +525,18 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P9",
         scenario: "name-server-fails",
     },
+    Sabotage {
+        name: "retries-come-last",
+        breaks: "what was revived is handed out only where nothing new is",
+        promise: "P8",
+        scenario: "lasting-backlog",
+    },
+    Sabotage {
+        name: "first-queue-first",
+        breaks: "every pop begins with the first queue",
+        promise: "P8",
+        scenario: "lasting-backlog",
+    },
 ];
 
 /// The sabotage of that name.
