@@ -537,6 +537,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P8",
         scenario: "lasting-backlog",
     },
+    Sabotage {
+        name: "reads-one-by-one",
+        breaks: "messages that lie side by side are read one by one",
+        promise: "P8",
+        scenario: "coalesced-reads",
+    },
 ];
 
 /// The sabotage of that name.

@@ -31,6 +31,7 @@ pub mod p6_exclusive;
 pub mod p7_identity;
 pub mod p8_bounded;
 mod p8_fair;
+mod p8_joined;
 mod p8_merges;
 mod p8_tables;
 mod p9_breakers;

@@ -9,7 +9,7 @@
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Findings, Reads, p8_fair, p8_merges, p8_tables, silence::silences};
+use super::{Findings, Reads, p8_fair, p8_joined, p8_merges, p8_tables, silence::silences};
 use crate::{
     history::{EventKind, Noted},
     ledger::{Ledger, wire::Send},
@@ -128,6 +128,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
     p8_tables::check(ledger, found);
     p8_merges::check(ledger, found);
     p8_fair::check(ledger, found);
+    p8_joined::check(ledger, found);
 }
 
 fn dead_peers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
