@@ -543,6 +543,24 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P8",
         scenario: "coalesced-reads",
     },
+    Sabotage {
+        name: "resume-cuts-short",
+        breaks: "a chain that is resumed before its message's invisible time is over is due at once",
+        promise: "P6",
+        scenario: "resumed-unseen",
+    },
+    Sabotage {
+        name: "batch-ack-in-part",
+        breaks: "of a batch ack the first message alone is acked, and all are answered as absorbed",
+        promise: "P9",
+        scenario: "flaky-link",
+    },
+    Sabotage {
+        name: "batch-absorbed-by-one",
+        breaks: "a batch ack is answered as absorbed when one of its messages was",
+        promise: "P3",
+        scenario: "repeated-requests",
+    },
 ];
 
 /// The sabotage of that name.
