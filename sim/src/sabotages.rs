@@ -561,6 +561,18 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P3",
         scenario: "repeated-requests",
     },
+    Sabotage {
+        name: "pops-for-absent-home",
+        breaks: "a pop is begun although the group that is to keep its chains is known to be away",
+        promise: "P8",
+        scenario: "absent-home",
+    },
+    Sabotage {
+        name: "ready-before-merge",
+        breaks: "a master calls itself ready while it cannot merge what its slave did",
+        promise: "P9",
+        scenario: "merge-waits",
+    },
 ];
 
 /// The sabotage of that name.

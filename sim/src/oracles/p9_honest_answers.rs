@@ -10,8 +10,8 @@
 //! too. Answers made up by the network are no responses of a server.
 
 use super::{
-    Findings, Reads, p9_breakers, p9_goodbye, p9_metrics, p9_orders, p9_registers, p9_renewals, p9_requests, p9_routed,
-    p9_routes, p9_set_aside, p9_unconfirmed,
+    Findings, Reads, p9_breakers, p9_goodbye, p9_merging, p9_metrics, p9_orders, p9_registers, p9_renewals,
+    p9_requests, p9_routed, p9_routes, p9_set_aside, p9_unconfirmed,
 };
 use crate::{
     evidence::{ChainFact, ChainId, ChainState, Outcome},
@@ -59,6 +59,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     p9_renewals::check(ledger, found);
     p9_orders::check(ledger, found);
     p9_metrics::check(ledger, found);
+    p9_merging::check(ledger, found);
     p9_requests::check(ledger, found);
     p9_routes::check(ledger, found);
     p9_routed::check(ledger, found);

@@ -147,7 +147,8 @@ impl Sink for Observer {
 
 impl Tap for Observer {
     fn request_sent(&self, facts: &FrameFacts) {
-        self.log.sent(facts, is_read_by_oracles(facts));
+        // Of what slaves are answered nobody reads more than the code: that is the log, which disks tell.
+        self.log.sent(facts, is_read_by_oracles(facts) || facts.asked_code() == request::REPLICATE);
     }
 
     fn response_sent(&self, facts: &FrameFacts) {
