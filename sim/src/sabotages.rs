@@ -501,6 +501,84 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P9",
         scenario: "foreign-checkpoints",
     },
+    Sabotage {
+        name: "silent-stays-routed",
+        breaks: "a name server goes on telling of brokers that it has not heard of for long",
+        promise: "P9",
+        scenario: "broker-outage",
+    },
+    Sabotage {
+        name: "routes-expire-early",
+        breaks: "a name server forgets brokers before they can have registered again",
+        promise: "P9",
+        scenario: "name-server-fails",
+    },
+    Sabotage {
+        name: "routed-read-only",
+        breaks: "a name server tells of a master's topics that nobody may write to them",
+        promise: "P9",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "refused-counts-as-taken",
+        breaks: "a registration that failed counts as taken by a name server",
+        promise: "P9",
+        scenario: "name-server-fails",
+    },
+    Sabotage {
+        name: "registers-no-more",
+        breaks: "a broker whose registration failed does not register again before its topics change",
+        promise: "P9",
+        scenario: "name-server-fails",
+    },
+    Sabotage {
+        name: "retries-come-last",
+        breaks: "what was revived is handed out only where nothing new is",
+        promise: "P8",
+        scenario: "lasting-backlog",
+    },
+    Sabotage {
+        name: "first-queue-first",
+        breaks: "every pop begins with the first queue",
+        promise: "P8",
+        scenario: "lasting-backlog",
+    },
+    Sabotage {
+        name: "reads-one-by-one",
+        breaks: "messages that lie side by side are read one by one",
+        promise: "P8",
+        scenario: "coalesced-reads",
+    },
+    Sabotage {
+        name: "resume-cuts-short",
+        breaks: "a chain that is resumed before its message's invisible time is over is due at once",
+        promise: "P6",
+        scenario: "resumed-unseen",
+    },
+    Sabotage {
+        name: "batch-ack-in-part",
+        breaks: "of a batch ack the first message alone is acked, and all are answered as absorbed",
+        promise: "P9",
+        scenario: "flaky-link",
+    },
+    Sabotage {
+        name: "batch-absorbed-by-one",
+        breaks: "a batch ack is answered as absorbed when one of its messages was",
+        promise: "P3",
+        scenario: "repeated-requests",
+    },
+    Sabotage {
+        name: "pops-for-absent-home",
+        breaks: "a pop is begun although the group that is to keep its chains is known to be away",
+        promise: "P8",
+        scenario: "absent-home",
+    },
+    Sabotage {
+        name: "ready-before-merge",
+        breaks: "a master calls itself ready while it cannot merge what its slave did",
+        promise: "P9",
+        scenario: "merge-waits",
+    },
 ];
 
 /// The sabotage of that name.

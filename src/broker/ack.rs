@@ -88,8 +88,10 @@ impl Shared {
             let found = ids.len().to_string();
             return Err(Refusal::Field { field: "acks", found, expected: format!("at most {BATCH_ACK_MAX} messages") });
         }
-        let settled = self.settle(ids.clone()).await?;
-        if settled.iter().all(|settled| matches!(settled, Settled::Absorbed)) {
+        let asked = if sabotage!("batch-ack-in-part") { &ids[..1] } else { &ids[..] };
+        let settled = self.settle(asked.to_vec()).await?;
+        let absorbed = |settled: &Settled| matches!(settled, Settled::Absorbed);
+        if settled.iter().all(absorbed) || sabotage!("batch-absorbed-by-one") && settled.iter().any(absorbed) {
             return Ok(Command::response(response::SUCCESS));
         }
         let unconfirmed = settled.iter().any(|settled| matches!(settled, Settled::Unconfirmed(_)));

@@ -27,6 +27,7 @@ mod shared;
 mod take_back;
 mod timer;
 mod topics;
+mod turns;
 
 use std::{
     net::SocketAddr,
@@ -51,6 +52,7 @@ use self::{
     registration::{Identity, Registration},
     shared::Shared,
     take_back::TakingBack,
+    turns::Turns,
 };
 use crate::{
     metrics::{Metrics, http::MetricsServer},
@@ -268,7 +270,7 @@ fn assemble(
         arrivals: woken.arrivals.clone(),
         registration,
         stop: CancellationToken::new(),
-        pops: AtomicU64::new(0),
+        turns: Turns::default(),
         sends: AtomicU64::new(0),
     }
 }

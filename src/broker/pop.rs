@@ -1,6 +1,6 @@
 //! POP_MESSAGE (`PopMessageProcessor`): hands messages out, each with its chain, in one transaction.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
@@ -34,8 +34,6 @@ const BATCH_MAX: i32 = 32;
 const POLL_MAX: Duration = Duration::from_secs(300);
 /// Longest invisible time: RocketMQ's timer takes three days.
 const INVISIBLE_MAX_MS: i64 = 259_200_000;
-/// Every so many pops the retry topics are read first, so that they never starve.
-const RETRY_FIRST_EVERY: u64 = 5;
 
 impl Shared {
     /// Serves POP_MESSAGE: at once when there is something, else when something arrives, else with POLLING_TIMEOUT.
@@ -136,16 +134,16 @@ impl Shared {
         retry_topics: &[String],
         term: u64,
     ) -> PopStep {
-        let turn = self.pops.fetch_add(1, Ordering::Relaxed);
+        let turn = self.turns.next(&header.consumer_group, &header.topic);
         let mut sources = self.sources(header, retry_topics);
-        if turn.is_multiple_of(RETRY_FIRST_EVERY) {
+        if turn.retries_first {
             sources.rotate_left(1);
         }
         PopStep {
             broker: self.config.name.clone(),
             group: header.consumer_group.clone(),
             sources,
-            turn,
+            turn: turn.number,
             from_maximum: header.init_mode == 1,
             filter: filter.clone(),
             limit: usize::try_from(header.max_msg_nums).unwrap_or(1),

@@ -54,7 +54,7 @@ pub struct PopStep {
     pub group: String,
     /// From where, in this order.
     pub sources: Vec<Source>,
-    /// Number of this pop: which queue is read first.
+    /// Which queue of each is read first.
     pub turn: u64,
     /// A group that is new to a queue begins at its end instead of its beginning.
     pub from_maximum: bool,

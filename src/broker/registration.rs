@@ -117,14 +117,15 @@ impl Registration {
         }
         let mut outcome = self.register().await;
         loop {
-            if let Err(reason) = outcome {
+            if let Err(reason) = &outcome {
                 tracing::warn!(broker = %self.identity.broker, reason, "not registered");
             }
+            let gives_up = sabotage!("registers-no-more") && outcome.is_err();
             outcome = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 () = self.wake.notified() => self.published().await,
-                () = tokio::time::sleep(self.identity.every) => self.register().await,
+                () = tokio::time::sleep(self.identity.every), if !gives_up => self.register().await,
             };
         }
         if !sabotage!("goodbye-left-out") {
@@ -173,8 +174,10 @@ impl Registration {
             }
         }
         self.registered.store(result.is_ok() || sabotage!("registered-for-ever"), Ordering::SeqCst);
-        if result.is_ok() {
+        if result.is_ok() || sabotage!("refused-counts-as-taken") {
             self.taken.fetch_max(version, Ordering::SeqCst);
+        }
+        if result.is_ok() {
             // That no name server knows one says nothing of the master, which may be there all the same.
             if let Some(address) = master {
                 *self.master.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);

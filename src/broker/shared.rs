@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     BrokerConfig, acting::Acting, arrivals::Arrivals, follower::Following, in_sync::InSync, pop_step::EscapePlan,
-    refusal::Refusal, registration::Registration, take_back::TakingBack,
+    refusal::Refusal, registration::Registration, take_back::TakingBack, turns::Turns,
 };
 use crate::{
     metrics::Metrics,
@@ -61,8 +61,8 @@ pub struct Shared {
     pub registration: Arc<Registration>,
     /// Ends long polls and services.
     pub stop: CancellationToken,
-    /// Counts pops: which queue, and which kind of topic, is read first.
-    pub pops: AtomicU64,
+    /// Which queue, and which kind of topic, a pop reads first.
+    pub turns: Turns,
     /// Counts sends that leave the queue to us.
     pub sends: AtomicU64,
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Readings;
+use crate::sabotage;
 
 /// For how long an entry may wait to be confirmed before nobody should be sent here, ms: two lost answers' worth.
 const UNCONFIRMED_MAX_MS: u64 = 10_000;
@@ -43,7 +44,8 @@ impl Health {
         let confirms = readings.unconfirmed_ms.is_none_or(|waited_ms| waited_ms <= UNCONFIRMED_MAX_MS);
         let acts = readings.acting.is_some_and(|acting| acting.term > 0);
         // It has nobody to confirm anything meanwhile, even before there is something that waits for that.
-        let merges = readings.merging.is_none_or(|merging| merging.waited_ms.is_none());
+        let merges =
+            readings.merging.is_none_or(|merging| merging.waited_ms.is_none()) || sabotage!("ready-before-merge");
         let ready = live && store_open && registered && follows && confirms && merges;
         Self { live, ready, store_open, registered, follows, confirms, acts, merges, stalled_ms, stuck_after_ms }
     }

@@ -12,6 +12,7 @@ use crate::model::route::{
     TopicRouteData,
 };
 use crate::model::topic::TopicConfig;
+use crate::sabotage;
 
 /// A registration lives this long without a sign, unless it says otherwise.
 pub const DEFAULT_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -71,7 +72,8 @@ struct Live {
 
 impl Live {
     fn expires_at(&self) -> Duration {
-        self.last_seen.saturating_add(self.timeout)
+        let lives = if sabotage!("routes-expire-early") { self.timeout / 5 } else { self.timeout };
+        self.last_seen.saturating_add(lives)
     }
 }
 
@@ -119,7 +121,7 @@ impl RouteTable {
         }
         let is_prime_slave = group.enable_acting_master && group.broker_addrs.keys().next() == Some(&broker.id);
         if broker.id == MASTER_ID || is_prime_slave {
-            let masked = if broker.id == MASTER_ID { 0 } else { PERM_WRITE };
+            let masked = if broker.id == MASTER_ID && !sabotage!("routed-read-only") { 0 } else { PERM_WRITE };
             self.take_topics(&broker.name, table.topic_config_table, masked);
         }
         let live = Live {
@@ -175,7 +177,7 @@ impl RouteTable {
 
     /// Removes the brokers whose time has run out; gives them in order of cluster and address.
     pub fn expire(&mut self, now: Duration) -> Vec<BrokerIdentity> {
-        let expired = self.live.values().filter(|live| live.expires_at() <= now);
+        let expired = self.live.values().filter(|live| live.expires_at() <= now && !sabotage!("silent-stays-routed"));
         let expired: Vec<_> = expired.map(|live| live.broker.clone()).collect();
         for broker in &expired {
             self.unregister(broker);

@@ -341,7 +341,8 @@ fn resumed(chain: &Chain, now_ms: i64) -> Transition {
         ParkReason::UnknownAt { broker } => {
             sometimes!("resumed-unknown");
             // Resuming asks again at once, but it does not cut the message's invisible time short.
-            let revive_ms = chain.id.pop_time.saturating_add(chain.invisible_ms);
+            let visible_ms = chain.id.pop_time.saturating_add(chain.invisible_ms);
+            let revive_ms = if sabotage!("resume-cuts-short") { now_ms } else { visible_ms };
             ChainState::Moving { to: broker.clone(), due_ms: now_ms, revive_ms }
         }
         ParkReason::PolicyExhausted | ParkReason::Permanent => {

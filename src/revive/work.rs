@@ -4,6 +4,7 @@ use super::apply::Job;
 use crate::{
     buggify,
     model::chain::{Chain, ChainState},
+    sabotage,
 };
 
 /// Most messages a checkpoint holds (`PopCheckPoint`'s bit map has 32 bits).
@@ -106,6 +107,7 @@ fn goes_on(run: &[Chain], chain: &Chain) -> bool {
     let (Some(first), Some(last)) = (run.first(), run.last()) else { return false };
     let queue = |chain: &Chain| (chain.id.broker.clone(), chain.id.topic.clone(), chain.id.queue);
     run.len() < CHAINS_MAX
+        && !sabotage!("reads-one-by-one")
         && queue(first) == queue(chain)
         && chain.id.offset.saturating_sub(first.id.offset) < SPAN_MAX
         && chain.id.offset.saturating_sub(last.id.offset) <= GAP_MAX

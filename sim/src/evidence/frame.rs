@@ -34,6 +34,10 @@ pub mod code {
     pub const REGISTER_BROKER: i32 = 103;
     /// UNREGISTER_BROKER.
     pub const UNREGISTER_BROKER: i32 = 104;
+    /// GET_ROUTEINFO_BY_TOPIC.
+    pub const GET_ROUTEINFO_BY_TOPIC: i32 = 105;
+    /// GET_BROKER_CLUSTER_INFO.
+    pub const GET_BROKER_CLUSTER_INFO: i32 = 106;
     /// SEND_MESSAGE_V2.
     pub const SEND_V2: i32 = 310;
     /// POP_MESSAGE.

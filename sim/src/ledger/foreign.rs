@@ -138,6 +138,7 @@ mod tests {
     fn what_a_checkpoint_tells_as_acked_needs_no_chain_and_all_else_does() {
         let of_two = |acked: i32| {
             let (mut story, chains) = handed_out(2);
+            story.register("b", "10.0.1.2:10911", r#"{"%RETRY%g_t":{}}"#, Some(0));
             let second = chains[1].clone().ended(Outcome::Acked);
             kept(&mut story, &chains, acked, &[&second]);
             for (number, chain) in (0..).zip(&chains) {

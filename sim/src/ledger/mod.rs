@@ -5,6 +5,7 @@ mod confirmed;
 pub mod facts;
 pub mod foreign;
 pub mod lives;
+pub mod naming;
 pub mod obligations;
 pub mod orders;
 pub mod replicas;
@@ -21,6 +22,7 @@ pub use facts::{
     Seal, Stored, TimerStep, TopicStep,
 };
 pub use foreign::Foreign;
+pub use naming::Naming;
 pub use obligations::{GroupSpec, Obligations, PolicySpec};
 pub use replicas::{ReplicaStep, Replicas};
 pub use wire::Wire;
@@ -101,6 +103,8 @@ pub struct Ledger<'h> {
     pub tables: BTreeMap<&'h str, Option<&'h Tables>>,
     /// What passed the wire.
     pub wire: Wire<'h>,
+    /// What name servers were told, and what they answered.
+    pub naming: Naming<'h>,
     /// What clients keep checkpoints of.
     pub foreign: Foreign,
     /// Node → from when to when its clocks stood still.
@@ -147,6 +151,7 @@ impl<'h> Ledger<'h> {
             acks: Vec::new(),
             tables: BTreeMap::new(),
             wire: Wire::default(),
+            naming: Naming::default(),
             foreign: Foreign::default(),
             standing: BTreeMap::new(),
             disturbances: Vec::new(),
@@ -169,10 +174,12 @@ impl<'h> Ledger<'h> {
                 EventKind::Request(frame) => {
                     ledger.replicas.asks(event, happened.at_ms, frame);
                     ledger.wire.request(event, happened.at_ms, frame, obligations);
+                    ledger.naming.request(event, happened.at_ms, frame);
                 }
                 EventKind::Response(frame) => {
                     ledger.replicas.is_answered(frame);
                     ledger.wire.response(event, happened.at_ms, frame);
+                    ledger.naming.response(event, happened.at_ms, frame);
                 }
                 EventKind::Noted(Noted::Durable { node, entry, .. }) if obligations.slaves.contains_key(node) => {
                     ledger.replicas.durable(node, ReplicaStep { event, at_ms: happened.at_ms, entry });

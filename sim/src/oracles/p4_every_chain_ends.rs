@@ -303,6 +303,19 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_is_back_when_what_it_answers_arrives() {
+        let (mut story, chain) = Story::due();
+        let other = crate::oracles::fixture::chain("t", 9, story.now_ms);
+        story.durable("b", vec![other.clone().fact(), other.attempt(1).failed("not-found").fact()]);
+        let failed = story.wait(100).attempt(chain, 1_000);
+        story.wait(100);
+        heard(&mut story);
+        let due_ms = story.arrives(Some(700)).wait(750).now_ms + 20_000;
+        story.durable("b", vec![failed.attempt(2).open(due_ms).fact()]);
+        assert!(!story.is_blamed("P4", "before it is due"));
+    }
+
+    #[test]
     fn a_peer_is_back_too_for_whom_something_answers_in_its_place() {
         let (mut story, chain) = Story::due();
         let other = crate::oracles::fixture::chain("t", 9, story.now_ms).attempt(1);

@@ -9,7 +9,7 @@
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Findings, Reads, p8_merges, p8_tables, silence::silences};
+use super::{Findings, Reads, p8_absent_home, p8_fair, p8_joined, p8_merges, p8_tables, silence::silences};
 use crate::{
     history::{EventKind, Noted},
     ledger::{Ledger, wire::Send},
@@ -127,6 +127,9 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
     replicas(ledger, &bytes, found);
     p8_tables::check(ledger, found);
     p8_merges::check(ledger, found);
+    p8_absent_home::check(ledger, found);
+    p8_fair::check(ledger, found);
+    p8_joined::check(ledger, found);
 }
 
 fn dead_peers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
@@ -146,8 +149,13 @@ fn dead_peers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 }
 
 const fn reads_allowed(silent_ms: SimMs) -> u64 {
+    READS_INTO_SILENCE + looks_allowed(silent_ms)
+}
+
+/// How often somebody who is silent may be asked whether he is back.
+pub(super) const fn looks_allowed(silent_ms: SimMs) -> u64 {
     let long_ms = silent_ms.saturating_sub(LONG_SILENCE_MS);
-    READS_INTO_SILENCE + (silent_ms - long_ms) / PROBE_EVERY_MS + long_ms / LATER_PROBE_EVERY_MS
+    (silent_ms - long_ms) / PROBE_EVERY_MS + long_ms / LATER_PROBE_EVERY_MS
 }
 
 fn reads_of_a_message(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings<'_>) {

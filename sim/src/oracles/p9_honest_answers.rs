@@ -12,8 +12,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Findings, Reads, p9_breakers, p9_goodbye, p9_metrics, p9_orders, p9_renewals, p9_requests, p9_set_aside,
-    p9_unconfirmed,
+    Findings, Reads, p9_breakers, p9_goodbye, p9_merging, p9_metrics, p9_orders, p9_registers, p9_renewals,
+    p9_requests, p9_routed, p9_routes, p9_set_aside, p9_unconfirmed,
 };
 use crate::{
     evidence::{ChainFact, ChainId, ChainState, Outcome},
@@ -61,7 +61,11 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     p9_renewals::check(ledger, found);
     p9_orders::check(ledger, found);
     p9_metrics::check(ledger, found);
+    p9_merging::check(ledger, found);
     p9_requests::check(ledger, found);
+    p9_routes::check(ledger, found);
+    p9_routed::check(ledger, found);
+    p9_registers::check(ledger, found);
     p9_unconfirmed::check(ledger, found);
     p9_breakers::check(ledger, found);
     p9_goodbye::check(ledger, found);
@@ -361,6 +365,7 @@ mod tests {
     fn a_checkpoint_is_taken_after_its_chains_are_durable() {
         let hand_over = |durable: bool| {
             let mut story = Story::new();
+            story.register("b", "10.0.1.2:10911", r#"{"%RETRY%g_t":{}}"#, Some(0));
             let time = at(story.now_ms);
             let body = format!(r#"{{"bn":"a","c":"g","d":[0],"n":1,"pt":{time},"q":0,"so":0,"t":"t"}}"#);
             let ext = [("b", "rmq_sys_REVIVE_LOG_C"), ("i", "TAGS\u{1}ck\u{2}")];

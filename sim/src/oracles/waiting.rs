@@ -91,8 +91,9 @@ fn is_any_back(
     // The home's clock may be slewed by a thousandth, and what it has heard is durable a moment later.
     let wait_ms = wait_ms - wait_ms / 500 - 500;
     let heard: Vec<_> = heard(ledger, (home, peer, members)).collect();
-    // What answers in a peer's place is on no wire, but the home has heard it.
-    let answered = answers(ledger, home, peer, members).map(|answer| (answer.event, answer.at_ms));
+    // What answers in a peer's place is on no wire, but the home has heard it. For the home it is back when that arrives.
+    let back_ms = |answer: &Answered| answer.heard_ms.unwrap_or(answer.at_ms);
+    let answered = answers(ledger, home, peer, members).map(|answer| (answer.event, back_ms(&answer)));
     let mut returns = answered.chain(heard.iter().copied()).filter(|(event, _)| between.contains(event));
     returns.any(|(event, at_ms)| {
         let before = heard.iter().filter(|(earlier, _)| *earlier < event);

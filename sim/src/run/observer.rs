@@ -32,7 +32,7 @@ struct Books {
 }
 
 /// Requests whose frames oracles read; of all others only the header is kept.
-const READ_BY_ORACLES: [i32; 15] = [
+const READ_BY_ORACLES: [i32; 18] = [
     request::SEND_MESSAGE,
     request::SEND_MESSAGE_V2,
     request::PULL_MESSAGE,
@@ -41,6 +41,9 @@ const READ_BY_ORACLES: [i32; 15] = [
     request::BATCH_ACK_MESSAGE,
     request::CHANGE_MESSAGE_INVISIBLETIME,
     request::REGISTER_BROKER,
+    request::UNREGISTER_BROKER,
+    request::GET_ROUTEINFO_BY_TOPIC,
+    request::GET_BROKER_CLUSTER_INFO,
     request::INVOKE_BROKER_TO_RESET_OFFSET,
     request::UPDATE_AND_CREATE_TOPIC,
     request::DELETE_TOPIC_IN_BROKER,
@@ -144,7 +147,8 @@ impl Sink for Observer {
 
 impl Tap for Observer {
     fn request_sent(&self, facts: &FrameFacts) {
-        self.log.sent(facts, is_read_by_oracles(facts));
+        // Of what slaves are answered nobody reads more than the code: that is the log, which disks tell.
+        self.log.sent(facts, is_read_by_oracles(facts) || facts.asked_code() == request::REPLICATE);
     }
 
     fn response_sent(&self, facts: &FrameFacts) {

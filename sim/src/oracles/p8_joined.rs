@@ -1,0 +1,108 @@
+//! Part of P8: messages that lie side by side and fall due together are read together.
+//!
+//! Rule: of the chains whose attempts begin in one log entry, those about messages of one queue of another broker that lie
+//! side by side (each at most [`GAP`] after the one before, all within [`SPAN`]) are asked for by one read, as far as they are
+//! asked for before their attempts have come to something. How a broker cuts them into reads is its own affair: twice as
+//! many are no offence.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
+
+use super::Findings;
+use crate::{
+    evidence::ChainState,
+    ledger::{ChainLife, Ledger, wire::Pull},
+};
+
+/// Two neighbours are at most so far apart.
+const GAP: i64 = 8;
+
+/// The offsets that one read asks for at most.
+const SPAN: i64 = 32;
+
+/// Broker that reads, broker that is read from, topic and queue.
+type Way<'l> = (&'l str, &'l str, &'l str, i32);
+
+/// An attempt of a chain: the offset that it needs, and before which event it has come to something.
+struct Attempt {
+    offset: i64,
+    until: usize,
+}
+
+pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    let mut pulls: FxHashMap<Way<'_>, Vec<&Pull<'_>>> = FxHashMap::default();
+    for pull in &ledger.wire.pulls {
+        let way = (pull.call.from, pull.call.to, pull.topic.as_str(), pull.queue);
+        pulls.entry(way).or_default().push(pull);
+    }
+    for ((way, event), mut attempts) in attempts(ledger) {
+        let Some(pulls) = pulls.get(&way) else { continue };
+        attempts.sort_by_key(|attempt| attempt.offset);
+        let runs = attempts.chunk_by(|one, next| next.offset - one.offset <= GAP);
+        let needed: i64 = runs.map(|run| 1 + (run[run.len() - 1].offset - run[0].offset) / SPAN).sum();
+        let first = pulls.partition_point(|pull| pull.call.event < event);
+        let asked = |attempt: &Attempt| {
+            let own = pulls[first..].iter().take_while(|pull| pull.call.event < attempt.until);
+            own.map(|pull| (pull.call.event, pull)).find(|(_, pull)| pull.offsets().contains(&attempt.offset))
+        };
+        let made: BTreeSet<usize> = attempts.iter().filter_map(asked).map(|(event, _)| event).collect();
+        if i64::try_from(made.len()).unwrap_or(i64::MAX) > 2 * needed {
+            let (home, owner, topic, queue) = way;
+            let (chains, made) = (attempts.len(), made.len());
+            let detail = format!("{made} reads of {owner}/{topic}/{queue} for {chains} messages, {needed} would do");
+            found.broken(ledger.at_ms(event), home, detail);
+        }
+    }
+}
+
+/// The attempts that begin together with others that need the same queue, by the entry in which they do.
+fn attempts<'l>(ledger: &'l Ledger<'_>) -> BTreeMap<(Way<'l>, usize), Vec<Attempt>> {
+    let mut attempts: BTreeMap<_, Vec<Attempt>> = BTreeMap::new();
+    for life in ledger.chains.iter().filter(|life| life.node != life.id.broker) {
+        for number in 0..life.steps.len() {
+            if begins(life, number) {
+                let id = life.id;
+                let way = (life.node, &*id.broker, &*id.topic, id.queue);
+                let until = life.steps.get(number + 1).map_or(usize::MAX, |next| next.event);
+                let begun = attempts.entry((way, life.steps[number].event)).or_default();
+                begun.push(Attempt { offset: id.offset, until });
+            }
+        }
+    }
+    attempts.retain(|_, begun| begun.len() > 2);
+    attempts
+}
+
+/// Whether the chain's step is the beginning of an attempt to read.
+fn begins(life: &ChainLife<'_>, number: usize) -> bool {
+    let now = life.steps[number].chain;
+    let before = number.checked_sub(1).map_or(0, |before| life.steps[before].chain.attempt);
+    matches!(now.state, ChainState::Open { .. }) && now.attempt > before
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::oracles::fixture::{Story, chain};
+
+    /// Chains of these messages of `a`'s fall due together at `b`, which asks for them by reads of so many.
+    fn is_blamed(offsets: &[i64], count: i64) -> bool {
+        let mut story = Story::new();
+        let chains: Vec<_> = offsets.iter().map(|offset| chain("t", *offset, story.now_ms)).collect();
+        story.durable("b", chains.iter().map(|chain| chain.clone().fact()).collect()).wait(10_000);
+        let due_ms = story.now_ms + 17_000;
+        story.durable("b", chains.iter().map(|chain| chain.clone().attempt(1).open(due_ms).fact()).collect());
+        for first in offsets.iter().step_by(usize::try_from(count).unwrap_or(1)) {
+            story.wait(1).read_span(*first, count);
+        }
+        story.is_blamed("P8", "would do")
+    }
+
+    #[test]
+    fn neighbours_are_read_together() {
+        assert!(!is_blamed(&[0, 1, 2, 3, 4], 5) && is_blamed(&[0, 1, 2, 3, 4], 1));
+        assert!(!is_blamed(&[0, 100, 200], 1), "they lie far apart");
+        let many: Vec<i64> = (0..64).collect();
+        assert!(!is_blamed(&many, 32) && is_blamed(&many, 8));
+    }
+}
