@@ -304,15 +304,17 @@ mod tests {
 
     #[test]
     fn a_peer_is_back_when_what_it_answers_arrives() {
-        let (mut story, chain) = Story::due();
-        let other = crate::oracles::fixture::chain("t", 9, story.now_ms);
-        story.durable("b", vec![other.clone().fact(), other.attempt(1).failed("not-found").fact()]);
-        let failed = story.wait(100).attempt(chain, 1_000);
-        story.wait(100);
-        heard(&mut story);
-        let due_ms = story.arrives(Some(700)).wait(750).now_ms + 20_000;
-        story.durable("b", vec![failed.attempt(2).open(due_ms).fact()]);
-        assert!(!story.is_blamed("P4", "before it is due"));
+        for (after_ms, blamed) in [(0, true), (700, false)] {
+            let (mut story, chain) = Story::due();
+            let other = crate::oracles::fixture::chain("t", 9, story.now_ms);
+            story.durable("b", vec![other.clone().fact(), other.attempt(1).failed("not-found").fact()]);
+            let failed = story.wait(100).attempt(chain, 1_000);
+            story.wait(100);
+            heard(&mut story);
+            let due_ms = story.arrives(Some(after_ms)).wait(750).now_ms + 20_000;
+            story.durable("b", vec![failed.attempt(2).open(due_ms).fact()]);
+            assert_eq!(story.is_blamed("P4", "begins 150 ms before it is due"), blamed, "after {after_ms} ms");
+        }
     }
 
     #[test]
