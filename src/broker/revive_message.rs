@@ -149,12 +149,13 @@ impl Shared {
     }
 }
 
-/// How much of the invisible time is left of a checkpoint that RocketMQ keeps here. It tells no more than when it popped and
-/// when it sends this, both by a clock of its own: what that shows beside ours does not matter. Who does not tell when he
-/// sends is taken to have our time, but has popped already: never is more left than all of it.
+/// How much of the invisible time is left of a checkpoint that RocketMQ keeps here, less than nothing if it is over. It tells
+/// no more than when it popped and when it sends this, both by a clock of its own: what that shows beside ours does not
+/// matter. Who does not tell when he sends is taken to have our time, but has popped already: never is more left than all
+/// of it.
 fn left_ms(body: &CheckpointBody, sent_ms: i64, now_ms: i64) -> i64 {
     let sent_ms = if sent_ms < body.pop_time { now_ms } else { sent_ms };
-    body.revive_time().saturating_sub(sent_ms).min(body.invisible_time).max(0)
+    body.revive_time().saturating_sub(sent_ms).min(body.invisible_time)
 }
 
 enum Understood {
@@ -208,10 +209,10 @@ mod tests {
         for (now_ms, what) in [(110_000, "the same"), (2_000_000, "ahead"), (1, "behind")] {
             assert_eq!(left_ms(&body, 110_000, now_ms), 20_000, "our clock is {what}");
         }
-        assert_eq!(left_ms(&body, 500_000, 7), 0, "sent when it was over");
+        assert_eq!(left_ms(&body, 131_000, 7), -1_000, "sent when it was over");
         assert_eq!(left_ms(&body, 0, 125_000), 5_000, "it does not say when");
         assert_eq!(left_ms(&body, 0, 1), 30_000, "nor more than all of it");
         let odd = CheckpointBody { pop_time: i64::MIN, invisible_time: -1, ..body };
-        assert_eq!(left_ms(&odd, i64::MAX, 0), 0);
+        assert_eq!(left_ms(&odd, i64::MAX, 0), i64::MIN, "and nothing overflows");
     }
 }
