@@ -18,7 +18,7 @@ impl Story {
     }
 
     fn tell(&mut self, asked: i32, broker: &str, address: &str, body: &[u8], answered: Option<i32>) -> &mut Self {
-        let who = [("brokerName", broker), ("brokerId", "0"), ("brokerAddr", address)];
+        let who = [("brokerName", broker), ("brokerId", "0"), ("brokerAddr", address), ("enableActingMaster", "true")];
         let call = self.request(broker, NAME_SERVER, asked, &who, body);
         if let Some(answered) = answered {
             self.response((NAME_SERVER, broker, call), (asked, answered), &[], b"");

@@ -3,8 +3,9 @@
 //! Rule: it names a member only if that one registered so, has given a sign of life within [`LIVES_MS`], and has neither
 //! said goodbye nor been replaced since. It leaves out none whose registration it took within that time, and of which
 //! nothing of the kind is known. The queues of a topic are what its group registered last, and so is what may be done with
-//! them, but for writing while no master is there and a slave may act. Of two things that it may have done in either order
-//! both are believed, and of a name server that began anew only what it took since.
+//! them, but for writing while no master is there and a slave may act; so it stays where the master that came back names the
+//! topic no more. Of two things that it may have done in either order both are believed, and of a name server that began
+//! anew only what it took since.
 
 use std::collections::BTreeMap;
 
@@ -175,15 +176,24 @@ impl View<'_> {
             let may_be = told.asked.arrived_ms.is_some_and(|arrived_ms| arrived_ms <= self.left_ms);
             may_be && last.is_none_or(|last| !self.is_before(told, last)) && (told.member.id == 0 || !has_master)
         };
+        // What the master does not name any more, such as a topic that was deleted, stays as it was shown in its absence.
+        let is_left_over = has_master && !self.is_named_by_master(group, topic);
         let is_it = |told: &&Told<'_>| {
-            let shown = |queues: Queues| match told.acts && !has_master {
-                true => Queues { perm: queues.perm & !WRITE, ..queues },
-                false => queues,
-            };
-            of(told).map(shown) == Some(*named)
+            let read_only = of(told).map(|queues| Queues { perm: queues.perm & !WRITE, ..queues });
+            let may_be_read_only = told.acts && (!has_master || is_left_over);
+            (may_be_read_only && read_only == Some(*named)) || ((has_master || !told.acts) && of(told) == Some(*named))
         };
         let is_so = told.iter().filter(may_be_last).any(|told| is_it(told));
         (!is_so).then(|| format!("of queues of {topic} at {group} that it did not register so: {named:?}"))
+    }
+
+    /// Whether the last registration that was surely taken of a group's master names a topic.
+    fn is_named_by_master(&self, group: &str, topic: &str) -> bool {
+        let told = self.known.places.get(&(group, 0)).map_or(&[][..], Vec::as_slice);
+        let is_done =
+            |told: &&&Told<'_>| told.asked.done_ms().is_some_and(|done_ms| done_ms < self.look_up.asked.at_ms);
+        let last = told.iter().rev().filter(is_done).find_map(|told| told.topics.as_ref());
+        last.is_some_and(|topics| topics.contains_key(topic))
     }
 
     /// When something that arrived was done at the latest.
@@ -267,6 +277,18 @@ mod tests {
         for answered in [None, Some(2)] {
             assert!(!is_blamed(registered(answered), None) && !is_blamed(registered(answered), Some(route(HERE, 2))));
         }
+    }
+
+    #[test]
+    fn what_the_master_names_no_more_stays_as_it_was_in_its_absence() {
+        let read_only = || Some(route(HERE, 2).replace(r#""perm":6"#, r#""perm":4"#));
+        assert!(is_blamed(registered(Some(0)), read_only()));
+        let forgotten = || {
+            let mut story = registered(Some(0));
+            story.register("a", HERE, "{}", Some(0));
+            story
+        };
+        assert!(!is_blamed(forgotten(), read_only()) && !is_blamed(forgotten(), Some(route(HERE, 2))));
     }
 
     #[test]
