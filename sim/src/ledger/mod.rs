@@ -52,6 +52,10 @@ fn taken_back(history: &History, obligations: &Obligations) -> FxHashSet<usize> 
     taken_back
 }
 
+/// How long a commit takes where nothing slows its disk, ms: two syncs. What it says is durable from its first on, and known to
+/// nobody before the end.
+const COMMIT_MS: SimMs = 20;
+
 /// The folded history.
 #[derive(Debug)]
 pub struct Ledger<'h> {
@@ -350,11 +354,13 @@ impl<'h> Ledger<'h> {
         u32::try_from(before.count()).unwrap_or(u32::MAX)
     }
 
-    /// The first era that the answer of a broker which was asked at `asked` may be of: a deletion that it does not know to be
-    /// confirmed is not known to whoever tells only what is.
+    /// The first era that the answer of a broker which was asked at `asked` may be of: a deletion that is being written, or
+    /// that it does not know to be confirmed, is not known to whoever tells only what is.
     #[must_use]
     pub fn first_era_told(&self, node: &str, topic: &str, asked: usize) -> u32 {
-        let is_known = |it: &&Deletion| self.is_told(node, it.at.index, it.event, asked);
+        let may_take_ms = COMMIT_MS + self.obligations.writes_within_ms(node);
+        let is_written = |it: &Deletion| self.at_ms(it.event) + may_take_ms < self.at_ms(asked);
+        let is_known = |it: &&Deletion| is_written(it) && self.is_told(node, it.at.index, it.event, asked);
         let before = self.deletions_of(node, topic).iter().filter(is_known);
         u32::try_from(before.count()).unwrap_or(u32::MAX)
     }

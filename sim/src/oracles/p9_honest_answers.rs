@@ -255,7 +255,7 @@ mod tests {
     fn a_success_that_names_what_was_deleted_is_none() {
         let mut story = Story::new();
         story.send(1, 0).wait(10).delete_topic();
-        let call = story.create_topic().wait(10).ask_send(1);
+        let call = story.create_topic().wait(30).ask_send(1);
         story.answer_send(call, 1, 0);
         story.breaks("P9", "before it was durable");
     }
@@ -457,6 +457,17 @@ mod tests {
     }
 
     #[test]
+    fn a_deletion_counts_for_pulls_once_it_is_written() {
+        for (later_ms, noticed) in [(19, false), (21, true)] {
+            let mut story = Story::new();
+            story.send(1, 0).wait(10).delete_topic();
+            let (call, body) = (story.wait(later_ms).read(0), encode(&message("t", 0, 1, 0)));
+            story.response(("a", "b", call), (code::PULL, 0), &[], &body);
+            assert_eq!(story.is_blamed("P9", "a gave it to b before it was durable"), noticed, "{later_ms}");
+        }
+    }
+
+    #[test]
     fn a_deletion_counts_for_pulls_once_the_master_has_heard_that_it_is_confirmed() {
         for heard in [false, true] {
             let mut story = of_degree_two();
@@ -467,7 +478,7 @@ mod tests {
                 let poll = story.request("a-s1", "a", code::REPLICATE, &[], b"");
                 story.response(("a", "a-s1", poll), (code::REPLICATE, 0), &[], b"");
             }
-            let (call, body) = (story.wait(1).read(0), encode(&message("t", 0, 1, 0)));
+            let (call, body) = (story.wait(30).read(0), encode(&message("t", 0, 1, 0)));
             story.response(("a", "b", call), (code::PULL, 0), &[], &body);
             assert_eq!(story.is_blamed("P9", "a gave it to b before it was durable"), heard);
         }
