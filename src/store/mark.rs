@@ -93,14 +93,9 @@ impl Mark {
         Ok(())
     }
 
-    /// The last entry of the log is this one now.
+    /// The last entry of the log is this one now; or is about to be, where entries leave its end: no later mark may survive that.
     pub(super) fn note_last(&self, last: u64) -> io::Result<()> {
         self.note(Progress { last, ..self.progress() })
-    }
-
-    /// The log is about to end here, before where it ended: no later mark may survive that.
-    pub(super) fn lower(&self, last: u64) -> io::Result<()> {
-        self.note_last(last)
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -133,7 +128,7 @@ mod tests {
         mark.note(at(70, 2)).unwrap();
         mark.note_last(71).unwrap();
         assert_eq!(open().1, at(71, 2));
-        mark.lower(9).unwrap();
+        mark.note_last(9).unwrap();
         assert_eq!(open().1, at(9, 2));
         for bit in 0..8 {
             disk.flip(FILE, 15, 1 << bit);

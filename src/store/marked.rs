@@ -80,7 +80,7 @@ impl Marked {
 
     /// What comes after this entry is about to leave the log.
     pub(super) fn is_cut_back(&self, last: u64) -> Result<(), StoreError> {
-        let lowered = self.mark.as_ref().map_or(Ok(()), |mark| mark.lower(last));
+        let lowered = self.mark.as_ref().map_or(Ok(()), |mark| mark.note_last(last));
         lowered.map_err(|cause| StoreError::NotCommitted { reason: cause.to_string() })
     }
 }
