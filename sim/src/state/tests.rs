@@ -135,7 +135,7 @@ fn the_state_of_a_run_in_its_middle_is_shown_node_by_node() {
     settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../snapshots"));
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    let until_ms = 300_000;
+    let until_ms = 284_000; // a broker is down
     let (scenario, history) = run(Some(until_ms));
     settings.bind(|| insta::assert_snapshot!("state", told(&history, &scenario, until_ms, false)));
 }
