@@ -79,7 +79,8 @@ impl Obligations {
     /// on each disk the commit that is under way comes first.
     #[must_use]
     pub fn writes_within_ms(&self, node: &str) -> u64 {
-        let disks = std::iter::once(node).chain(self.slaves_of(node));
+        let confirming = self.slaves_of(node).filter(|_| self.other_disks(node) > 0);
+        let disks = std::iter::once(node).chain(confirming);
         let syncs_ms: u64 = disks.filter_map(|disk| self.slow_syncs_ms.get(disk)).sum();
         syncs_ms.saturating_mul(2 * SYNCS_PER_COMMIT)
     }

@@ -5,28 +5,24 @@
 //! up by one and never above `rewrites + 1`; rounds go up by one; the count of failures never falls, and rises with each
 //! rewrite; the first failure that a history tells of stays what it was. A due time that is set after a failure is the
 //! policy's wait after the entry's own time (both are the broker's clock); the plan made when an attempt begins lies later
-//! by the time that it may take. An attempt comes to something before the next begins, unless something broke meanwhile, and
-//! takes no longer than it may, and none begins after the policy's whole time. A failure that no retry can change is the last of its round. An attempt begins when it is
-//! due, or earlier if its peer was away for at least as long and is back (see `waiting`). A chain whose message lies
-//! elsewhere comes to nothing that a read brings without a durable attempt. What is due and not tried is parked in time
-//! (see `waiting`), or taken up in time (see `p4_taken_up`). What holds of reads at the wire is in `p4_reads`.
+//! by the time that it may take. An attempt comes to something before the next begins (see `p4_comes_to_something`), and
+//! takes no longer than it may, and none begins after the policy's whole time. A failure that no retry can change is the
+//! last of its round. An attempt begins when it is due, or earlier if its peer was away for at least as long and is back
+//! (see `waiting`). A chain whose message lies elsewhere comes to nothing that a read brings without a durable attempt. What
+//! is due and not tried is parked in time (see `waiting`), or taken up in time (see `p4_taken_up`). What holds of reads at
+//! the wire is in `p4_reads`.
 
-use super::{Findings, Reads, p1_park::FOR_GOOD, p4_reads, p4_taken_up, stuck, waiting};
+use super::{
+    Findings, Reads, p1_park::FOR_GOOD, p4_comes_to_something::came_to_nothing, p4_reads, p4_taken_up, stuck, waiting,
+};
 use crate::{
-    evidence::{ChainFact, ChainState, Outcome, frame::code},
-    history::{Event, EventKind},
+    evidence::{ChainFact, ChainState, Outcome},
     ledger::{ChainLife, ChainStep, Ledger},
     plan::SimMs,
 };
 
 /// How much longer than it may be a wait is at the most: clocks count whole milliseconds.
 const SLACK_MS: i64 = 50;
-
-/// How long after a failed sync the next one may come.
-const FOUND_LATER_MS: SimMs = 5_000;
-
-/// Response code of a pop that was given up.
-const SYSTEM_ERROR: i32 = 1;
 
 /// An attempt ends within this time: a route look-up, then the read.
 pub(super) const ATTEMPT_LIMIT_MS: SimMs = 16_000;
@@ -185,57 +181,11 @@ fn wrong_failure(
         .then(|| format!("attempt {} failed by {cause}, which no retry changes, and it waits", failed.attempt))
 }
 
-/// An attempt that came to nothing, although its home lived and nothing was broken meanwhile.
-fn came_to_nothing(
-    ledger: &Ledger<'_>,
-    life: &ChainLife<'_>,
-    before: &ChainStep<'_>,
-    step: &ChainStep<'_>,
-) -> Option<String> {
-    let (old, new) = (before.chain, step.chain);
-    let is_begun = |chain: &ChainFact| {
-        let tried = chain.latest.last().is_some_and(|last| (last.round, last.attempt) == (chain.round, chain.attempt));
-        chain.attempt > 0 && !tried && matches!(chain.state, ChainState::Open { .. } | ChainState::Moving { .. })
-    };
-    let is_next = new.attempt == old.attempt + 1 && new.failures == old.failures;
-    // What a failing sync leaves on the disk is found there with the next one, and nobody acted on it.
-    let written_ms = before.at_ms.saturating_sub(FOUND_LATER_MS);
-    let written = ledger.history.events.partition_point(|event| event.at_ms < written_ms);
-    // Nobody begins what is not confirmed in time.
-    let is_abandoned = is_begun(old)
-        && is_next
-        && !ledger.was_disturbed(written, step.event)
-        && !ledger.is_told_late(life.node, before.entry.index, before.event)
-        && !pop_gave_up(ledger, life, before);
-    // Where syncs are slow the next one is due before what became of this one is written.
-    let held_up_ms = ledger.obligations.writes_within_ms(life.node);
-    let is_held_up = held_up_ms > 0 && step.at_ms.saturating_sub(before.at_ms) < ATTEMPT_LIMIT_MS + held_up_ms;
-    (is_abandoned && !is_held_up)
-        .then(|| format!("attempt {} came to nothing before attempt {} began", old.attempt, new.attempt))
-}
-
-/// Whether a pop was refused before its broker heard that what it had taken is confirmed. It has waited since before that
-/// was written, which may be long where syncs are slow; the next attempt hands its chains over.
-fn pop_gave_up(ledger: &Ledger<'_>, life: &ChainLife<'_>, before: &ChainStep<'_>) -> bool {
-    let is_pop_s = life.steps.first().is_some_and(|first| first.event == before.event);
-    let told_ms = ledger.told_ms(life.node, before.entry.index, before.event).unwrap_or(SimMs::MAX);
-    let later = ledger.history.events.iter().skip(before.event).take_while(|event| event.at_ms <= told_ms);
-    let is_refused = |event: &Event| match &event.kind {
-        EventKind::Response(frame) => {
-            *frame.from == *life.node && frame.request_code == code::POP && frame.code == SYSTEM_ERROR
-        }
-        _ => false,
-    };
-    is_pop_s && later.into_iter().any(is_refused)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::SYSTEM_ERROR;
     use crate::{
-        evidence::{ChainFact, Outcome, frame::code},
-        history::{EventKind, Noted},
+        evidence::{ChainFact, Outcome},
         oracles::fixture::{Story, chain},
     };
 
@@ -396,70 +346,6 @@ mod tests {
         let chain = story.attempt(chain, 1100);
         end(&mut story, &chain);
         story.breaks("P4", "after the policy's wait of 1000 ms is over");
-    }
-
-    #[test]
-    fn an_attempt_comes_to_something_unless_something_broke() {
-        for broken in [false, true] {
-            let (mut story, chain) = Story::due();
-            let begun = chain.attempt(1).open(story.now_ms + 17_000);
-            story.durable("b", vec![begun.clone().fact()]).wait(17_000);
-            if broken {
-                story.event(crate::history::EventKind::Fault { index: None, text: "a is away".into() });
-            }
-            let begun = begun.attempt(2).open(story.now_ms + 18_000);
-            story.durable("b", vec![begun.fact()]);
-            assert_eq!(story.is_blamed("P4", "attempt 1 came to nothing before attempt 2 began"), !broken);
-        }
-    }
-
-    #[test]
-    fn an_attempt_that_is_confirmed_too_late_need_not_begin() {
-        for (confirmed_after_ms, blamed) in [(10, true), (4_000, false)] {
-            let (mut story, chain) = Story::due();
-            story.obligations.slaves.insert("b-s1".into(), "b".into());
-            story.obligations.degrees.insert("b".into(), 2);
-            let begun = chain.attempt(1).open(story.now_ms + 17_000);
-            story.durable("b", vec![begun.clone().fact()]);
-            let entry = story.last_entry_of("b");
-            story.wait(confirmed_after_ms);
-            story.event(crate::history::EventKind::Noted(Noted::Durable { node: "b-s1".into(), sync: 1, entry }));
-            let poll = story.request("b-s1", "b", crate::evidence::frame::code::REPLICATE, &[], b"");
-            story.response(("b", "b-s1", poll), (crate::evidence::frame::code::REPLICATE, 0), &[], b"");
-            story.wait(17_000 - confirmed_after_ms);
-            let begun = begun.attempt(2).open(story.now_ms + 18_000);
-            story.durable("b", vec![begun.fact()]);
-            let found = story.is_blamed("P4", "attempt 1 came to nothing before attempt 2 began");
-            assert_eq!(found, blamed, "confirmed after {confirmed_after_ms} ms");
-        }
-    }
-
-    #[test]
-    fn what_a_pop_that_gave_up_had_planned_need_not_begin() {
-        let replicate = code::REPLICATE;
-        for (answer, is_first, blamed) in [(SYSTEM_ERROR, true, false), (0, true, true), (SYSTEM_ERROR, false, true)] {
-            let (mut story, mut chain) = Story::due();
-            story.obligations.slaves.insert("b-s1".into(), "b".into());
-            story.obligations.degrees.insert("b".into(), 2);
-            chain.id.pop_time += 1;
-            if !is_first {
-                story.durable("b", vec![chain.clone().fact()]);
-            }
-            let begun = chain.attempt(1).open(story.now_ms + 17_000);
-            story.durable("b", vec![begun.clone().fact()]);
-            let entry = story.last_entry_of("b");
-            story.wait(500);
-            let pop = story.request("c", "b", code::POP, &[("consumerGroup", "g"), ("topic", "t")], b"");
-            story.response(("b", "c", pop), (code::POP, answer), &[], b"");
-            story.event(EventKind::Noted(Noted::Durable { node: "b-s1".into(), sync: 1, entry }));
-            let poll = story.request("b-s1", "b", replicate, &[], b"");
-            story.response(("b", "b-s1", poll), (replicate, 0), &[], b"");
-            story.wait(16_500);
-            let begun = begun.attempt(2).open(story.now_ms + 18_000);
-            story.durable("b", vec![begun.fact()]);
-            let found = story.is_blamed("P4", "attempt 1 came to nothing before attempt 2 began");
-            assert_eq!(found, blamed, "answered {answer}, its pop's: {is_first}");
-        }
     }
 
     #[test]
