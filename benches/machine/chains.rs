@@ -54,6 +54,7 @@ pub fn chain(broker: &str, offset: i64) -> Chain {
         attempt: 0,
         round_began_ms: None,
         acted_for: None,
+        resumed_ms: None,
         state: ChainState::Open { due_ms: DUE_MS },
         history: History::default(),
     }

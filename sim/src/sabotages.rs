@@ -274,6 +274,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "remote-read-timeout",
     },
     Sabotage {
+        name: "first-refusal-parks",
+        breaks: "the first read that is refused for good parks its chain",
+        promise: "P1",
+        scenario: "refused-reads",
+    },
+    Sabotage {
         name: "first-failure-forgotten",
         breaks: "the history of a chain tells of its last failure as of its first",
         promise: "P4",

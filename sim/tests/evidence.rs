@@ -81,6 +81,7 @@ fn chain(state: ChainState) -> Chain {
         attempt: 2,
         round_began_ms: Some(5),
         acted_for: None,
+        resumed_ms: Some(1_700_000_000_500),
         state,
         history,
     }

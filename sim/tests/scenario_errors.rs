@@ -232,6 +232,8 @@ fn wrong_numbers() {
             ("late_ack = 0.05", "late_ack = 0.3"),
             ("rewrites = 2", "rewrites = 0"),
             ("rewrites = 2", "jitter = -0.1"),
+            ("rewrites = 2", "refusals = 0"),
+            ("rewrites = 2", "refusals = 21"),
             ("reached = [\"parked\"]", "settle = { parked_at_least = 0 }"),
         ],
     );

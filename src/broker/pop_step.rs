@@ -272,6 +272,7 @@ impl PopStep {
             attempt: 0,
             round_began_ms: None,
             acted_for: None,
+            resumed_ms: None,
             state: ChainState::Open { due_ms: pop_time.saturating_add(self.invisible_ms) },
             history: History::default(),
         }

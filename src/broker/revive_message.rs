@@ -103,6 +103,7 @@ impl Shared {
             attempt: if ours.is_some() { 0 } else { body.attempts().min(self.config.policy.rewrites) },
             round_began_ms: None,
             acted_for: extension.acting.clone(),
+            resumed_ms: None,
             state: ChainState::Open { due_ms },
             history: History::default(),
         };

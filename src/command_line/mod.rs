@@ -6,7 +6,7 @@ mod node;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use pop_revive::broker::BrokerConfig;
+use pop_revive::{broker::BrokerConfig, revive::policy::REFUSALS};
 
 /// A RocketMQ-compatible name server and POP broker.
 #[derive(Parser)]
@@ -92,6 +92,9 @@ struct BrokerArgs {
     /// How far a wait may be off, as a share of itself, 0 to 0.9.
     #[arg(long, default_value_t = 0.0)]
     jitter: f64,
+    /// How many reads in a row must be refused for good (no such topic, no permission) before a chain is parked.
+    #[arg(long, default_value_t = REFUSALS)]
+    refusals: u32,
     /// Where to serve metrics and health over HTTP, host:port; port 0 picks one, `off` serves none.
     #[arg(long, default_value = "127.0.0.1:5557")]
     metrics_listen: String,
@@ -131,6 +134,7 @@ impl BrokerArgs {
         config.retention.age_ms = self.retention_age.as_ref().map(millis);
         config.retention.bytes = self.retention_bytes;
         config.policy.jitter = self.jitter;
+        config.policy.refusals = self.refusals;
         config.policy.total_ms = self.total.as_ref().map(millis);
         if !self.waits.is_empty() {
             config.policy.waits_ms = self.waits.iter().map(millis).collect();

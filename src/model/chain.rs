@@ -91,6 +91,9 @@ pub struct Chain {
     /// How often an operator has resumed it.
     #[serde(default)]
     pub round: u32,
+    /// When it was resumed last at this home, Unix ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_ms: Option<i64>,
     /// How often it changed its home.
     #[serde(default)]
     pub hop: u32,

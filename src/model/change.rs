@@ -36,9 +36,9 @@ pub fn change(chain: &Chain, at_ms: i64) -> Change<'_> {
         ChainState::Ended { outcome, .. } => Change::Ended(outcome),
         ChainState::Moved { .. } => Change::Moved,
         ChainState::Parked { reason, .. } => Change::Parked { reason, failed: just_failed(chain, at_ms) },
-        ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. } => match just_failed(chain, at_ms) {
+        ChainState::Open { .. } | ChainState::Moving { .. } => match just_failed(chain, at_ms) {
             Some(failed) => Change::PutBack(failed),
-            None => waits(chain, *due_ms, at_ms),
+            None => waits(chain, at_ms),
         },
     }
 }
@@ -49,11 +49,9 @@ fn just_failed(chain: &Chain, at_ms: i64) -> Option<&FailedAttempt> {
     chain.history.last().filter(|failed| (failed.round, failed.attempt, failed.at_ms) == current)
 }
 
-fn waits(chain: &Chain, due_ms: i64, at_ms: i64) -> Change<'_> {
+fn waits(chain: &Chain, at_ms: i64) -> Change<'_> {
     if chain.round_began_ms.is_none() {
-        // Resuming makes the next step due at once, and only what failed before can be resumed.
-        let resumed = chain.round > 0 && due_ms == at_ms && chain.history.failures > 0;
-        return if resumed { Change::Resumed } else { Change::Opened };
+        return if chain.resumed_ms == Some(at_ms) { Change::Resumed } else { Change::Opened };
     }
     // A pop that hands its chains over begins the first attempt together with the chain.
     let popped = matches!(chain.state, ChainState::Moving { .. }) && (chain.round, chain.attempt) == (0, 1);

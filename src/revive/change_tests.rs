@@ -48,6 +48,17 @@ fn a_life_is_read_off_its_records() {
     assert_eq!(change(&chain, now_ms + 100), Change::Ended(&Outcome::Acked));
 }
 
+/// Whoever dies in the middle of every attempt has no failure to remember, and is resumed all the same.
+#[test]
+fn a_chain_that_never_failed_is_resumed_too() {
+    let state = ChainState::Parked { reason: ParkReason::PolicyExhausted, at_ms: DUE_MS };
+    let parked = Chain { state, attempt: 4, ..chain(OTHER) };
+    let resumed = step(&parked, Event::Resumed, DUE_MS + 9);
+    assert_eq!(change(&resumed, DUE_MS + 9), Change::Resumed);
+    assert_eq!(change(&step(&resumed, Event::Due, DUE_MS + 9), DUE_MS + 9), Change::AttemptBegun);
+    assert_eq!(change(&Chain { round: 1, ..chain(OTHER) }, DUE_MS), Change::Opened, "handed over in its second round");
+}
+
 #[test]
 fn a_failure_is_told_once_even_if_an_ack_follows_in_the_same_commit() {
     let begun = step(&chain(OTHER), Event::Due, DUE_MS);

@@ -202,11 +202,7 @@ impl Reviver {
                 Transition::to(end(chain.clone(), now_ms, Outcome::Gone(proof)), Effect::None)
             }
             ReadOutcome::Retry(failure) => sometimes!("read-to-rewrite", self.rewrite(chain, failure, now_ms)),
-            ReadOutcome::Permanent(failure) => {
-                sometimes!("read-to-parked");
-                let next = remember(chain.clone(), failure, now_ms);
-                Transition::to(park(next, now_ms, ParkReason::Permanent), Effect::None)
-            }
+            ReadOutcome::Permanent(failure) => sometimes!("read-to-refused", self.refused(chain, failure, now_ms)),
         }
     }
 
@@ -228,6 +224,16 @@ impl Reviver {
             }
             Err(failure) => sometimes!("handed-failed", self.rewrite(chain, failure, now_ms)),
         }
+    }
+
+    /// One refusal is no proof: the owner's topics and permissions may just be set up. It is asked again after a wait.
+    fn refused(&self, chain: &Chain, failure: ReadFailure, now_ms: i64) -> Transition {
+        let next = remember(chain.clone(), failure.clone(), now_ms);
+        if self.policy.is_refused(&next) {
+            sometimes!("refused-for-good");
+            return Transition::to(park(next, now_ms, ParkReason::Permanent), Effect::None);
+        }
+        sometimes!("refused-once", self.rewrite(chain, failure, now_ms))
     }
 
     fn rewrite(&self, chain: &Chain, failure: ReadFailure, now_ms: i64) -> Transition {
@@ -337,6 +343,7 @@ fn resumed(chain: &Chain, now_ms: i64) -> Transition {
     next.round = next.round.saturating_add(1); // counts come from other brokers too
     next.attempt = 0;
     next.round_began_ms = None;
+    next.resumed_ms = Some(now_ms);
     next.state = match reason {
         ParkReason::UnknownAt { broker } => {
             sometimes!("resumed-unknown");

@@ -67,7 +67,7 @@ fn event_for(chain: &Chain, choice: u8) -> Event {
 fn essence(chain: &Chain) -> Chain {
     let state = ChainState::Moved { to: String::new() };
     let history = History::default();
-    Chain { round: 0, hop: 0, attempt: 0, round_began_ms: None, state, history, ..chain.clone() }
+    Chain { round: 0, resumed_ms: None, hop: 0, attempt: 0, round_began_ms: None, state, history, ..chain.clone() }
 }
 
 proptest! {
@@ -79,9 +79,10 @@ proptest! {
     fn no_number_makes_a_step_fail_or_a_rewrite_lose_a_field(
         chain in chains(), choice in 0u8..10, now_ms in times(),
         (rewrites, total_ms, attempt_limit_ms) in (counts(), prop::option::of(any::<u64>()), 0..i64::MAX),
+        refusals in counts(),
         waits_ms in prop::collection::vec(prop_oneof![100u64..200, any::<u64>()], 1..4),
     ) {
-        let policy = RewritePolicy { waits_ms, rewrites, total_ms, jitter: 0.5 };
+        let policy = RewritePolicy { waits_ms, rewrites, total_ms, jitter: 0.5, refusals };
         let engine = Reviver { own_broker: OWN.into(), policy, attempt_limit_ms };
         let transition = engine.step(&chain, event_for(&chain, choice), now_ms);
         let Some(next) = transition.next else { return Ok(()) };

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::chain::{Chain, ChainId},
+    model::chain::{Chain, ChainId, HISTORY_LIMIT},
+    revive::outcome::{Class, class},
     sabotage,
 };
 
@@ -25,12 +26,18 @@ pub struct RewritePolicy {
     pub total_ms: Option<u64>,
     /// How far a wait may be off, as a share of itself, either way: 0 is exact, 1 is anything from 0 to twice.
     pub jitter: f64,
+    /// How many reads in a row the owner must have answered so that no retry can help before the chain is parked for
+    /// good, 1 to [`HISTORY_LIMIT`]. One answer may come from a broker whose topics or permissions are just being set up.
+    pub refusals: u32,
 }
+
+/// Parks a chain only once a second read, after a wait, was refused as the first was.
+pub const REFUSALS: u32 = 2;
 
 impl Default for RewritePolicy {
     fn default() -> Self {
         let waits_ms = ROCKETMQ_WAITS_S.map(|seconds| seconds * 1000).to_vec();
-        Self { waits_ms, rewrites: 17, total_ms: None, jitter: 0.0 }
+        Self { waits_ms, rewrites: 17, total_ms: None, jitter: 0.0, refusals: REFUSALS }
     }
 }
 
@@ -54,6 +61,12 @@ pub enum PolicyError {
         /// The jitter.
         jitter: f64,
     },
+    /// Refusals outside their range: more are not remembered.
+    #[error("refusals is {refusals}: expected 1 to {HISTORY_LIMIT}")]
+    Refusals {
+        /// The refusals.
+        refusals: u32,
+    },
 }
 
 /// No wait may be shorter: an attempt costs the peer an RPC.
@@ -73,6 +86,9 @@ impl RewritePolicy {
         }
         if !(0.0..=0.9).contains(&self.jitter) {
             return Err(PolicyError::Jitter { jitter: self.jitter });
+        }
+        if self.refusals == 0 || self.refusals as usize > HISTORY_LIMIT {
+            return Err(PolicyError::Refusals { refusals: self.refusals });
         }
         Ok(())
     }
@@ -123,6 +139,18 @@ impl RewritePolicy {
         chain.attempt > self.rewrites.saturating_sub(left_out) || self.exceeds_total(chain, now_ms)
     }
 
+    /// Whether the chain's owner has refused its reads often enough to believe that no retry can help.
+    #[must_use]
+    pub fn is_refused(&self, chain: &Chain) -> bool {
+        let Some(last) = chain.history.last() else { return false };
+        let refusals = chain.history.latest.iter().rev().take_while(|failed| {
+            let of_row = failed.round == chain.round && failed.failure.peer == last.failure.peer;
+            of_row && class(&failed.failure.cause) == Class::Permanent
+        });
+        let needed = if sabotage!("first-refusal-parks") { 1 } else { self.refusals as usize };
+        refusals.count() >= needed
+    }
+
     fn exceeds_total(&self, chain: &Chain, at_ms: i64) -> bool {
         let spent = at_ms.saturating_sub(chain.round_began_ms.unwrap_or(at_ms));
         self.total_ms
@@ -159,6 +187,10 @@ mod tests {
         assert_eq!(policy(vec![1000, 0], 0.0).check(), Err(PolicyError::ShortWait { position: 1, wait_ms: 0 }));
         assert_eq!(policy(vec![1000], 1.5).check(), Err(PolicyError::Jitter { jitter: 1.5 }));
         assert!(policy(vec![1000], f64::NAN).check().is_err());
+        for refusals in [0, HISTORY_LIMIT as u32 + 1] {
+            let policy = RewritePolicy { refusals, ..RewritePolicy::default() };
+            assert_eq!(policy.check(), Err(PolicyError::Refusals { refusals }));
+        }
     }
 
     fn policy(waits_ms: Vec<u64>, rewrites: u32) -> RewritePolicy {

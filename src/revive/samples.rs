@@ -51,6 +51,7 @@ pub(crate) fn chain(broker: &str) -> Chain {
         attempt: 0,
         round_began_ms: None,
         acted_for: None,
+        resumed_ms: None,
         state: ChainState::Open { due_ms: DUE_MS },
         history: History::default(),
     }

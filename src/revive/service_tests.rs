@@ -174,7 +174,7 @@ impl World {
 
     /// A service whose attempts end within 400 ms and are repeated after 200 ms.
     fn service(&self, peers: &Arc<Script>, config: ReviveConfig) -> Arc<ReviveService> {
-        let policy = RewritePolicy { waits_ms: vec![200], rewrites: 20, ..RewritePolicy::default() };
+        let policy = RewritePolicy { waits_ms: vec![200], rewrites: 20, refusals: 1, ..RewritePolicy::default() };
         let engine = Arc::new(Reviver { own_broker: OWN.into(), policy, attempt_limit_ms: 400 });
         let home = Home { broker: OWN.into(), store_host: store_host(), engine };
         ReviveService::new(home, self.store.clone(), self.clock.clone(), peers.clone(), self.wake.clone(), config)

@@ -111,10 +111,11 @@ fn a_rewrite_tells_when_it_is_due_again() {
 #[test]
 fn a_park_is_an_error_with_its_reason_and_last_failure() {
     let fields = ["message", "chain", "round", "attempt", "peer", "cause", "reason"];
-    let (_, after) = failed(&chain(OTHER), Cause::TopicUnknown);
-    let id = after.id.to_string();
-    let expected = (Level::ERROR, texts(["parked", &id, "0", "1", OTHER, "topic-unknown", "permanent"]));
-    assert_eq!(one(|| committed(&[entry(after, DUE_MS + 5)]), fields), expected);
+    let (_, once) = failed(&chain(OTHER), Cause::TopicUnknown);
+    let (_, after) = failed(&once, Cause::TopicUnknown);
+    let (id, at_ms) = (after.id.to_string(), after.history.last().unwrap().at_ms);
+    let expected = (Level::ERROR, texts(["parked", &id, "0", "2", OTHER, "topic-unknown", "permanent"]));
+    assert_eq!(one(|| committed(&[entry(after, at_ms)]), fields), expected);
 
     let mut chain = chain(OTHER);
     while !matches!(chain.state, ChainState::Parked { .. }) {

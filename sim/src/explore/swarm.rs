@@ -153,6 +153,7 @@ fn policy<R: Rng>(dice: &mut Dice<R>) -> Policy {
         rewrites: dice.count(1..=8),
         total_ms: dice.maybe(0.2, |dice| dice.span(2 * MINUTE..=10 * MINUTE)),
         jitter: if dice.likely(0.3) { 0.3 } else { 0.0 },
+        refusals: dice.count(1..=3),
     }
 }
 

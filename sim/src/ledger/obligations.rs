@@ -60,6 +60,8 @@ pub struct PolicySpec {
     pub total_ms: Option<u64>,
     /// How far a wait may be off, as a share of itself.
     pub jitter: f64,
+    /// How many reads in a row must be refused for good before a chain is given up.
+    pub refusals: u32,
 }
 
 impl Obligations {
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn waits_repeat_the_last_and_allow_jitter() {
-        let policy = PolicySpec { waits_ms: vec![1000, 4000], rewrites: 3, total_ms: None, jitter: 0.25 };
+        let policy = PolicySpec { waits_ms: vec![1000, 4000], rewrites: 3, total_ms: None, jitter: 0.25, refusals: 1 };
         assert_eq!([0, 1, 2, 9].map(|attempt| policy.shortest_wait_ms(attempt)), [750, 750, 3000, 3000]);
         assert_eq!((policy.longest_wait_ms(1), policy.attempts()), (1250, 4));
         assert_eq!(policy.longest_ms(), 9000);

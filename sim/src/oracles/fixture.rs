@@ -39,7 +39,7 @@ impl Story {
             reconsume_limit: 2,
             starts_at_end: false,
         };
-        let policy = PolicySpec { waits_ms: vec![1000, 2000], rewrites: 2, total_ms: None, jitter: 0.0 };
+        let policy = PolicySpec { waits_ms: vec![1000, 2000], rewrites: 2, total_ms: None, jitter: 0.0, refusals: 2 };
         let brokers = vec!["a".into(), "b".into()];
         let obligations = Obligations { groups: vec![group], brokers, policy, ..Obligations::default() };
         let mut story = Self {

@@ -4,19 +4,19 @@
 //! due and nobody tried does not count, unless it is as long as the whole policy and the peer was away all the while
 //! (see `waiting`). An attempt need not show at
 //! the wire (nobody listens, a connect hangs, the home dies), so failures are told apart: one caused by an answer needs
-//! a read that left, any other needs that something was broken at all. A permanent reason needs a read of this round
-//! that the master answered so, for a slave is no authority; an answer made up by the network never leaves a server, so an unanswered read in disturbed
+//! a read that left, any other needs that something was broken at all. A permanent reason needs as
+//! many reads of this round, the last ones, as the policy asks for that the master answered so, for a slave is no authority; an answer made up by the network never leaves a server, so an unanswered read in disturbed
 //! time is believed. A chain whose message lies on the same disk has no reason to be parked, except that the store
 //! refused the copy.
 
 use super::{Findings, Reads, waiting};
 use crate::{
-    evidence::{ChainState, FailedAttempt, ParkReason},
+    evidence::{ChainFact, ChainState, FailedAttempt, ParkReason},
     ledger::{ChainLife, ChainStep, Ledger, wire::Pull},
 };
 
 /// Causes that no retry can change, as they are recorded.
-pub(super) const FOR_GOOD: [&str; 5] = ["no-permission", "topic-unknown", "group-unknown", "bad-request", "beyond-end"];
+const FOR_GOOD: [&str; 5] = ["no-permission", "topic-unknown", "group-unknown", "bad-request", "beyond-end"];
 
 /// Answers that no retry can change: offset moved, no permission, no topic, no group, invalid parameter.
 const PERMANENT: [i32; 5] = [16, 17, 21, 26, 29];
@@ -80,11 +80,29 @@ pub(super) fn check(
                 Some((event, _)) if event <= parked => false,
                 _ => ledger.was_disturbed(pull.call.event.saturating_sub(1), parked),
             };
-            let is_answered = reads.tries_of_chain(life).iter().filter(in_round).copied().any(|pull| answered(&pull));
-            is_answered.then_some(()).ok_or_else(|| told("no read was answered with a permanent error".into()))
+            let needed = ledger.obligations.policy.refusals as usize;
+            let (told_of, found) = (
+                refusals(chain),
+                reads.tries_of_chain(life).iter().filter(in_round).filter(|pull| answered(pull)).count(),
+            );
+            match told_of.min(found) {
+                0 => Err(told("no read was answered with a permanent error".into())),
+                few if few < needed => Err(told(format!("{few} reads of {needed} were refused for good"))),
+                _ => Ok(()),
+            }
         }
         _ => exhausted(ledger, &failures, left(), parked).map_err(told),
     }
+}
+
+/// How many of its last reads, in one round and by one peer, failed so that no retry can help.
+pub(super) fn refusals(chain: &ChainFact) -> usize {
+    let peer = chain.latest.last().map(|failed| &failed.failure.peer);
+    let in_row = |failed: &&FailedAttempt| {
+        let of_row = failed.round == chain.round && Some(&failed.failure.peer) == peer;
+        of_row && FOR_GOOD.contains(&failed.failure.cause.name.as_str())
+    };
+    chain.latest.iter().rev().take_while(in_row).count()
 }
 
 fn exhausted(ledger: &Ledger<'_>, failures: &[&FailedAttempt], reads: usize, parked: usize) -> Result<(), String> {
@@ -235,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_permanent_reason_needs_a_permanent_answer() {
-        let (mut permanent, chain) = story(1, 17, "topic-unknown", false);
+        let (mut permanent, chain) = story(2, 17, "topic-unknown", false);
         permanent.durable("b", vec![parked(chain, ParkReason::Permanent).fact()]);
         permanent.holds();
 
@@ -243,7 +261,16 @@ mod tests {
         passing.durable("b", vec![parked(chain, ParkReason::Permanent).fact()]);
         passing.breaks("P1", "for good, because of busy");
 
-        let (mut never_told, chain) = story(1, 2, "topic-unknown", false);
+        let (mut too_soon, chain) = story(1, 17, "topic-unknown", false);
+        too_soon.durable("b", vec![parked(chain, ParkReason::Permanent).fact()]);
+        too_soon.breaks("P1", "1 reads of 2 were refused for good");
+
+        let (mut told_once, mut chain) = story(1, 17, "topic-unknown", false);
+        chain.latest.push(chain.latest[0].clone());
+        told_once.durable("b", vec![parked(chain, ParkReason::Permanent).fact()]);
+        told_once.breaks("P1", "1 reads of 2 were refused for good");
+
+        let (mut never_told, chain) = story(2, 2, "topic-unknown", false);
         never_told.durable("b", vec![parked(chain, ParkReason::Permanent).fact()]);
         never_told.breaks("P1", "no read was answered with a permanent error");
     }

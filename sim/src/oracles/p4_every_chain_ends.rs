@@ -6,14 +6,14 @@
 //! rewrite; the first failure that a history tells of stays what it was. A due time that is set after a failure is the
 //! policy's wait after the entry's own time (both are the broker's clock); the plan made when an attempt begins lies later
 //! by the time that it may take. An attempt comes to something before the next begins (see `p4_comes_to_something`), and
-//! takes no longer than it may, and none begins after the policy's whole time. A failure that no retry can change is the
-//! last of its round. An attempt begins when it is due, or earlier if its peer was away for at least as long and is back
+//! takes no longer than it may, and none begins after the policy's whole time. As many failures in a row that no
+//! retry can change as the policy asks for are the last of their round. An attempt begins when it is due, or earlier if its peer was away for at least as long and is back
 //! (see `waiting`). A chain whose message lies elsewhere comes to nothing that a read brings without a durable attempt. What
 //! is due and not tried is parked in time (see `waiting`), or taken up in time (see `p4_taken_up`). What holds of reads at
 //! the wire is in `p4_reads`.
 
 use super::{
-    Findings, Reads, p1_park::FOR_GOOD, p4_comes_to_something::came_to_nothing, p4_reads, p4_taken_up, stuck, waiting,
+    Findings, Reads, p1_park::refusals, p4_comes_to_something::came_to_nothing, p4_reads, p4_taken_up, stuck, waiting,
 };
 use crate::{
     evidence::{ChainFact, ChainState, Outcome},
@@ -177,7 +177,8 @@ fn wrong_failure(
     // What a slave says of its master's messages is never for good.
     let has_slaves = ledger.obligations.slaves.values().any(|broker| *broker == life.id.broker);
     let is_waiting = matches!(new.state, ChainState::Open { .. });
-    (is_waiting && !has_slaves && FOR_GOOD.contains(&cause))
+    let is_refused = refusals(new) >= ledger.obligations.policy.refusals as usize;
+    (is_waiting && !has_slaves && is_refused)
         .then(|| format!("attempt {} failed by {cause}, which no retry changes, and it waits", failed.attempt))
 }
 
@@ -378,10 +379,15 @@ mod tests {
     #[test]
     fn what_no_retry_changes_is_not_tried_again() {
         let (mut story, chain) = Story::due();
-        let begun = chain.attempt(1).open(story.now_ms + 17_000);
-        story.durable("b", vec![begun.clone().fact()]).wait(10);
-        story.durable("b", vec![begun.failed("no-permission").open(story.now_ms + 1_000).fact()]);
-        assert!(story.is_blamed("P4", "failed by no-permission, which no retry changes, and it waits"));
+        let words = "failed by no-permission, which no retry changes, and it waits";
+        let mut refused = chain;
+        for (attempt, blamed) in [(1, false), (2, true)] {
+            let begun = refused.attempt(attempt).open(story.now_ms + 17_000);
+            story.durable("b", vec![begun.clone().fact()]).wait(10);
+            refused = begun.failed("no-permission").open(story.now_ms + 1_000);
+            story.durable("b", vec![refused.clone().fact()]).wait(1_000);
+            assert_eq!(story.is_blamed("P4", words), blamed, "after attempt {attempt}");
+        }
     }
 
     #[test]

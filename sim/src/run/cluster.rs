@@ -135,6 +135,7 @@ fn config(scenario: &Scenario, member: &Member<'_>, streams: &Streams, addresses
         rewrites: scenario.policy.rewrites,
         total_ms: scenario.policy.total_ms,
         jitter: scenario.policy.jitter,
+        refusals: scenario.policy.refusals,
     };
     config
 }

@@ -248,13 +248,15 @@ pub struct Policy {
     pub total_ms: Option<SimMs>,
     /// Share of a wait that may be added to it at random, `0..=1`.
     pub jitter: f64,
+    /// Reads in a row that must be refused for good before the chain is parked.
+    pub refusals: u32,
 }
 
 impl Default for Policy {
     /// RocketMQ's.
     fn default() -> Self {
         let waits_ms: Vec<SimMs> = ROCKETMQ_WAITS_S.iter().map(|seconds| seconds * 1_000).collect();
-        Self { rewrites: Self::one_rewrite_per_wait(&waits_ms), waits_ms, total_ms: None, jitter: 0.0 }
+        Self { rewrites: Self::one_rewrite_per_wait(&waits_ms), waits_ms, total_ms: None, jitter: 0.0, refusals: 2 }
     }
 }
 

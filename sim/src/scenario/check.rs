@@ -16,7 +16,7 @@ use super::findings::{Findings, Zero, spell};
 use super::reached::reachable;
 use super::shapes::{Located, Time};
 use super::{Scenario, error::ScenarioError};
-use pop_revive::{broker::BrokerConfig, revive::RewritePolicy};
+use pop_revive::{broker::BrokerConfig, model::chain::HISTORY_LIMIT, revive::RewritePolicy};
 
 use crate::plan::SimMs;
 
@@ -217,6 +217,7 @@ fn check_windows(f: &mut Findings, file: &ScenarioFile, policy: &Policy) -> SimM
         rewrites: policy.rewrites,
         total_ms: policy.total_ms,
         jitter: policy.jitter,
+        refusals: policy.refusals,
     };
     let attempt_limit_ms = BrokerConfig::new("", "", Vec::new()).attempt_limit_ms();
     let least = policy.longest_round_ms(u64::try_from(attempt_limit_ms).unwrap_or(0));
@@ -376,10 +377,12 @@ fn policy(f: &mut Findings, entry: Option<&PolicyEntry>) -> Policy {
     let rewrites = entry.and_then(|entry| entry.rewrites.as_ref());
     let total = entry.and_then(|entry| entry.total.as_ref());
     let jitter = entry.and_then(|entry| entry.jitter.as_ref());
+    let refusals = entry.and_then(|entry| entry.refusals.as_ref());
     Policy {
         rewrites: f.number("policy.rewrites", rewrites, steps, 1..=10_000),
         total_ms: total.map(|raw| f.time("policy.total", raw, Zero::Refused)),
         jitter: f.share("policy.jitter", jitter, plain.jitter),
+        refusals: f.number("policy.refusals", refusals, plain.refusals, 1..=HISTORY_LIMIT as u32),
         waits_ms,
     }
 }

@@ -221,6 +221,8 @@ pub(super) struct PolicyEntry {
     pub(super) total: Option<Located<Time>>,
     /// Share of a wait that may be added to it at random; default 0.
     pub(super) jitter: Option<Located<f64>>,
+    /// Reads in a row that must be refused for good (no such topic, no permission) before the chain is parked; default 2.
+    pub(super) refusals: Option<Located<i64>>,
 }
 
 /// The usual network.

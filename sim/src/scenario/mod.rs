@@ -133,6 +133,7 @@ impl Scenario {
                 rewrites: self.policy.rewrites,
                 total_ms: self.policy.total_ms,
                 jitter: self.policy.jitter,
+                refusals: self.policy.refusals,
             },
             escapes: self.brokers.iter().filter_map(escape).collect(),
             acting: self.brokers.iter().filter_map(|it| Some((it.name.clone(), it.acting_to.clone()?))).collect(),

@@ -164,12 +164,13 @@ fn write_policy(lines: &mut Lines, policy: &Policy) {
     if *policy == plain {
         return;
     }
-    let Policy { waits_ms, rewrites, total_ms, jitter } = policy;
+    let Policy { waits_ms, rewrites, total_ms, jitter, refusals } = policy;
     lines.table("[policy]", "");
     lines.unless(&plain.waits_ms, "waits", waits_ms, |waits_ms| list(waits_ms.iter().map(time)));
     lines.unless(&Policy::one_rewrite_per_wait(waits_ms), "rewrites", rewrites, u32::to_string);
     lines.maybe("total", total_ms.as_ref(), time);
     lines.unless(&plain.jitter, "jitter", jitter, share);
+    lines.unless(&plain.refusals, "refusals", refusals, u32::to_string);
 }
 
 fn write_network(lines: &mut Lines, network: Network) {

@@ -284,6 +284,7 @@ mod tests {
                     attempt: 1,
                     round_began_ms: None,
                     acted_for: None,
+                    resumed_ms: None,
                     state: ChainState::Parked { reason: ParkReason::Permanent, at_ms: 0 },
                     history: History::default(),
                 };

@@ -67,7 +67,9 @@ async fn counters_follow_a_message_that_is_revived_and_one_that_is_acked() {
 async fn failing_and_parked_chains_are_seen_also_after_a_restart() {
     let world = World::new().await;
     let disk = MemoryDisk::default();
-    let broker = world.start(&disk, observed()).await;
+    let mut settings = observed();
+    settings.policy.refusals = 1;
+    let broker = world.start(&disk, settings).await;
     let popped_ms = world.now_ms() - 10;
     // The owner of these is unknown to everybody.
     let body = format!(r#"{{"bn":"nobody","c":"g","d":[0],"it":1,"n":1,"pt":{popped_ms},"q":0,"so":0,"t":"t"}}"#);

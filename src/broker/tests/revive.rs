@@ -134,7 +134,7 @@ async fn parked_chains_are_listed_with_their_history_and_resumed() {
     assert_eq!(world.revive_message("ck", &body).await.code, response::SUCCESS);
     let rows = parked().await;
     assert_eq!(rows.len(), 2, "{rows:?}");
-    assert_eq!(rows[0]["history"]["failures"], 1);
+    assert_eq!(rows[0]["history"]["failures"], 2, "refused twice");
     assert_eq!(rows[0]["history"]["latest"][0]["failure"]["cause"], "beyond-end");
 
     let mut page = Command::request(request::LIST_PARKED);
@@ -156,7 +156,7 @@ async fn parked_chains_are_listed_with_their_history_and_resumed() {
     assert_eq!(world.ask(MASTER, resume("nonsense")).await.code, response::INVALID_PARAMETER);
     let rows = parked().await;
     assert_eq!(rows.iter().filter(|row| row["round"] == 1).count(), 1, "{rows:?}");
-    assert_eq!(rows.iter().map(|row| row["history"]["failures"].as_u64().unwrap()).sum::<u64>(), 3);
+    assert_eq!(rows.iter().map(|row| row["history"]["failures"].as_u64().unwrap()).sum::<u64>(), 6);
 
     let all = world.ask(MASTER, Command::request(request::RESUME_PARKED)).await;
     assert_eq!(all.ext[parked::COUNT], "2");

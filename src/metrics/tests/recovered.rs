@@ -28,6 +28,7 @@ fn chain(state: ChainState) -> Chain {
         attempt: 0,
         round_began_ms: None,
         acted_for: None,
+        resumed_ms: None,
         state,
         history: History::default(),
     }
@@ -130,7 +131,7 @@ fn parked_and_ended_chains_fail_no_more_and_resuming_counts() {
     }
     let mut resumed = failed(Open { due_ms: AT_MS }, 0, Cause::Reset, "broker-b");
     resumed.round = 1;
-    resumed.round_began_ms = None;
+    (resumed.round_began_ms, resumed.resumed_ms) = (None, Some(AT_MS));
     commit(&metrics, &[resumed]);
     let refused = failed(Parked { reason: ParkReason::Permanent, at_ms: AT_MS }, 1, Cause::LocalStore, "broker-a");
     commit(&metrics, &[refused]);

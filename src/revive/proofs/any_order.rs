@@ -50,9 +50,9 @@ fn happenings() -> impl Strategy<Value = Vec<(i64, Happens)>> {
 }
 
 fn engines() -> impl Strategy<Value = Reviver> {
-    (vec(100u64..20_000, 1..5), 0u32..6, prop::option::of(1_000u64..200_000), 0.0..0.9f64).prop_map(
-        |(waits_ms, rewrites, total_ms, jitter)| Reviver {
-            policy: RewritePolicy { waits_ms, rewrites, total_ms, jitter },
+    (vec(100u64..20_000, 1..5), 0u32..6, prop::option::of(1_000u64..200_000), 0.0..0.9f64, 1u32..4).prop_map(
+        |(waits_ms, rewrites, total_ms, jitter, refusals)| Reviver {
+            policy: RewritePolicy { waits_ms, rewrites, total_ms, jitter, refusals },
             ..reviver()
         },
     )

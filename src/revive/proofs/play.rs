@@ -4,7 +4,10 @@
 use crate::{
     model::{
         cause::Cause,
-        chain::{Chain, ChainId, ChainState, CopyPlace, GoneProof, HISTORY_LIMIT, History, Outcome, ParkReason},
+        chain::{
+            Chain, ChainId, ChainState, CopyPlace, FailedAttempt, GoneProof, HISTORY_LIMIT, History, Outcome,
+            ParkReason,
+        },
     },
     revive::{
         Engine, ReadOutcome, Reviver,
@@ -275,7 +278,7 @@ impl<'e> Play<'e> {
         if !failed {
             return Ok(());
         }
-        let is_last = matches!(event, Event::Read { outcome: ReadOutcome::Permanent(_), .. } | Event::Waited { .. });
+        let is_last = matches!(event, Event::Waited { .. }) || self.is_refused(after, event);
         let last = is.last().unwrap();
         let fits = (last.round, last.attempt, last.at_ms) == (before.round, before.attempt, self.now_ms);
         keeps!("P4", fits, "remembers another failure: {last:?}");
@@ -291,6 +294,16 @@ impl<'e> Play<'e> {
             other => keeps!("P1", false, "a failure led to {other:?}"),
         }
         Ok(())
+    }
+
+    /// Whether this refusal is as many in a row, of one round and by one peer, as the policy asks for.
+    fn is_refused(&self, after: &Chain, event: &Event) -> bool {
+        let refused = matches!(event, Event::Read { outcome: ReadOutcome::Permanent(_), .. });
+        let needed = self.rules.policy.refusals as usize;
+        let row: Vec<_> = after.history.latest.iter().rev().take(needed).collect();
+        let in_row =
+            |failed: &&FailedAttempt| failed.round == after.round && failed.failure.cause == Cause::TopicUnknown;
+        refused && row.len() == needed && row.iter().all(in_row)
     }
 
     /// A confirmation ends the hand-over whatever attempt it answers: the target has the chain.
@@ -373,9 +386,11 @@ fn check_progress(before: &Chain, after: &Chain, event: &Event) -> Result<(), Br
     let parked = |chain: &Chain| matches!(chain.state, ChainState::Parked { .. });
     let due = |chain: &Chain| chain.due_ms().is_some();
     keeps!("P5", resumed || !(parked(before) && due(after)), "nobody resumed it");
+    keeps!("P5", resumed || before.resumed_ms == after.resumed_ms, "resumed at {:?}, by nobody", after.resumed_ms);
     let essence = |chain: &Chain| {
         let (state, history) = (ChainState::Moved { to: String::new() }, History::default());
-        Chain { round: 0, hop: 0, attempt: 0, round_began_ms: None, state, history, ..chain.clone() }
+        let chain = Chain { round: 0, hop: 0, attempt: 0, round_began_ms: None, state, history, ..chain.clone() };
+        Chain { resumed_ms: None, ..chain }
     };
     keeps!("P5", essence(before) == essence(after), "it became another chain");
     Ok(())

@@ -91,6 +91,7 @@ impl Renew {
         by.generation = by.generation.saturating_add(1);
         by.attempt = 0;
         by.round_began_ms = None;
+        by.resumed_ms = None;
         let invisible_ms = if sabotage!("renewed-for-less") { self.invisible_ms / 2 } else { self.invisible_ms };
         by.state = ChainState::Open { due_ms: txn.now_ms().saturating_add(invisible_ms) };
         Ok(Some(by))

@@ -83,9 +83,11 @@ async fn a_chain_whose_message_or_topic_never_was_is_parked() {
     ] {
         let world = World::with(Chain { id: id.clone(), ..chain(OWN) }).await;
         world.tick_at(DUE_MS).await;
+        assert_eq!(world.chain(&id).state, ChainState::Open { due_ms: DUE_MS + 1_000 }, "it is looked for once more");
+        world.tick_at(DUE_MS + 1_000).await;
         let parked = world.chain(&id);
-        assert_eq!(parked.state, ChainState::Parked { reason: ParkReason::Permanent, at_ms: DUE_MS });
-        assert_eq!(parked.history.last().unwrap().failure.cause, cause);
+        assert_eq!(parked.state, ChainState::Parked { reason: ParkReason::Permanent, at_ms: DUE_MS + 1_000 });
+        assert_eq!((parked.history.last().unwrap().failure.cause.clone(), parked.history.failures), (cause, 2));
     }
 }
 
