@@ -57,7 +57,7 @@ pub enum Fault {
         /// The machine loses power each time; otherwise the process dies.
         loses_power: bool,
     },
-    /// The process dies and comes back at another address, as a pod does; without its disk if that is lost.
+    /// The process dies and comes back at another address, as a pod does.
     Replace {
         /// Who is replaced.
         node: NodeName,
@@ -65,8 +65,8 @@ pub enum Fault {
         when: Moment,
         /// How long it stays away.
         down_ms: SimMs,
-        /// It comes back with an empty disk.
-        loses_disk: bool,
+        /// What it finds on its disk.
+        volume: Volume,
     },
     /// The process is asked to stop, does so in order, and is started again after `down_ms`.
     Stop {
@@ -420,6 +420,18 @@ pub enum Moment {
         /// Counted from 1 per matching answer.
         nth: u64,
     },
+}
+
+/// What a node that is replaced finds on its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Volume {
+    /// All that it had written.
+    Kept,
+    /// Nothing.
+    Lost,
+    /// What was durable at this time: somebody put a snapshot back. All that it had written if that time is still to come.
+    AsOf(SimMs),
 }
 
 /// What a disk is asked to do.

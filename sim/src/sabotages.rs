@@ -238,6 +238,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "master-flaps",
     },
     Sabotage {
+        name: "older-disk-unnoticed",
+        breaks: "a slave that comes back with an older disk follows its master, and nobody asks what it had done since",
+        promise: "P2",
+        scenario: "slave-restored",
+    },
+    Sabotage {
         name: "lost-slave-forgotten",
         breaks: "a slave that comes back without its disk follows its master, and nobody asks what it had done before",
         promise: "P2",

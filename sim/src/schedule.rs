@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use rand::{Rng, RngExt};
 
-use crate::plan::{Fault, Hits, Moment, Plan, Rpcs, Window};
+use crate::plan::{Fault, Hits, Moment, Plan, Rpcs, Volume, Window};
 use crate::random::Streams;
-use crate::scenario::{Draw, FaultKind, HitsSpec, MomentSpec, RpcsSpec, Scenario, WindowSpec};
+use crate::scenario::{Draw, FaultKind, HitsSpec, MomentSpec, RpcsSpec, Scenario, VolumeSpec, WindowSpec};
 
 /// Settles all that the scenario leaves open. The faults are in the order of the scenario's entries.
 pub fn expand(scenario: &Scenario, seed: u64) -> Plan {
@@ -32,8 +32,14 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
         FaultKind::Crash { node, when, down } => {
             Fault::Crash { node, when: moment(when, rng), down_ms: draw(down, rng) }
         }
-        FaultKind::Replace { node, when, down, loses_disk } => {
-            Fault::Replace { node, when: moment(when, rng), down_ms: draw(down, rng), loses_disk }
+        FaultKind::Replace { node, when, down, volume } => {
+            let (when, down_ms) = (moment(when, rng), draw(down, rng));
+            let volume = match volume {
+                VolumeSpec::Kept => Volume::Kept,
+                VolumeSpec::Lost => Volume::Lost,
+                VolumeSpec::AsOf(at) => Volume::AsOf(draw(at, rng)),
+            };
+            Fault::Replace { node, when, down_ms, volume }
         }
         FaultKind::CrashLoop { node, when, times, up, down, loses_power } => {
             let (when, times, up_ms) = (moment(when, rng), draw(times, rng), draw(up, rng));

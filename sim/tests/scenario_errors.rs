@@ -302,6 +302,8 @@ fn wrong_disk_and_clock_faults() {
             "kind = 'disk-error'\nnode = 'broker-a'\nnth = 1",
             "kind = 'replace'\nnode = 'broker-a'\nat = '5m'\ndown = '1m'\nloses_disk = true",
             "kind = 'replace'\nnode = 'namesrv'\nat = '5m'\ndown = '1m'",
+            "kind = 'replace'\nnode = 'broker-a'\nat = '5m'\ndown = '1m'\ndisk_as_of = '2m'",
+            "kind = 'replace'\nnode = 'broker-a-s1'\nat = '5m'\ndown = '1m'\nloses_disk = true\ndisk_as_of = '2m'",
             "kind = 'buggify'\nnode = 'broker-a'\nnth = 1",
             "kind = 'buggify'\nnode = 'broker-a'\nsite = 'pops-two'\nnth = 1",
             "kind = 'buggify'\nnode = 'broker-a'\nsite = 'pops-one'",

@@ -1,5 +1,5 @@
-//! A slave whose log is empty may have lost its disk, and with that what it did in its master's place. The group that keeps
-//! the chains knows: the master asks it before it gives the slave anything.
+//! A slave whose log is empty, or shorter than it was, may have lost its disk or got an older one, and with that lost what it
+//! did in its master's place. The group that keeps the chains knows: the master asks it before it gives the slave anything.
 //!
 //! This is the one moment to ask. Whoever has some of this log was given it after the question, and keeps on the same disk
 //! whether it acts: it says so, and does not follow.

@@ -145,17 +145,33 @@ fn is_time_to_act(shared: &Shared, failed: &Failed, unheard: Duration) -> bool {
     shared.config.acting_to.is_some() && shared.store.has_caught_up() && !failed.has_heard() && is_long
 }
 
+/// What a master says of what was done for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Merged {
+    /// It has merged it.
+    Yes,
+    /// Not yet.
+    No,
+    /// It need not be told: whoever asks has an older disk than it had, and does not know what it did.
+    NotByThis,
+}
+
 /// Asks the master whether it has merged what was done for it under `acted`.
 ///
 /// # Errors
-/// Why it has not, or is not known to have.
-pub(super) async fn ask_whether_merged(shared: &Shared, acted: u64) -> Result<bool, Failed> {
+/// Why it is not known to have.
+pub(super) async fn ask_whether_merged(shared: &Shared, acted: u64) -> Result<Merged, Failed> {
     let last_index = shared.store.durable()?.log_end()?.position.index;
     let answer = ask(shared, Some(acted), SUSPEND + GRACE).await?;
     let fields: ReplicateResponseHeader = answer.header()?;
     let goes_on = check(&fields, last_index);
     shared.following.stuck.store(goes_on.is_err(), Ordering::SeqCst);
-    goes_on.map(|()| fields.merged_term.is_some())
+    goes_on?;
+    Ok(match (fields.has_less, fields.merged_term) {
+        (true, _) => Merged::NotByThis,
+        (false, Some(_)) => Merged::Yes,
+        (false, None) => Merged::No,
+    })
 }
 
 /// Whether the master's log goes on from this one, which ends at `last_index`.
@@ -183,6 +199,7 @@ async fn ask(shared: &Shared, acting_term: Option<u64>, timeout: Duration) -> Re
         last_checksum: end.checksum.into(),
         confirmed_index: signed(shared.store.confirmed_index()),
         acting_term: acting_term.map(signed),
+        caught_up: Some(shared.store.has_caught_up()),
         suspend_timeout_millis: i64::try_from(SUSPEND.as_millis()).unwrap_or(i64::MAX),
     };
     let ask = Command::request(request::REPLICATE).with_header(&header);
@@ -205,6 +222,10 @@ async fn follow(shared: &Shared) -> Result<(), Failed> {
     let (last_index, master_last) = (end.position.index, u64::try_from(fields.last_index).unwrap_or(0));
     shared.following.master_last.store(master_last, Ordering::SeqCst);
     check(&fields, last_index)?;
+    if fields.has_less {
+        tracing::error!(broker = %shared.config.name, last_index, "this disk is older than what the master was told");
+        return Ok(shared.store.set_caught_up(false).await?);
+    }
     let entries = Follow::read(answer.body)?;
     // Only now: whoever diverges from the master must not take its own entries for confirmed.
     let confirmed_index = u64::try_from(fields.confirmed_index.unwrap_or(fields.last_index)).unwrap_or(0);
@@ -218,7 +239,7 @@ async fn follow(shared: &Shared) -> Result<(), Failed> {
     if !shared.store.has_caught_up() {
         let has_all = shared.store.durable()?.last_index()? >= master_last;
         if has_all || sabotage!("acts-half-full") {
-            shared.store.set_caught_up().await?;
+            shared.store.set_caught_up(true).await?;
         }
     }
     Ok(())

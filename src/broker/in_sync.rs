@@ -36,6 +36,11 @@ impl InSync {
         sorted.get(rank).copied().unwrap_or(0)
     }
 
+    /// Up to which index a member last said that it has this log; `None` if it never did.
+    pub fn end_of(&self, member: u64) -> Option<u64> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).get(&member).copied()
+    }
+
     /// Up to which index a follower may show what it gets, once that is on its disk, of a log that ends at `last_index` and
     /// is confirmed up to `confirmed_index`: where two disks are enough, its own and this one are.
     pub const fn shown_by_follower(&self, last_index: u64, confirmed_index: u64) -> u64 {
@@ -78,5 +83,6 @@ mod tests {
     fn a_member_that_lost_its_disk_counts_for_what_it_has() {
         let two = InSync::new(2);
         assert_eq!((two.holds(1, 7), two.holds(1, 0)), (7, 0));
+        assert_eq!((two.end_of(1), two.end_of(2)), (Some(0), None));
     }
 }

@@ -157,12 +157,25 @@ impl Registration {
 
     async fn register_now(&self) -> Result<(), String> {
         let version = self.changed.load(Ordering::SeqCst);
-        let body = self.body().map_err(|error| error.to_string())?;
+        // A store that cannot be read leaves the broker unregistered like a name server that does not answer.
+        let result = match self.body() {
+            Ok(body) => self.tell_all(&body).await,
+            Err(error) => Err(error.to_string()),
+        };
+        self.registered.store(result.is_ok() || sabotage!("registered-for-ever"), Ordering::SeqCst);
+        if result.is_ok() || sabotage!("refused-counts-as-taken") {
+            self.taken.fetch_max(version, Ordering::SeqCst);
+        }
+        result
+    }
+
+    /// Registers at every name server; fails if none has taken it.
+    async fn tell_all(&self, body: &[u8]) -> Result<(), String> {
         let mut result = Err("no name server is configured".to_owned());
         let mut master = None;
         for name_server in &self.identity.name_servers {
             let request =
-                Command::request(request::REGISTER_BROKER).with_header(&self.header(&body)).with_body(body.clone());
+                Command::request(request::REGISTER_BROKER).with_header(&self.header(body)).with_body(body.to_vec());
             match self.client.call(name_server, request, TIMEOUT).await {
                 Ok(answer) if answer.code == response::SUCCESS => {
                     result = Ok(());
@@ -172,10 +185,6 @@ impl Registration {
                 Err(error) if result.is_err() => result = Err(error.to_string()),
                 Ok(_) | Err(_) => {}
             }
-        }
-        self.registered.store(result.is_ok() || sabotage!("registered-for-ever"), Ordering::SeqCst);
-        if result.is_ok() || sabotage!("refused-counts-as-taken") {
-            self.taken.fetch_max(version, Ordering::SeqCst);
         }
         if result.is_ok() {
             // That no name server knows one says nothing of the master, which may be there all the same.

@@ -13,6 +13,7 @@ use crate::{
         code::response,
         headers::{ReplicateHeader, ReplicateResponseHeader},
     },
+    sabotage, sometimes,
     store::{LogEnd, LogPart, Tables},
 };
 
@@ -30,10 +31,14 @@ impl Shared {
             return Err(Refusal::Field { field: "brokerName", found: header.broker_name, expected });
         }
         let (follower, end) = (self.follower_of(&header)?, end_of(&header)?);
+        let has_less = self.has_less_than_it_had(follower, end);
+        if has_less && header.caught_up == Some(true) {
+            return sometimes!("follower-has-less", Ok(self.forgets_what_it_had()?));
+        }
         if let Some(term) = header.acting_term {
             return self.take_back(end, u64::try_from(term).unwrap_or(0)).await;
         }
-        if end == LogEnd::default()
+        if (has_less || end == LogEnd::default())
             && let Some(refused) = self.begin_anew().await?
         {
             return Ok(refused);
@@ -70,6 +75,22 @@ impl Shared {
             }
             return Ok(self.answer(part, last_index, confirmed_index));
         }
+    }
+
+    /// Whether a follower whose log ends so has an older disk than it had, and may not know any more what it did.
+    fn has_less_than_it_had(&self, follower: u64, end: LogEnd) -> bool {
+        let had = self.in_sync.end_of(follower).unwrap_or_else(|| self.store.confirmed_index());
+        end.position.index < had && self.config.acting_to.is_some() && !sabotage!("older-disk-unnoticed")
+    }
+
+    /// Whoever lacks what was confirmed must not act on what is left, however long its master is away.
+    fn forgets_what_it_had(&self) -> Result<Command, Refusal> {
+        let fields = ReplicateResponseHeader {
+            last_index: signed(self.store.durable()?.last_index()?),
+            has_less: true,
+            ..ReplicateResponseHeader::default()
+        };
+        Ok(Command::response(response::SUCCESS).with_header(&fields))
     }
 
     /// Who asks: another member than the master, which counts itself. Where one acts for the master, no other may help

@@ -154,9 +154,12 @@ pub(super) fn has_caught_up(database: &Database) -> Result<bool, StoreError> {
     Ok(database.begin_read()?.open_table(META)?.get(CAUGHT_UP_KEY)?.is_some())
 }
 
-/// Remembers that it has.
-pub(super) fn set_caught_up(database: &Marked) -> Result<(), StoreError> {
-    database.change(|meta| meta.insert(CAUGHT_UP_KEY, 1).map(drop))
+/// Remembers whether it has.
+pub(super) fn set_caught_up(database: &Marked, has_caught_up: bool) -> Result<(), StoreError> {
+    database.change(|meta| match has_caught_up {
+        true => meta.insert(CAUGHT_UP_KEY, 1).map(drop),
+        false => meta.remove(CAUGHT_UP_KEY).map(drop),
+    })
 }
 
 /// As [`replay`], of the log up to `end` only, all of which is confirmed.

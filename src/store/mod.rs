@@ -219,16 +219,16 @@ impl Store {
         *self.durable.acts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers that this member, a slave, has had all that its master had.
+    /// Remembers whether this member, a slave, has had all that its master had.
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
-    pub async fn set_caught_up(&self) -> Result<(), StoreError> {
-        self.enqueue_with(step::Nothing, Told::Here, Order::CaughtUp).await
+    pub async fn set_caught_up(&self, has_caught_up: bool) -> Result<(), StoreError> {
+        self.enqueue_with(step::Nothing, Told::Here, Order::CaughtUp(has_caught_up)).await
     }
 
     /// Whether this member, a slave, has ever had all that its master had: where its master confirms nothing without it, all
-    /// that was confirmed is here. A member that lost its disk has not.
+    /// that was confirmed is here. A member that lost its disk has not, nor has one that was told that it got an older one.
     #[must_use]
     pub fn has_caught_up(&self) -> bool {
         self.durable.caught_up.load(std::sync::atomic::Ordering::SeqCst)

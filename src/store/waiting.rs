@@ -17,7 +17,7 @@ pub(super) enum Order {
     /// Remember whether, and under which term, this member acts for its master.
     Act(Option<u64>),
     /// Remember that this member has had all that its master had.
-    CaughtUp,
+    CaughtUp(bool),
     /// Stop after this batch.
     Close,
 }

@@ -161,9 +161,9 @@ impl Writer {
                 let set = self.blocking(move || database::set_acts(&database, acts)).await;
                 set.map(|()| *self.durable.acts.lock().unwrap_or_else(PoisonError::into_inner) = acts)
             }
-            Order::CaughtUp => {
-                let set = self.blocking(move || database::set_caught_up(&database)).await;
-                set.map(|()| self.durable.caught_up.store(true, Ordering::SeqCst))
+            Order::CaughtUp(has_caught_up) => {
+                let set = self.blocking(move || database::set_caught_up(&database, has_caught_up)).await;
+                set.map(|()| self.durable.caught_up.store(has_caught_up, Ordering::SeqCst))
             }
             Order::Commit | Order::Close => Ok(()),
         };
@@ -374,9 +374,9 @@ impl Writer {
 
 /// Where the first step stands that orders something to be done before it.
 fn first_order(batch: &Batch) -> Option<usize> {
-    batch
-        .iter()
-        .position(|step| matches!(step.order(), Order::CutBack(..) | Order::GoOn(_) | Order::Act(_) | Order::CaughtUp))
+    batch.iter().position(|step| {
+        matches!(step.order(), Order::CutBack(..) | Order::GoOn(_) | Order::Act(_) | Order::CaughtUp(_))
+    })
 }
 
 fn fail(batch: Batch, error: impl Fn() -> StoreError) {

@@ -7,7 +7,7 @@ use crate::{
     dice::Dice,
     plan::{Damage, DiskOperation, NodeName, SimMs},
     scenario::{
-        Broker, Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, NAMESRV, RpcsSpec, Scenario, WindowSpec,
+        Broker, Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, NAMESRV, RpcsSpec, Scenario, VolumeSpec, WindowSpec,
         sites::SITES, wire_names,
     },
 };
@@ -144,8 +144,9 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
         Kind::Replace => {
             let (at, down) = process(dice, scenario);
             let node = dice.one(&members).clone();
-            let loses_disk = may_lose_disk(scenario, &node) && dice.likely(0.5);
-            FaultKind::Replace { node, when: MomentSpec::At(at), down, loses_disk }
+            let lost = may_lose_disk(scenario, &node) && dice.likely(0.5);
+            let volume = if lost { VolumeSpec::Lost } else { VolumeSpec::Kept };
+            FaultKind::Replace { node, when: MomentSpec::At(at), down, volume }
         }
         Kind::Crash => {
             let (at, down) = process(dice, scenario);

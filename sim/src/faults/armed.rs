@@ -6,7 +6,7 @@ use super::{
     partition::Partition, slow_disk::SlowDisk, slow_start::SlowStart, stall::Stall,
 };
 use crate::{
-    plan::{Fault, Hits, Moment, Plan, Rpcs, SimMs, Window},
+    plan::{Fault, Hits, Moment, Plan, Rpcs, SimMs, Volume, Window},
     world::{CrashKind, NodeIndex, StopSignal},
 };
 
@@ -98,9 +98,12 @@ impl Armed {
                 let node = index(node);
                 self.arm_process(fault, node, when, Blow::Crash(node, *down_ms), index, schedule);
             }
-            Fault::Replace { node, when, down_ms, loses_disk } => {
+            Fault::Replace { node, when, down_ms, volume } => {
                 let node = index(node);
-                let blow = Blow::Replace(node, *down_ms, *loses_disk);
+                if let Volume::AsOf(at_ms) = volume {
+                    schedule.push((*at_ms, Strike { fault, blow: Blow::Snapshot(node) }));
+                }
+                let blow = Blow::Replace(node, *down_ms, *volume);
                 self.arm_process(fault, node, when, blow, index, schedule);
             }
             Fault::Stop { node, when, down_ms } => {

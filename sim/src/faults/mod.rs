@@ -31,7 +31,7 @@ mod stop;
 pub(crate) use self::armed::Armed;
 use self::crash_loop::CrashLoop;
 use crate::{
-    plan::{Damage, Hits, SimMs, Window},
+    plan::{Damage, Hits, SimMs, Volume, Window},
     world::{Connection, Fate, NodeIndex, World, tap::FrameFacts},
 };
 
@@ -59,8 +59,9 @@ pub(crate) struct Strike {
 enum Blow {
     Kill(NodeIndex, SimMs),
     Crash(NodeIndex, SimMs),
-    /// With its disk, or without.
-    Replace(NodeIndex, SimMs, bool),
+    Replace(NodeIndex, SimMs, Volume),
+    /// Of what a later `Replace` puts back.
+    Snapshot(NodeIndex),
     Stop(NodeIndex, SimMs),
     Pause(NodeIndex, SimMs),
     ClockStep(NodeIndex, i64),
@@ -89,7 +90,8 @@ impl Strike {
         let (struck, word, node, ms) = match self.blow {
             Blow::Kill(node, ms) => (kill::strike(world, node, ms), "kill", node, ms),
             Blow::Crash(node, ms) => (crash::strike(world, node, ms), "crash", node, ms),
-            Blow::Replace(node, ms, loses_disk) => (replace::strike(world, node, ms, loses_disk), "replace", node, ms),
+            Blow::Replace(node, ms, volume) => (replace::strike(world, node, ms, volume), "replace", node, ms),
+            Blow::Snapshot(node) => return world.take_snapshot(node),
             Blow::Stop(node, ms) => (stop::strike(world, node, ms), "stop", node, ms),
             Blow::Pause(node, ms) => (pause::strike(world, node, ms), "pause", node, ms),
             Blow::ClockStep(node, by_ms) => {

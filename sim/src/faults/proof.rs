@@ -1,7 +1,7 @@
 //! Which situation proves that a fault took effect. Every fault that struck is among what its run reached, so that a
 //! scenario can demand that its faults still do what they were written for.
 
-use crate::plan::{DiskOperation, Fault};
+use crate::plan::{DiskOperation, Fault, Volume};
 
 /// The name in [`REACHED`](crate::scenario::reached::REACHED) of what happened once this fault has struck.
 #[must_use]
@@ -10,8 +10,9 @@ pub const fn proof(fault: &Fault) -> &'static str {
         Fault::Kill { .. } => "killed",
         Fault::Crash { .. } => "power-lost",
         Fault::CrashLoop { .. } => "crash-looped",
-        Fault::Replace { loses_disk: true, .. } => "disk-lost",
-        Fault::Replace { loses_disk: false, .. } => "moved-address",
+        Fault::Replace { volume: Volume::Kept, .. } => "moved-address",
+        Fault::Replace { volume: Volume::Lost, .. } => "disk-lost",
+        Fault::Replace { volume: Volume::AsOf(_), .. } => "snapshot-restored",
         Fault::Stop { .. } => "graceful-stop",
         Fault::Pause { .. } => "frozen",
         Fault::ClockStep { .. } => "clock-set",

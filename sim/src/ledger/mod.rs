@@ -11,9 +11,10 @@ pub mod orders;
 pub mod replicas;
 mod retained;
 pub mod tables;
+mod taken_back;
 pub mod wire;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, hash_map::Entry};
 
 pub use biography::Biography;
@@ -32,25 +33,6 @@ use crate::{
     history::{Acked, EventKind, History, LedgerId, Noted, Sent},
     plan::SimMs,
 };
-
-/// Entries of masters' logs that a later term has replaced, as positions in the history: what is taken back before it is
-/// confirmed never was. That a slave has none of it is judged where logs are compared.
-fn taken_back(history: &History, obligations: &Obligations) -> FxHashSet<usize> {
-    let mut logs: FxHashMap<&str, Vec<(usize, &DurableEntry)>> = FxHashMap::default();
-    let mut taken_back = FxHashSet::default();
-    for (event, happened) in history.events.iter().enumerate() {
-        let EventKind::Noted(Noted::Durable { node, entry, .. }) = &happened.kind else { continue };
-        if obligations.slaves.contains_key(node) {
-            continue;
-        }
-        let log = logs.entry(node).or_default();
-        while let Some((gone, _)) = log.pop_if(|(_, last)| last.index >= entry.index && last.term < entry.term) {
-            taken_back.insert(gone);
-        }
-        log.push((event, entry));
-    }
-    taken_back
-}
 
 /// How long a commit takes where nothing slows its disk, ms: two syncs. What it says is durable from its first on, and known to
 /// nobody before the end.
@@ -166,7 +148,7 @@ impl<'h> Ledger<'h> {
             lists: Vec::new(),
             last_offset: FxHashMap::default(),
         };
-        let taken_back = taken_back(history, obligations);
+        let taken_back = taken_back::of(history, obligations);
         ledger.has_taken_back = !taken_back.is_empty();
         for (event, happened) in history.events.iter().enumerate() {
             if taken_back.contains(&event) {
@@ -210,7 +192,7 @@ impl<'h> Ledger<'h> {
                     last.into_iter().for_each(|(_, to_ms)| *to_ms = happened.at_ms);
                 }
                 EventKind::Node { node, event: what } => {
-                    if what == "lost its disk" {
+                    if what == "lost its disk" || what == "got an older disk" {
                         ledger.replicas.lost(node);
                     }
                     if what != "started" {

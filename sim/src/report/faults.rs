@@ -6,7 +6,7 @@ use pop_revive::remoting::code::{request, response};
 
 use crate::{
     history::EventKind,
-    plan::{Fault, Hits, Moment, NodeName, Rpcs, SimMs, Window},
+    plan::{Fault, Hits, Moment, NodeName, Rpcs, SimMs, Volume, Window},
     run::Outcome,
 };
 
@@ -157,8 +157,11 @@ fn head(fault: &Fault) -> String {
         Fault::Crash { node, .. } => format!("crash {node}"),
         Fault::CrashLoop { node, loses_power: false, .. } => format!("kill {node} again and again"),
         Fault::CrashLoop { node, loses_power: true, .. } => format!("crash {node} again and again"),
-        Fault::Replace { node, loses_disk: false, .. } => format!("replace {node}"),
-        Fault::Replace { node, loses_disk: true, .. } => format!("replace {node} without its disk"),
+        Fault::Replace { node, volume: Volume::Kept, .. } => format!("replace {node}"),
+        Fault::Replace { node, volume: Volume::Lost, .. } => format!("replace {node} without its disk"),
+        Fault::Replace { node, volume: Volume::AsOf(at_ms), .. } => {
+            format!("replace {node} with its disk as of {}", span(*at_ms))
+        }
         Fault::Stop { node, .. } => format!("stop {node}"),
         Fault::Pause { node, .. } => format!("pause {node}"),
         Fault::ClockStep { node, by_ms, .. } => {

@@ -4,6 +4,7 @@ mod cluster;
 pub mod culprit;
 mod damage;
 mod observer;
+mod outstanding;
 mod progress;
 mod remoting;
 pub mod seed;

@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::outstanding::{Outstanding, Place};
 use crate::{
-    evidence::{ChainState, DurableEntry, Fact},
+    evidence::DurableEntry,
     history::{EventKind, Noted},
     plan::{NodeName, SimMs},
 };
@@ -15,14 +16,8 @@ use crate::{
 pub struct Progress {
     /// Topic → the groups that subscribe to it.
     groups: BTreeMap<String, Vec<String>>,
-    /// Chains with a next step, by node and id.
-    open: BTreeSet<(NodeName, String)>,
-    /// Delayed messages: node, due time, entry.
-    timers: BTreeMap<NodeName, BTreeSet<(i64, u64)>>,
-    /// (node, topic, queue) → offset after the last message.
-    ends: BTreeMap<(NodeName, String, i32), i64>,
-    /// (node, group, topic, queue) → next offset.
-    offsets: BTreeMap<(NodeName, String, String, i32), i64>,
+    /// What the logs leave to be done.
+    left: Outstanding,
     /// Clients that still have something to do.
     busy: BTreeSet<NodeName>,
     /// Node of a slave → its master's.
@@ -59,42 +54,11 @@ impl Progress {
     pub fn durable(&mut self, at_ms: SimMs, node: &str, entry: &DurableEntry) {
         self.last_ms = at_ms;
         if !self.slaves.is_empty() {
-            let last = self.last_index.entry(node.to_owned()).or_default();
-            *last = entry.index.max(*last);
+            self.last_index.insert(node.to_owned(), entry.index);
         }
-        if self.slaves.contains_key(node) {
-            return; // the same facts once more
-        }
-        for fact in &entry.facts {
-            match fact {
-                Fact::Chain(chain) => {
-                    let key = (node.to_owned(), chain.id.to_string());
-                    match chain.state {
-                        ChainState::Open { .. } | ChainState::Moving { .. } => self.open.insert(key),
-                        ChainState::Moved { .. } | ChainState::Parked { .. } | ChainState::Ended { .. } => {
-                            self.open.remove(&key)
-                        }
-                    };
-                }
-                Fact::Message(message) => {
-                    let place = (node.to_owned(), message.topic.clone(), message.queue);
-                    self.ends.insert(place, message.offset + 1);
-                }
-                Fact::TopicDeleted { name, .. } => {
-                    self.ends.retain(|(at, topic, _), _| (at.as_str(), topic) != (node, name));
-                    self.offsets.retain(|(at, _, topic, _), _| (at.as_str(), topic) != (node, name));
-                }
-                Fact::Offset { group, topic, queue, offset } | Fact::OffsetReset { group, topic, queue, offset } => {
-                    self.offsets.insert((node.to_owned(), group.clone(), topic.clone(), *queue), *offset);
-                }
-                Fact::Timer { due_ms, .. } => {
-                    self.timers.entry(node.to_owned()).or_default().insert((*due_ms, entry.index));
-                }
-                Fact::TimerFired { due_ms, index, .. } => {
-                    self.timers.entry(node.to_owned()).or_default().remove(&(*due_ms, *index));
-                }
-                _ => {}
-            }
+        // A slave's entries are the same facts once more.
+        if !self.slaves.contains_key(node) {
+            self.left.durable(node, entry);
         }
     }
 
@@ -113,8 +77,10 @@ impl Progress {
 
     /// When the last thing happened, if nothing is left to do.
     pub fn settled_since(&self) -> Option<SimMs> {
-        let timers = self.timers.values().all(BTreeSet::is_empty);
-        let settled = self.open.is_empty() && timers && self.busy.is_empty() && self.waiting().next().is_none();
+        let settled = self.left.open.is_empty()
+            && self.left.timers.is_empty()
+            && self.busy.is_empty()
+            && self.waiting().next().is_none();
         (settled && self.behind().next().is_none()).then_some(self.last_ms)
     }
 
@@ -125,13 +91,13 @@ impl Progress {
     }
 
     /// Queues with messages that a group has not popped yet.
-    fn waiting(&self) -> impl Iterator<Item = (&(NodeName, String, i32), &String)> {
-        self.ends.iter().flat_map(move |(place, end)| {
+    fn waiting(&self) -> impl Iterator<Item = (&Place, &String)> {
+        self.left.ends.iter().flat_map(move |(place, end)| {
             let (node, topic, queue) = place;
             let groups = self.groups.get(topic).into_iter().flatten();
             groups.filter_map(move |group| {
                 let key = (node.clone(), group.clone(), topic.clone(), *queue);
-                (self.offsets.get(&key).copied().unwrap_or(0) < *end).then_some((place, group))
+                (self.left.offsets.get(&key).copied().unwrap_or(0) < *end).then_some((place, group))
             })
         })
     }
@@ -139,9 +105,9 @@ impl Progress {
     /// What is left to do, in words.
     pub fn describe(&self) -> String {
         let mut left = Vec::new();
-        left.extend(self.open.iter().take(3).map(|(node, id)| format!("chain {id} is open at {node}")));
-        if self.open.len() > 3 {
-            left.push(format!("and {} more chains", self.open.len() - 3));
+        left.extend(self.left.open.iter().take(3).map(|(node, id)| format!("chain {id} is open at {node}")));
+        if self.left.open.len() > 3 {
+            left.push(format!("and {} more chains", self.left.open.len() - 3));
         }
         left.extend(
             self.waiting().take(3).map(|((node, topic, queue), group)| {
@@ -150,12 +116,9 @@ impl Progress {
         );
         left.extend(self.behind().map(|slave| format!("{slave} lacks something of its master's log")));
         left.extend(self.busy.iter().take(3).map(|client| format!("{client} is not done")));
-        left.extend(
-            self.timers
-                .iter()
-                .filter(|(_, set)| !set.is_empty())
-                .map(|(node, set)| format!("{} delayed messages wait at {node}", set.len())),
-        );
+        let at = |node: &&NodeName| self.left.timers.iter().filter(|(at, ..)| at == *node).count();
+        let nodes: BTreeSet<&NodeName> = self.left.timers.iter().map(|(node, ..)| node).collect();
+        left.extend(nodes.iter().map(|node| format!("{} delayed messages wait at {node}", at(node))));
         left.join("; ")
     }
 }

@@ -4,7 +4,7 @@ use std::ops::{Range, RangeInclusive};
 
 use super::check::Names;
 use super::error::Problem;
-use super::faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
+use super::faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, VolumeSpec, WindowSpec};
 use super::file::{FaultEntry, KindEntry, OnEntry};
 use super::findings::{Findings, Zero, spell};
 use super::shapes::{Located, Nodes, Ordinals};
@@ -283,15 +283,26 @@ impl Entry<'_, '_, '_> {
     /// A master that loses its disk does not fetch what its slaves have: a known limit.
     fn replace(&mut self) -> Option<FaultKind> {
         let (raw, process) = (self.raw, self.process());
-        let loses_disk = raw.loses_disk.as_ref().is_some_and(|loses| *loses.get());
+        let loses_disk = raw.loses_disk.as_ref().filter(|loses| *loses.get());
+        let volume = match (&raw.disk_as_of, loses_disk) {
+            (None, None) => VolumeSpec::Kept,
+            (None, Some(_)) => VolumeSpec::Lost,
+            (Some(at), lost) => {
+                if let Some(lost) = lost {
+                    let (key, other, accepted) = ("loses_disk", "disk_as_of", "the two, or neither");
+                    self.f.report("fault.loses_disk", lost.span(), Problem::Excluded { key, other, accepted });
+                }
+                VolumeSpec::AsOf(self.f.time_draw("fault.disk_as_of", at, Zero::Refused))
+            }
+        };
         if let Some(node) = raw.node.as_ref().filter(|node| self.names.nodes.contains(node.get())) {
             let Names { brokers, members, .. } = self.names;
             let slaves: Vec<NodeName> = members.iter().filter(|node| !brokers.contains(node)).cloned().collect();
-            let (what, known) = if loses_disk { ("slave", &slaves) } else { ("broker", members) };
+            let (what, known) = if volume == VolumeSpec::Kept { ("broker", members) } else { ("slave", &slaves) };
             self.f.known("fault.node", what, node, known);
         }
         let (node, when, down) = process?;
-        Some(FaultKind::Replace { node, when, down, loses_disk })
+        Some(FaultKind::Replace { node, when, down, volume })
     }
 
     fn buggify(&mut self) -> Option<FaultKind> {

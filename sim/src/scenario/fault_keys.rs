@@ -46,7 +46,9 @@ impl KindEntry {
             Self::CrashLoop => {
                 &["node", "at", "before_sync", "after_sync", "on", "on_answer", "times", "up", "down", "loses_power"]
             }
-            Self::Replace => &["node", "at", "before_sync", "after_sync", "on", "on_answer", "down", "loses_disk"],
+            Self::Replace => {
+                &["node", "at", "before_sync", "after_sync", "on", "on_answer", "down", "loses_disk", "disk_as_of"]
+            }
             Self::Pause => &["node", "at", "before_sync", "after_sync", "on", "on_answer", "for"],
             Self::ClockStep => &["node", "at", "by", "back"],
             Self::ClockDrift => &["node", "ppm", "back", "at", "for"],
@@ -87,6 +89,7 @@ impl FaultEntry {
             ("up", at(&self.up)),
             ("loses_power", at(&self.loses_power)),
             ("loses_disk", at(&self.loses_disk)),
+            ("disk_as_of", at(&self.disk_as_of)),
             ("by", at(&self.by)),
             ("back", at(&self.back)),
             ("ppm", at(&self.ppm)),

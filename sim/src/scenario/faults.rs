@@ -76,8 +76,8 @@ pub enum FaultKind {
         when: MomentSpec,
         /// How long it stays away, in ms.
         down: Draw,
-        /// It comes back with an empty disk.
-        loses_disk: bool,
+        /// What it finds on its disk.
+        volume: VolumeSpec,
     },
     /// The process stops in order.
     Stop {
@@ -258,6 +258,18 @@ pub enum FaultKind {
         /// Which requests.
         rpcs: RpcsSpec,
     },
+}
+
+/// What a node that is replaced finds on its disk, still open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VolumeSpec {
+    /// All that it had written.
+    Kept,
+    /// Nothing.
+    Lost,
+    /// What was durable at this time, in ms.
+    AsOf(Draw),
 }
 
 /// The instant of a process fault, still open.

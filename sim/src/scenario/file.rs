@@ -334,6 +334,8 @@ pub(super) struct FaultEntry {
     pub(super) loses_power: Option<Located<bool>>,
     /// A slave comes back with an empty disk; default false.
     pub(super) loses_disk: Option<Located<bool>>,
+    /// A slave comes back with its disk as it was at this time.
+    pub(super) disk_as_of: Option<Located<OneOrRange<Time>>>,
     /// By how much a clock is set, or how much later a request arrives.
     pub(super) by: Option<Located<OneOrRange<Time>>>,
     /// It is set back, not forward, or goes too slowly, not too fast; default false.

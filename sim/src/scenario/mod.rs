@@ -36,7 +36,7 @@ pub use cast::{
     Producer, Retention, Settle, Topic, slave_name,
 };
 pub use error::{Place, Problem, ScenarioError, ScenarioErrors};
-pub use faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
+pub use faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, VolumeSpec, WindowSpec};
 pub use phase::Phase;
 pub use write::Remarks;
 

@@ -203,6 +203,8 @@ pub const POINTS: &[(&str, &str)] = &[
     ("anew-waits", "a slave began with an empty log, and its master could not ask whether anybody had acted"),
     ("anew-nothing-done", "a slave began with an empty log, and nothing was done under the terms that were taken"),
     ("anew-end-unknown", "nobody could say where the log of a lost slave ended that had acted"),
+    ("acts-on-an-older-disk", "a slave was put back to where it acted, and its master had it begin anew"),
+    ("follower-has-less", "a master heard of a slave that has less than it had, and had it forget that it had all"),
     ("anew-merged", "a master merged what a slave did that had lost its disk since"),
     ("merge-offset", "a merge moved an offset of a group on"),
     ("merge-new-chain", "a merge brought a chain that the master had never known"),

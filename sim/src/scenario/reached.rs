@@ -73,6 +73,7 @@ pub const REACHED: &[(&str, &str)] = &[
     ("died-young", "a node went down three times running within ten seconds of its start"),
     ("moved-address", "a fault had a node come back at another address"),
     ("disk-lost", "a fault had a node come back at another address, without its disk"),
+    ("snapshot-restored", "a fault had a slave come back with its disk as it had been at an earlier time"),
     ("power-lost", "a fault took the power of a node that was running"),
     ("frozen", "a fault froze a process that was running"),
     ("clock-set", "a fault set a clock"),

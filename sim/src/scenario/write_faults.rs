@@ -1,6 +1,6 @@
 //! From a [`FaultSpec`] back to the `[[fault]]` table that reads as the same.
 
-use super::faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec};
+use super::faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, VolumeSpec, WindowSpec};
 use super::lines::{Lines, list, quoted, time};
 use super::wire_names::{ANSWERS, REQUESTS};
 use crate::plan::NodeName;
@@ -13,9 +13,13 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
     match what {
         FaultKind::Kill { node, when, down } => process(lines, "kill", (node, when), ("down", down)),
         FaultKind::Crash { node, when, down } => process(lines, "crash", (node, when), ("down", down)),
-        FaultKind::Replace { node, when, down, loses_disk } => {
+        FaultKind::Replace { node, when, down, volume } => {
             process(lines, "replace", (node, when), ("down", down));
-            lines.unless(&false, "loses_disk", loses_disk, bool::to_string);
+            match volume {
+                VolumeSpec::Kept => {}
+                VolumeSpec::Lost => lines.key("loses_disk", true),
+                VolumeSpec::AsOf(at) => lines.key("disk_as_of", span(at)),
+            }
         }
         FaultKind::CrashLoop { node, when, times, up, down, loses_power } => {
             process(lines, "crash-loop", (node, when), ("down", down));

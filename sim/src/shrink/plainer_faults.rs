@@ -27,8 +27,8 @@ fn variants(fault: &Fault) -> Vec<Fault> {
         Fault::Crash { node, when, down_ms } => {
             process(&when, down_ms, |when, down_ms| Fault::Crash { node: node.clone(), when, down_ms })
         }
-        Fault::Replace { node, when, down_ms, loses_disk } => {
-            let replace = |when, down_ms| Fault::Replace { node: node.clone(), when, down_ms, loses_disk };
+        Fault::Replace { node, when, down_ms, volume } => {
+            let replace = |when, down_ms| Fault::Replace { node: node.clone(), when, down_ms, volume };
             let killed = Fault::Kill { node: node.clone(), when: when.clone(), down_ms };
             std::iter::once(killed).chain(process(&when, down_ms, replace)).collect()
         }

@@ -1,8 +1,8 @@
 //! From a planned fault to an entry of a scenario that leaves nothing open.
 
 use crate::{
-    plan::{Fault, Hits, Moment, Rpcs, Window},
-    scenario::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, WindowSpec},
+    plan::{Fault, Hits, Moment, Rpcs, Volume, Window},
+    scenario::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, VolumeSpec, WindowSpec},
 };
 
 /// The entry that becomes this fault under every seed.
@@ -19,8 +19,13 @@ fn kind(fault: Fault) -> FaultKind {
         Fault::Crash { node, when, down_ms } => {
             FaultKind::Crash { node, when: moment(when), down: Draw::exactly(down_ms) }
         }
-        Fault::Replace { node, when, down_ms, loses_disk } => {
-            FaultKind::Replace { node, when: moment(when), down: Draw::exactly(down_ms), loses_disk }
+        Fault::Replace { node, when, down_ms, volume } => {
+            let volume = match volume {
+                Volume::Kept => VolumeSpec::Kept,
+                Volume::Lost => VolumeSpec::Lost,
+                Volume::AsOf(at_ms) => VolumeSpec::AsOf(Draw::exactly(at_ms)),
+            };
+            FaultKind::Replace { node, when: moment(when), down: Draw::exactly(down_ms), volume }
         }
         Fault::CrashLoop { node, when, times, up_ms, down_ms, loses_power } => FaultKind::CrashLoop {
             node,
@@ -182,7 +187,14 @@ mod tests {
                 let (times, up_ms, loses_power) = (1 + lasts % 1_000, 1 + lasts % 9_999, lasts % 2 == 0);
                 Fault::CrashLoop { node, when, times, up_ms, down_ms: lasts, loses_power }
             }
-            3 => Fault::Replace { loses_disk: node == "a-s1", node, when, down_ms: lasts },
+            3 => {
+                let volume = match (node == "a-s1", lasts % 3) {
+                    (true, 1) => Volume::Lost,
+                    (true, 2) => Volume::AsOf(lasts),
+                    _ => Volume::Kept,
+                };
+                Fault::Replace { volume, node, when, down_ms: lasts }
+            }
             _ => Fault::Pause { node, when, for_ms: lasts },
         });
         let site = prop::sample::select(SITES).prop_map(|(name, _)| name);

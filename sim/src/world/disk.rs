@@ -32,6 +32,8 @@ pub(crate) struct Platters {
 #[derive(Debug)]
 struct State {
     files: BTreeMap<String, File>,
+    /// By the time at which each was taken.
+    snapshots: BTreeMap<SimMs, BTreeMap<String, Bytes>>,
     syncs: u64,
     draws: Draws,
 }
@@ -74,7 +76,7 @@ const FLIPPED_MS: SimMs = 60_000;
 
 impl Platters {
     pub(super) fn new(draws: Draws) -> Self {
-        Self { state: Mutex::new(State { files: BTreeMap::new(), syncs: 0, draws }) }
+        Self { state: Mutex::new(State { files: BTreeMap::new(), snapshots: BTreeMap::new(), syncs: 0, draws }) }
     }
 
     /// How many syncs the node has begun in this run.
@@ -113,9 +115,26 @@ impl Platters {
         state.files.iter().map(|(name, file)| (name.clone(), file.image.durable())).collect()
     }
 
+    /// Keeps what is durable now.
+    pub(crate) fn take_snapshot(&self, now_ms: SimMs) {
+        let files = self.at_rest().into_iter().collect();
+        lock(&self.state).snapshots.insert(now_ms, files);
+    }
+
+    /// Puts back what was kept at `at_ms`: gives each file's name and what it holds now; `None` if nothing was kept then.
+    pub(crate) fn put_back(&self, at_ms: SimMs) -> Option<Vec<(String, Bytes)>> {
+        let state = &mut *lock(&self.state);
+        let kept = state.snapshots.get(&at_ms)?;
+        let file = |content: &Bytes| File { image: Image::holding(content), ..File::default() };
+        state.files = kept.iter().map(|(name, content)| (name.clone(), file(content))).collect();
+        Some(kept.iter().map(|(name, content)| (name.clone(), content.clone())).collect())
+    }
+
     /// Frees the memory of a run that is over.
     pub(crate) fn wipe(&self) {
-        lock(&self.state).files.clear();
+        let mut state = lock(&self.state);
+        state.files.clear();
+        state.snapshots.clear();
     }
 }
 

@@ -47,6 +47,12 @@ pub(super) struct Image {
 }
 
 impl Image {
+    /// A file of which all is durable.
+    pub(super) fn holding(content: &[u8]) -> Self {
+        let blocks = vec![true; content.len().div_ceil(BLOCK)];
+        Self { bytes: content.to_vec(), unsynced: Vec::new(), blocks }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }

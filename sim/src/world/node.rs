@@ -23,7 +23,11 @@ use super::{
     supervisor::Task,
     tap::NodeEvent,
 };
-use crate::{faults::slow_start, plan::SimMs, random::Streams};
+use crate::{
+    faults::slow_start,
+    plan::{SimMs, Volume},
+    random::Streams,
+};
 
 /// What a node runs.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -43,8 +47,8 @@ pub enum CrashKind {
     PowerLoss,
     /// The process dies and begins anew at another address.
     Replace {
-        /// Whether everything it wrote is gone, or stays.
-        loses_disk: bool,
+        /// What it finds on its disk.
+        volume: Volume,
     },
 }
 
@@ -309,8 +313,8 @@ impl World {
         }
         let event = match kind {
             CrashKind::Kill => NodeEvent::Killed,
-            CrashKind::Replace { loses_disk } => {
-                self.move_away(node, loses_disk);
+            CrashKind::Replace { volume } => {
+                self.move_away(node, volume);
                 NodeEvent::Killed
             }
             CrashKind::PowerLoss => {
@@ -327,8 +331,14 @@ impl World {
         true
     }
 
-    /// Gives `node` an address that none has had, and an empty disk if it loses its own.
-    fn move_away(&self, node: NodeIndex, loses_disk: bool) {
+    /// Keeps what is durable on the disk of `node` now, for whoever puts it back.
+    pub(crate) fn take_snapshot(&self, node: NodeIndex) {
+        let platters = lock(&self.inner.nodes).nodes[node.0].platters.clone();
+        platters.take_snapshot(self.now_ms());
+    }
+
+    /// Gives `node` an address that none has had, and another disk if it does not keep its own.
+    fn move_away(&self, node: NodeIndex, volume: Volume) {
         let (name, platters) = {
             let nodes = &mut *lock(&self.inner.nodes);
             nodes.moved += 1;
@@ -337,9 +347,19 @@ impl World {
             (node.name.clone(), node.platters.clone())
         };
         self.tap_node(&name, NodeEvent::Moved);
-        if loses_disk {
-            platters.wipe();
-            self.tap_node(&name, NodeEvent::LostDisk);
+        match volume {
+            Volume::Kept => {}
+            Volume::Lost => {
+                platters.wipe();
+                self.tap_node(&name, NodeEvent::LostDisk);
+            }
+            Volume::AsOf(at_ms) => {
+                let Some(files) = platters.put_back(at_ms) else { return };
+                self.tap_node(&name, NodeEvent::GotOlderDisk);
+                for (file, content) in &files {
+                    self.inner.tap.left_with(self.now_ms(), &name, platters.syncs(), file, content);
+                }
+            }
         }
     }
 

@@ -59,6 +59,8 @@ pub enum NodeEvent {
     Moved,
     /// Its disk is lost: the next one is empty.
     LostDisk,
+    /// Its disk is as it was some time ago.
+    GotOlderDisk,
     /// The process was asked to stop.
     Stopping,
     /// The process ended by itself.
@@ -92,6 +94,7 @@ impl fmt::Display for NodeEvent {
             Self::Crashed => "crashed",
             Self::Moved => "moved to another address",
             Self::LostDisk => "lost its disk",
+            Self::GotOlderDisk => "got an older disk",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
             Self::Paused => "paused",

@@ -9,7 +9,7 @@ use std::{
 };
 
 use pop_sim::{
-    plan::{Fault, Hits, Moment, Rpcs, Window},
+    plan::{Fault, Hits, Moment, Rpcs, Volume, Window},
     world::{BoxFuture, CrashKind, clock::EPOCH_MS},
 };
 
@@ -39,23 +39,28 @@ fn a_killed_node_resets_then_refuses_then_comes_back() {
 }
 
 #[test]
-fn a_replaced_node_is_found_by_its_name_alone_and_has_its_disk_or_an_empty_one() {
-    for loses_disk in [false, true] {
-        let replace = Fault::Replace { node: "b".into(), when: Moment::At(100), down_ms: 1_000, loses_disk };
+fn a_replaced_node_is_found_by_its_name_alone_and_has_its_disk_an_older_or_an_empty_one() {
+    for (volume, bytes, lost, older) in
+        [(Volume::Kept, 8, 0, 0), (Volume::Lost, 0, 1, 0), (Volume::AsOf(50), 4, 0, 1), (Volume::AsOf(5_000), 8, 0, 0)]
+    {
+        let replace = Fault::Replace { node: "b".into(), when: Moment::At(100), down_ms: 1_000, volume };
         run(1, vec![replace], move |world, log| async move {
             world.start("b", echo);
             let file = world.host("b").disk.open("f").unwrap();
-            file.set_len(8).unwrap();
-            file.write(0, &[1; 8]).unwrap();
-            file.sync_data().unwrap();
-            sleep(150).await;
+            for length in [4, 8] {
+                file.set_len(length).unwrap();
+                file.write(0, &vec![1; length as usize]).unwrap();
+                file.sync_data().unwrap();
+                sleep(75).await;
+            }
             assert_eq!(dial(&world).await.err().map(|e| e.kind()), Some(ErrorKind::HostUnreachable));
             sleep(1_000).await;
             assert!(world.is_up("b") && dial(&world).await.is_err(), "at its old address nobody is");
             let by_name = within(1_000, world.host("a").transport.connect("b:80")).await.unwrap();
             assert_eq!(call(&mut by_name.unwrap(), 11, 1).await.unwrap(), 0);
-            assert_eq!(world.host("b").disk.open("f").unwrap().len().unwrap(), if loses_disk { 0 } else { 8 });
-            assert_eq!((log.count("node b Moved"), log.count("node b LostDisk")), (1, usize::from(loses_disk)));
+            assert_eq!(world.host("b").disk.open("f").unwrap().len().unwrap(), bytes, "{volume:?}");
+            assert_eq!((log.count("node b LostDisk"), log.count("node b GotOlderDisk")), (lost, older), "{volume:?}");
+            assert_eq!(log.count("node b Moved"), 1);
         });
     }
 }

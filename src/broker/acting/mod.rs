@@ -18,7 +18,11 @@ use std::{
 };
 
 use self::due::drive;
-use super::{follower::ask_whether_merged, refusal::Refusal, shared::Shared};
+use super::{
+    follower::{Merged, ask_whether_merged},
+    refusal::Refusal,
+    shared::Shared,
+};
 use crate::{
     model::{
         cause::ReadFailure,
@@ -33,6 +37,8 @@ use crate::{
 
 /// How long to wait before asking the master, or the target, once more.
 const RETRY: Duration = Duration::from_secs(5);
+/// How long to wait for the master's word before going on with what was begun before a restart.
+const FIRST_QUESTION: Duration = Duration::from_secs(2);
 
 /// The term under which this slave acts, if it does.
 #[derive(Debug, Default)]
@@ -136,8 +142,14 @@ pub(super) async fn run(shared: &Shared) {
     tokio::select! {
         biased;
         () = shared.stop.cancelled() => return,
-        () = merged(shared) => {}
-        () = drive(shared) => {}
+        is_over = is_over_before_it_begins(shared) => if !is_over {
+            tokio::select! {
+                biased;
+                () = shared.stop.cancelled() => return,
+                () = merged(shared) => {}
+                () = drive(shared) => {}
+            }
+        }
     }
     if let Some(term) = shared.acting.term() {
         shared.acting.end(&term);
@@ -148,26 +160,47 @@ pub(super) async fn run(shared: &Shared) {
     }
 }
 
+/// Whoever finds that it acted already asks before it goes on: it may have been put back to where it acted long ago.
+async fn is_over_before_it_begins(shared: &Shared) -> bool {
+    if shared.store.acts().is_none_or(|term| term == 0) {
+        return false;
+    }
+    let asked = async {
+        shared.registration.look_for_master().await; // this process may not know it yet
+        is_merged(shared).await
+    };
+    tokio::time::timeout(FIRST_QUESTION, asked).await.unwrap_or(false)
+}
+
 /// Returns once the master has merged what was done for it.
 async fn merged(shared: &Shared) {
-    loop {
-        let acted = shared.store.acts().unwrap_or(0);
-        match ask_whether_merged(shared, acted).await {
-            // Under a later term more may have been done meanwhile.
-            Ok(true) if shared.store.acts() == Some(acted) => return sometimes!("master-has-merged"),
-            Ok(_) => sometimes!("master-has-not-merged"),
-            Err(failed) if failed.is_stuck() => {
-                sometimes!("master-not-to-be-followed");
-                tracing::error!(broker = %shared.config.name, %failed, "the master cannot be followed");
-            }
-            Err(failed) => {
-                sometimes!("master-not-heard-of");
-                tracing::debug!(broker = %shared.config.name, %failed, "the master has not merged what was done for it");
-            }
-        }
+    while !is_merged(shared).await {
         tokio::time::sleep(RETRY).await;
         shared.registration.look_for_master().await;
     }
+}
+
+/// Asks the master once whether it has merged what was done for it, or need not.
+async fn is_merged(shared: &Shared) -> bool {
+    let acted = shared.store.acts().unwrap_or(0);
+    match ask_whether_merged(shared, acted).await {
+        // Under a later term more may have been done meanwhile.
+        Ok(Merged::Yes) if shared.store.acts() == Some(acted) => return sometimes!("master-has-merged", true),
+        Ok(Merged::NotByThis) => match shared.store.set_caught_up(false).await {
+            Ok(()) => return sometimes!("acts-on-an-older-disk", true),
+            Err(error) => tracing::error!(broker = %shared.config.name, %error, "acts on: it could not be stored"),
+        },
+        Ok(_) => sometimes!("master-has-not-merged"),
+        Err(failed) if failed.is_stuck() => {
+            sometimes!("master-not-to-be-followed");
+            tracing::error!(broker = %shared.config.name, %failed, "the master cannot be followed");
+        }
+        Err(failed) => {
+            sometimes!("master-not-heard-of");
+            tracing::debug!(broker = %shared.config.name, %failed, "the master has not merged what was done for it");
+        }
+    }
+    false
 }
 
 /// Takes a term at the target, and learns what is there.

@@ -18,6 +18,8 @@ header! {
         /// Set by a follower that acts for the master: the term under which it has, 0 if it has done nothing yet. It asks
         /// whether that is merged, and for nothing else.
         acting_term: Option<i64> = "actingTerm",
+        /// Whether the follower has ever had all that its master had, so that it may act for it.
+        caught_up: Option<bool> = "caughtUp",
         /// How long the master may hold the request while there is nothing new, ms.
         suspend_timeout_millis: i64 = "suspendTimeoutMillis",
     }
@@ -37,6 +39,8 @@ header! {
         merged_term: Option<i64> = "mergedTerm",
         /// Set when the follower's log is not the beginning of the master's.
         diverged: bool = "diverged" or false,
+        /// Set when the follower has less than it had: it forgets that it had all of it, and asks again.
+        has_less: bool = "hasLess" or false,
         /// Set when what comes next has left the master's log: the next entry that it still has.
         next_index: Option<i64> = "nextIndex",
     }

@@ -1,0 +1,121 @@
+//! Entries of masters' logs that never were: what is taken back before anybody may have been told of it.
+//!
+//! Two things take entries back. A later term replaces what was not confirmed; that a slave has none of it is judged where
+//! logs are compared. And what a failed sync, or a loss of power, left on the disk by chance is in doubt until something
+//! was written after it: a disk that is read wrongly then may pass it for torn, and the broker goes on from before it.
+//! Whatever anybody was told because of such an entry, was told for nothing.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::Obligations;
+use crate::{
+    evidence::DurableEntry,
+    history::{EventKind, History, Noted},
+};
+
+/// What one log has, and what of its end is in doubt.
+#[derive(Default)]
+struct Log<'h> {
+    /// With the position in the history.
+    entries: Vec<(usize, &'h DurableEntry)>,
+    /// Positions of the entries since the last that a sync made durable.
+    doubtful: FxHashSet<usize>,
+}
+
+/// Positions in the history of what was taken back.
+pub(super) fn of(history: &History, obligations: &Obligations) -> FxHashSet<usize> {
+    let mut logs: FxHashMap<&str, Log<'_>> = FxHashMap::default();
+    let mut taken_back = FxHashSet::default();
+    let mut found: Vec<(usize, &str)> = Vec::new();
+    for (event, happened) in history.events.iter().enumerate() {
+        match &happened.kind {
+            EventKind::Noted(Noted::Durable { node, entry, .. }) if !obligations.slaves.contains_key(node) => {
+                taken_back.extend(logs.entry(node).or_default().takes_in(event, entry));
+                found.push((event, node));
+            }
+            // What a sync makes durable stands right before it.
+            EventKind::Synced { .. } => found.clear(),
+            _ => {
+                for (event, node) in found.drain(..) {
+                    logs.entry(node).or_default().doubtful.insert(event);
+                }
+            }
+        }
+    }
+    taken_back
+}
+
+impl<'h> Log<'h> {
+    /// Takes in the next entry; gives the positions of those that it takes back.
+    fn takes_in(&mut self, event: usize, entry: &'h DurableEntry) -> Vec<usize> {
+        let mut taken_back = Vec::new();
+        let Self { entries, doubtful } = self;
+        let goes = |(at, last): &mut (usize, &DurableEntry)| {
+            let is_replaced = last.term < entry.term || doubtful.contains(at);
+            last.index >= entry.index && is_replaced
+        };
+        while let Some((gone, _)) = entries.pop_if(goes) {
+            taken_back.push(gone);
+        }
+        // It was written upon them.
+        doubtful.clear();
+        entries.push((event, entry));
+        taken_back
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::of;
+    use crate::{
+        evidence::DurableEntry,
+        history::{Event, EventKind, History, Noted},
+        ledger::Obligations,
+    };
+
+    fn durable(term: u64, index: u64, checksum: u32) -> EventKind {
+        let entry = Arc::new(DurableEntry { term, index, checksum, length: 1, at_ms: 0, facts: vec![] });
+        EventKind::Noted(Noted::Durable { node: "a".into(), sync: index, entry })
+    }
+
+    fn synced() -> EventKind {
+        EventKind::Synced { node: "a".into(), sync: 1, bytes: 1 }
+    }
+
+    fn failed() -> EventKind {
+        EventKind::Node { node: "a".into(), event: "read a bit wrongly".into() }
+    }
+
+    fn taken_back(kinds: Vec<EventKind>) -> Vec<usize> {
+        let events = kinds.into_iter().map(|kind| Event { at_ms: 0, kind }).collect();
+        let history = History { events };
+        let mut positions: Vec<usize> = of(&history, &Obligations::default()).into_iter().collect();
+        positions.sort_unstable();
+        positions
+    }
+
+    #[test]
+    fn a_later_term_replaces_what_it_is_written_over() {
+        let log = vec![durable(1, 1, 1), durable(1, 2, 2), durable(1, 3, 3), synced(), durable(2, 2, 4), synced()];
+        assert_eq!(taken_back(log), [1, 2]);
+    }
+
+    #[test]
+    fn what_survived_by_chance_may_go() {
+        assert_eq!(taken_back(vec![durable(1, 1, 1), failed(), synced(), durable(1, 1, 2), synced()]), [0]);
+    }
+
+    #[test]
+    fn what_a_sync_made_durable_may_not() {
+        let log = vec![durable(1, 1, 1), synced(), failed(), durable(1, 1, 2), synced()];
+        assert!(taken_back(log).is_empty());
+    }
+
+    #[test]
+    fn nor_what_something_was_written_upon() {
+        let log = vec![durable(1, 1, 1), failed(), durable(1, 2, 2), synced(), durable(1, 1, 3), synced()];
+        assert!(taken_back(log).is_empty());
+    }
+}
