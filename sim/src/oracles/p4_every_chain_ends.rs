@@ -269,6 +269,21 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_left_before_the_wait_began_ends_it_when_it_arrives() {
+        for (after_ms, blamed) in [(100, true), (800, false)] {
+            let (mut story, chain) = Story::due();
+            let other = crate::oracles::fixture::chain("t", 9, story.now_ms);
+            story.durable("b", vec![other.clone().fact(), other.attempt(1).failed("not-found").fact()]);
+            story.wait(2_000);
+            heard(&mut story);
+            let failed = story.arrives(Some(after_ms)).wait(500).attempt(chain, 1_000);
+            let due_ms = story.wait(350).now_ms + 20_000;
+            story.durable("b", vec![failed.attempt(2).open(due_ms).fact()]);
+            assert_eq!(story.is_blamed("P4", "begins 650 ms before it is due"), blamed, "after {after_ms} ms");
+        }
+    }
+
+    #[test]
     fn a_peer_is_back_too_for_whom_something_answers_in_its_place() {
         let (mut story, chain) = Story::due();
         let other = crate::oracles::fixture::chain("t", 9, story.now_ms).attempt(1);

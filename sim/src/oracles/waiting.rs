@@ -92,10 +92,12 @@ fn is_any_back(
     let wait_ms = wait_ms - wait_ms / 500 - 500;
     let heard: Vec<_> = heard(ledger, (home, peer, members)).collect();
     // What answers in a peer's place is on no wire, but the home has heard it. For the home it is back when that arrives.
-    let back_ms = |answer: &Answered| answer.heard_ms.unwrap_or(answer.at_ms);
+    let back_ms = |answer: &Answered| answer.arrived_ms.unwrap_or(answer.at_ms);
+    let span_ms = ledger.at_ms(between.start).cast_signed()..=ledger.at_ms(between.end).cast_signed();
     let answered = answers(ledger, home, peer, members).map(|answer| (answer.event, back_ms(&answer)));
-    let mut returns = answered.chain(heard.iter().copied()).filter(|(event, _)| between.contains(event));
-    returns.any(|(event, at_ms)| {
+    let answered = answered.filter(|(event, at_ms)| between.contains(event) || span_ms.contains(at_ms));
+    let stored = heard.iter().copied().filter(|(event, _)| between.contains(event));
+    answered.chain(stored).any(|(event, at_ms)| {
         let before = heard.iter().filter(|(earlier, _)| *earlier < event);
         at_ms - before.map(|(_, at_ms)| *at_ms).max().unwrap_or(0) >= wait_ms
     })
@@ -147,7 +149,9 @@ struct Answered {
     /// When it was asked for.
     asked_ms: i64,
     at_ms: i64,
-    /// When the home had it, if it still waited for it.
+    /// When it arrived, if it did.
+    arrived_ms: Option<i64>,
+    /// When the home had it, if it surely still waited for it.
     heard_ms: Option<i64>,
 }
 
@@ -204,7 +208,8 @@ fn answers<'a>(
             };
             let heard_ms = arrived_ms.filter(|at_ms| at_ms - call.at_ms <= heard_ms).map(SimMs::cast_signed);
             let (asked_ms, at_ms) = (call.at_ms.cast_signed(), ledger.at_ms(event).cast_signed());
-            Some(Answered { event, asked_ms, at_ms, heard_ms })
+            let arrived_ms = arrived_ms.map(SimMs::cast_signed);
+            Some(Answered { event, asked_ms, at_ms, arrived_ms, heard_ms })
         },
     )
 }
