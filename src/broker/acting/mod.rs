@@ -186,10 +186,7 @@ async fn is_merged(shared: &Shared) -> bool {
     match ask_whether_merged(shared, acted).await {
         // Under a later term more may have been done meanwhile.
         Ok(Merged::Yes) if shared.store.acts() == Some(acted) => return sometimes!("master-has-merged", true),
-        Ok(Merged::NotByThis) => match shared.store.set_caught_up(false).await {
-            Ok(()) => return sometimes!("acts-on-an-older-disk", true),
-            Err(error) => tracing::error!(broker = %shared.config.name, %error, "acts on: it could not be stored"),
-        },
+        Ok(Merged::NotByThis) => return sometimes!("acts-on-an-older-disk", has_forgotten(shared).await),
         Ok(_) => sometimes!("master-has-not-merged"),
         Err(failed) if failed.is_stuck() => {
             sometimes!("master-not-to-be-followed");
@@ -201,6 +198,15 @@ async fn is_merged(shared: &Shared) -> bool {
         }
     }
     false
+}
+
+/// Forgets that it ever had all that its master had; false if that cannot be stored.
+async fn has_forgotten(shared: &Shared) -> bool {
+    let stored = shared.store.set_caught_up(false).await;
+    if let Err(error) = &stored {
+        tracing::error!(broker = %shared.config.name, %error, "acts on: it could not be stored");
+    }
+    stored.is_ok()
 }
 
 /// Takes a term at the target, and learns what is there.
