@@ -230,8 +230,7 @@ impl ReviveService {
         };
         // A peer's chains that are due travel with the tick that serves others, but do not ask for one too often.
         let gap = ticked.map_or(Duration::ZERO, |ticked| self.config.tick_gap.saturating_sub(ticked.elapsed()));
-        let waits_on = |since_ms: i64| sabotage!("peers-come-last") && since_ms.saturating_add(60_000) > now_ms;
-        let away_is_ripe = is_ripe(&away) && gap.is_zero() && !away.is_some_and(waits_on);
+        let away_is_ripe = is_ripe(&away) && gap.is_zero();
         if !is_ripe(&here) && !away_is_ripe {
             if let Some(first) = here.into_iter().chain(away.filter(|_| !is_ripe(&away))).min() {
                 pause.until_at_most(first.saturating_add(self.interval_ms()));
@@ -265,6 +264,8 @@ impl ReviveService {
                     continue;
                 }
             };
+            let late_ms = if sabotage!("peers-come-last") { 60_000 } else { 0 };
+            let since_ms = since_ms.saturating_add(late_ms);
             first = Some(first.map_or(since_ms, |before: i64| before.min(since_ms)));
             trips.push(Trips { peer, count, is_probe });
         }

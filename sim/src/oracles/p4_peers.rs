@@ -63,8 +63,12 @@ fn open_windows(ledger: &Ledger<'_>) -> Vec<(usize, i32)> {
 fn ways<'l>(ledger: &'l Ledger<'_>) -> BTreeMap<(&'l str, &'l str), Way> {
     let mut ways: BTreeMap<_, Way> = BTreeMap::new();
     let calls = ledger.wire.pulls.iter().map(|pull| pull.call).chain(ledger.wire.sends.iter().map(|send| send.call));
-    let is_broker = |call: &Call<'_>| ledger.obligations.brokers.iter().any(|broker| broker == call.from);
-    for call in calls.filter(is_broker) {
+    // A slave that acts calls in its group's name, and what it hears only itself knows.
+    let is_own = |call: &Call<'_>| match &ledger.history.events[call.event].kind {
+        EventKind::Request(frame) => ledger.obligations.brokers.iter().any(|broker| **broker == *frame.from),
+        _ => false,
+    };
+    for call in calls.filter(is_own) {
         let way = ways.entry((call.from, call.to)).or_default();
         way.asked_ms.push(call.at_ms);
         let answer = call.answer.filter(|(_, code)| !call.is_to_slave() && !ABSENT_ANSWERS.contains(code));
