@@ -591,6 +591,84 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P9",
         scenario: "merge-waits",
     },
+    Sabotage {
+        name: "each-pull-in-full",
+        breaks: "each part of a read may take as long as the whole of it",
+        promise: "P4",
+        scenario: "slow-answers",
+    },
+    Sabotage {
+        name: "any-number-at-once",
+        breaks: "a peer is asked for whatever is due, however much it has not answered yet",
+        promise: "P8",
+        scenario: "slow-answers",
+    },
+    Sabotage {
+        name: "large-not-pulled",
+        breaks: "a message that is larger than an answer may be is never read",
+        promise: "P9",
+        scenario: "slow-answers",
+    },
+    Sabotage {
+        name: "refusal-confirms",
+        breaks: "a home that refuses a chain, or an ack, passes for one that has taken it",
+        promise: "P9",
+        scenario: "slow-answers",
+    },
+    Sabotage {
+        name: "half-joined",
+        breaks: "of messages that lie side by side half as many are read together as could be",
+        promise: "P8",
+        scenario: "coalesced-reads",
+    },
+    Sabotage {
+        name: "peers-come-last",
+        breaks: "what needs a peer is left alone for a minute, although that one answers",
+        promise: "P4",
+        scenario: "coalesced-reads",
+    },
+    Sabotage {
+        name: "whole-time-handed",
+        breaks: "whoever takes a chain has its message invisible for all of its time once more",
+        promise: "P6",
+        scenario: "restart-mid-revive",
+    },
+    Sabotage {
+        name: "dead-without-origin",
+        breaks: "a dead letter does not tell which message it was",
+        promise: "P7",
+        scenario: "shared-topic",
+    },
+    Sabotage {
+        name: "arrivals-untold",
+        breaks: "who waits for messages is not told that some have come",
+        promise: "P8",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "retries-untold",
+        breaks: "who waits for messages is not told of those that were revived",
+        promise: "P8",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "released-unasked",
+        breaks: "an expired message goes with the first chain that is over, although another needs it",
+        promise: "P1",
+        scenario: "retention",
+    },
+    Sabotage {
+        name: "probes-never-rarer",
+        breaks: "a peer that stays away is asked as often as in the beginning whether it is back",
+        promise: "P8",
+        scenario: "dead-remote",
+    },
+    Sabotage {
+        name: "forgotten-without-mark",
+        breaks: "a chain is forgotten, and with it that it ever was",
+        promise: "P2",
+        scenario: "forgetting",
+    },
 ];
 
 /// The sabotage of that name.

@@ -10,6 +10,8 @@ use std::{
 
 use tokio::sync::Notify;
 
+use crate::{model::topic::is_retry, sabotage};
+
 type Waiters = Mutex<BTreeMap<String, BTreeMap<u64, Arc<Notify>>>>;
 
 /// Topic → the requests that wait for it.
@@ -41,6 +43,9 @@ impl Arrivals {
 
     /// A message of `topic` can be read.
     pub fn arrived(&self, topic: &str) {
+        if sabotage!("arrivals-untold") || is_retry(topic) && sabotage!("retries-untold") {
+            return;
+        }
         let waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
         for notify in waiters.get(topic).into_iter().flat_map(BTreeMap::values) {
             notify.notify_one();

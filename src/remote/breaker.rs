@@ -218,7 +218,7 @@ impl Breaker {
     pub fn begin(&mut self, now_ms: u64) {
         self.fill(now_ms);
         self.tokens = self.tokens.saturating_sub(CALL);
-        self.under_way += 1;
+        self.under_way += usize::from(!sabotage!("any-number-at-once"));
         if self.state == BreakerState::Open && now_ms >= self.probe_at_ms {
             self.turn(BreakerState::HalfOpen, now_ms);
         }
@@ -266,7 +266,10 @@ impl Breaker {
     fn plan_probe(&mut self, now_ms: u64) {
         self.probe_wait_ms = match self.opened_ms {
             None => sometimes!("first-probe", self.config.probe_first_ms),
-            Some(_) => sometimes!("next-probe", self.probe_wait_ms.saturating_mul(2)),
+            Some(_) => sometimes!(
+                "next-probe",
+                self.probe_wait_ms.saturating_mul(if sabotage!("probes-never-rarer") { 1 } else { 2 })
+            ),
         };
         self.probe_wait_ms = self.probe_wait_ms.min(self.config.probe_longest_ms);
         self.opened_ms = self.opened_ms.or(Some(now_ms));

@@ -188,6 +188,7 @@ impl Neighbours {
     pub(super) fn check(&self, to: &str, answer: &Command) -> Result<(), ReadFailure> {
         match answer.code {
             response::SUCCESS => sometimes!("home-has-it", Ok(())),
+            _ if sabotage!("refusal-confirms") => Ok(()),
             response::SYSTEM_BUSY => sometimes!("home-busy", Err(failure(to, Cause::Busy, 0))),
             response::SERVICE_NOT_AVAILABLE => {
                 sometimes!("home-not-serving", Err(failure(to, Cause::NotServing, 0)))
@@ -207,6 +208,7 @@ fn checkpoint_of(first: &Chain, chains: &[Chain], now_ms: i64) -> CheckpointBody
         ChainState::Moving { revive_ms, .. } => revive_ms,
         _ => first.id.pop_time.saturating_add(first.invisible_ms),
     };
+    let left_ms = revive_ms.saturating_sub(now_ms).max(0);
     // Offsets are relative to the batch's first message, not to where the read began: nothing in between was popped.
     let start = chains.iter().map(|chain| chain.id.offset).min().unwrap_or(first.id.offset);
     let extension = CheckpointExtension {
@@ -218,7 +220,7 @@ fn checkpoint_of(first: &Chain, chains: &[Chain], now_ms: i64) -> CheckpointBody
         round: first.round,
         attempt: 0,
         generation: first.generation,
-        remaining_ms: revive_ms.saturating_sub(now_ms).max(0),
+        remaining_ms: if sabotage!("whole-time-handed") { first.invisible_ms } else { left_ms },
         reconsume_limit: if sabotage!("limit-lost") { 16 } else { first.reconsume_limit },
     };
     CheckpointBody {

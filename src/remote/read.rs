@@ -91,7 +91,10 @@ impl Neighbours {
         let until = tokio::time::Instant::now() + Duration::from_millis(self.config.read_timeout_ms);
         let mut answered_with = None;
         while let Some((from, to)) = unheard(chains, meanings) {
-            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            let left = match sabotage!("each-pull-in-full") {
+                true => Duration::from_millis(self.config.read_timeout_ms),
+                false => until.saturating_duration_since(tokio::time::Instant::now()),
+            };
             let answer = match self.pull(address, &chains[from], to, left).await {
                 Ok(answer) => sometimes!("read-part-answered", answer),
                 Err(cause) => return sometimes!("read-not-answered", Some(cause)),

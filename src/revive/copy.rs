@@ -36,7 +36,9 @@ pub fn copy_of(original: &Message, chain: &Chain, store_host: SocketAddr, now_ms
     message.properties.remove(names::POP_CK);
     if dead_letter {
         message.properties.set(names::DLQ_ORIGIN_TOPIC, chain.id.topic.clone());
-        message.properties.set(names::DLQ_ORIGIN_MESSAGE_ID, original.offset_id());
+        if !sabotage!("dead-without-origin") {
+            message.properties.set(names::DLQ_ORIGIN_MESSAGE_ID, original.offset_id());
+        }
         message.topic = dlq_topic(&chain.id.group);
     } else if !is_retry(&chain.id.topic) {
         message.topic = retry_topic_v1(&chain.id.group, &chain.id.topic);

@@ -264,6 +264,8 @@ impl ReviveService {
                     continue;
                 }
             };
+            let late_ms = if sabotage!("peers-come-last") { 60_000 } else { 0 };
+            let since_ms = since_ms.saturating_add(late_ms);
             first = Some(first.map_or(since_ms, |before: i64| before.min(since_ms)));
             trips.push(Trips { peer, count, is_probe });
         }

@@ -106,10 +106,11 @@ fn runs(mut chains: Vec<Chain>) -> Vec<Vec<Chain>> {
 fn goes_on(run: &[Chain], chain: &Chain) -> bool {
     let (Some(first), Some(last)) = (run.first(), run.last()) else { return false };
     let queue = |chain: &Chain| (chain.id.broker.clone(), chain.id.topic.clone(), chain.id.queue);
+    let span_max = if sabotage!("half-joined") { SPAN_MAX / 2 } else { SPAN_MAX };
     run.len() < CHAINS_MAX
         && !sabotage!("reads-one-by-one")
         && queue(first) == queue(chain)
-        && chain.id.offset.saturating_sub(first.id.offset) < SPAN_MAX
+        && chain.id.offset.saturating_sub(first.id.offset) < span_max
         && chain.id.offset.saturating_sub(last.id.offset) <= GAP_MAX
 }
 

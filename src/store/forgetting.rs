@@ -101,7 +101,8 @@ impl Draft<'_> {
                 continue;
             }
             self.remove(Key::of(Table::Chains).text(&key));
-            if forgotten_until_ms(self, &id.broker)?.is_none_or(|until_ms| until_ms < id.pop_time) {
+            let is_later = forgotten_until_ms(self, &id.broker)?.is_none_or(|until_ms| until_ms < id.pop_time);
+            if is_later && !sabotage!("forgotten-without-mark") {
                 self.put(Key::of(Table::Forgotten).text(&id.broker), Row::Number(id.pop_time));
             }
         }

@@ -43,6 +43,9 @@ pub struct StoredMessage {
     pub store_timestamp: i64,
     /// The producer's stamp in the body.
     pub ledger: Option<LedgerId>,
+    /// RocketMQ's offset message id: who stored it, and at which place of its log.
+    #[serde(skip_serializing)]
+    pub offset_id: String,
 }
 
 fn summary<S: Serializer>(body: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
@@ -116,6 +119,12 @@ impl<'a> Cursor<'a> {
             if v6 { std::net::IpAddr::from(self.array::<16>()?) } else { std::net::IpAddr::from(self.array::<4>()?) };
         Ok(format!("{ip}:{}", self.i32()?))
     }
+
+    /// The bytes of an address and its port, in hexadecimal.
+    fn host_digits(&mut self, v6: bool) -> Result<String, MessageError> {
+        let length = if v6 { 20 } else { 8 };
+        Ok(self.sized(length)?.iter().map(|byte| format!("{byte:02X}")).collect())
+    }
 }
 
 impl StoredMessage {
@@ -135,12 +144,12 @@ impl StoredMessage {
         }
         let checksum = u32::from_be_bytes(cursor.array()?);
         let (queue, flag) = (cursor.i32()?, cursor.i32()?);
-        let (offset, _physical) = (cursor.i64()?, cursor.i64()?);
+        let (offset, physical) = (cursor.i64()?, cursor.i64()?);
         let sys_flag = cursor.i32()?;
         let born_timestamp = cursor.i64()?;
         let born_host = cursor.host(sys_flag & BORN_HOST_V6 != 0)?;
         let store_timestamp = cursor.i64()?;
-        let _store_host = cursor.host(sys_flag & STORE_HOST_V6 != 0)?;
+        let store_host = cursor.host_digits(sys_flag & STORE_HOST_V6 != 0)?;
         let reconsume = cursor.i32()?;
         let _prepared = cursor.i64()?;
         let body_length = cursor.i32()?;
@@ -170,6 +179,7 @@ impl StoredMessage {
             sys_flag,
             store_timestamp,
             ledger: stamp(body),
+            offset_id: format!("{store_host}{physical:016X}"),
         };
         Ok((message, record.len()))
     }

@@ -68,6 +68,9 @@ pub struct Pull<'h> {
     pub minimum: Option<i64>,
 }
 
+/// A pop's answer that there is nothing.
+const POLLING_TIMEOUT: i32 = 210;
+
 /// A pull's answer that the offset is outside the queue.
 const OFFSET_MOVED: i32 = 21;
 
@@ -137,6 +140,17 @@ pub struct Delivery<'h> {
     pub at_most: usize,
 }
 
+/// A pop that was answered with nothing.
+#[derive(Debug)]
+pub struct EmptyPop<'h> {
+    /// Who and when, with the answer.
+    pub call: Call<'h>,
+    /// The consumer group.
+    pub group: String,
+    /// The topic that was asked for.
+    pub topic: String,
+}
+
 /// An ack or a renewal of one handle.
 #[derive(Debug)]
 pub struct Settle<'h> {
@@ -167,6 +181,8 @@ pub struct Wire<'h> {
     pub sends: Vec<Send<'h>>,
     /// Messages in pops' answers.
     pub deliveries: Vec<Delivery<'h>>,
+    /// Pops that were answered with nothing.
+    pub empty_pops: Vec<EmptyPop<'h>>,
     /// Acks of one message.
     pub acks: Vec<Settle<'h>>,
     /// Renewals.
@@ -323,7 +339,9 @@ impl<'h> Wire<'h> {
             }
             Pending::Pop { mut call, group, topic, at_most } => {
                 call.answer = answer;
-                if let Some(read) = read.filter(|_| frame.code == 0) {
+                if frame.code == POLLING_TIMEOUT {
+                    self.empty_pops.push(EmptyPop { call, group, topic });
+                } else if let Some(read) = read.filter(|_| frame.code == 0) {
                     self.popped(at_ms, call, (&group, &topic, at_most), &read);
                 }
             }

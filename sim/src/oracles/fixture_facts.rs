@@ -38,6 +38,7 @@ pub(crate) fn message(topic: &str, offset: i64, number: u32, reconsume: i32) -> 
         sys_flag: 0,
         store_timestamp: EPOCH_MS,
         ledger: Some(stamp(number)),
+        offset_id: "0102030400000006".to_owned() + "0000000000000000",
     }
 }
 
@@ -71,6 +72,12 @@ pub(crate) fn chain(topic: &str, offset: i64, pop_ms: u64) -> ChainFact {
 impl ChainFact {
     pub(crate) fn open(mut self, due_ms: u64) -> Self {
         self.state = ChainState::Open { due_ms: at(due_ms) };
+        self
+    }
+
+    /// It is being handed over, and due there by this time.
+    pub(crate) fn moving(mut self, to: &str, revive_ms: u64) -> Self {
+        self.state = ChainState::Moving { to: to.into(), due_ms: at(revive_ms), revive_ms: at(revive_ms) };
         self
     }
 

@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_policy_that_was_used_up_is_believed() {
-        let (mut story, chain) = story(3, 19, "not-found", false);
+        let (mut story, chain) = story(3, 1, "code", false);
         story.durable("b", vec![parked(chain, ParkReason::PolicyExhausted).fact()]);
         let verdict = story.holds();
         assert_eq!((verdict.counts.parked, verdict.counts.max_attempts, verdict.counts.rewrites), (1, 3, 2));

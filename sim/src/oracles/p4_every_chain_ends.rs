@@ -9,11 +9,12 @@
 //! takes no longer than it may, and none begins after the policy's whole time. As many failures in a row that no
 //! retry can change as the policy asks for are the last of their round. An attempt begins when it is due, or earlier if its peer was away for at least as long and is back
 //! (see `waiting`). A chain whose message lies elsewhere comes to nothing that a read brings without a durable attempt. What
-//! is due and not tried is parked in time (see `waiting`), or taken up in time (see `p4_taken_up`). What holds of reads at
+//! is due and not tried is parked in time (see `waiting`), or taken up in time (see `p4_taken_up` and `p4_peers`). What holds of reads at
 //! the wire is in `p4_reads`.
 
 use super::{
-    Findings, Reads, p1_park::refusals, p4_comes_to_something::came_to_nothing, p4_reads, p4_taken_up, stuck, waiting,
+    Findings, Reads, p1_park::refusals, p4_comes_to_something::came_to_nothing, p4_peers, p4_reads, p4_taken_up, stuck,
+    waiting,
 };
 use crate::{
     evidence::{ChainFact, ChainState, Outcome},
@@ -52,6 +53,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
             }
         }
     }
+    p4_peers::check(ledger, found);
     p4_reads::check(ledger, reads, found);
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Rule: two reads of one chain in one round are as far apart as the wait between them, unless the peer is back (see
 //! `waiting`), and the k-th read of a message comes after k durable attempts. A read of several messages is one of each (see
-//! `reads`).
+//! `reads`). Whatever an attempt asks for in parts, it asks for within [`READ_MS`].
 
 use super::{Findings, Reads, p4_every_chain_ends::ATTEMPT_LIMIT_MS, waiting};
 use crate::{
@@ -17,6 +17,9 @@ use crate::{
 /// How much a wait may fall short: clocks count whole milliseconds, and the frame leaves after the decision.
 const SLACK_MS: i64 = 50;
 
+/// After the beginning of an attempt no read of it leaves later, ms: a route look-up, a read's time, and a commit.
+const READ_MS: u64 = 14_000;
+
 pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings<'_>) {
     for (home, place, pulls) in reads.all() {
         let lives: Vec<_> = lives_at(ledger, home, place);
@@ -26,6 +29,39 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
             found.stamped(at_ms, stamp, place, detail);
         }
     }
+    for pull in &ledger.wire.pulls {
+        if let Some(late_ms) = late(ledger, pull) {
+            let (topic, queue, offset) = (&pull.topic, pull.queue, pull.offset);
+            let detail = format!("it asks for {topic}/{queue}/{offset} {late_ms} ms after the attempt began");
+            found.broken(pull.call.at_ms, pull.call.from, detail);
+        }
+    }
+}
+
+/// The last attempt that a pull can be for: its entry's position, and when its home knew that it is confirmed, simulated ms.
+pub(super) fn last_attempt(ledger: &Ledger<'_>, pull: &Pull<'_>) -> Option<(usize, u64)> {
+    let call = &pull.call;
+    let place = Place { node: call.to, topic: &pull.topic, queue: pull.queue, offset: pull.offset, era: 0 };
+    let begun = lives_at(ledger, call.from, place).into_iter().filter_map(|life| {
+        let known = &life.steps[..life.steps.partition_point(|step| step.event < call.event)];
+        known.iter().rev().find(|step| step.chain.attempt > 0 && matches!(step.chain.state, ChainState::Open { .. }))
+    });
+    let last = begun.max_by_key(|step| step.event)?;
+    let told_ms = ledger.told_ms(call.from, last.entry.index, last.event).unwrap_or(call.at_ms);
+    Some((last.event, told_ms.max(last.at_ms)))
+}
+
+/// How long after the last attempt began that it can be for a read leaves, if that is too long.
+fn late(ledger: &Ledger<'_>, pull: &Pull<'_>) -> Option<u64> {
+    let (call, (begun, began_ms)) = (&pull.call, last_attempt(ledger, pull)?);
+    let stood_ms = ledger.stood_ms(call.from, began_ms, call.at_ms);
+    let may_take_ms = READ_MS + ledger.obligations.writes_within_ms(call.from) + stood_ms;
+    let late_ms = call.at_ms.saturating_sub(began_ms);
+    let was_hit = ledger.history.events[begun..call.event].iter().any(|event| match &event.kind {
+        EventKind::Node { node, .. } => node == call.from,
+        _ => false,
+    });
+    (late_ms > may_take_ms && !was_hit).then_some(late_ms)
 }
 
 fn lives_at<'l, 'h>(ledger: &'l Ledger<'h>, home: &str, place: Place<'_>) -> Vec<&'l ChainLife<'h>> {
@@ -181,6 +217,17 @@ mod tests {
         story.read(0);
         end(&mut story, &chain);
         story.breaks("P4", "0 attempts are durable");
+    }
+
+    #[test]
+    fn what_is_asked_for_in_parts_is_asked_for_in_time() {
+        for (after_ms, blamed) in [(super::READ_MS - 10, false), (super::READ_MS + 10, true)] {
+            let (mut story, chains) = three_due();
+            begin(&mut story, &chains, &[0, 1, 2]);
+            story.read_span(0, 3);
+            story.wait(after_ms).read_span(1, 2);
+            assert_eq!(story.is_blamed("P4", "after the attempt began"), blamed, "{after_ms} ms");
+        }
     }
 
     /// `b` is home of chains about `a`'s messages 0 to 2, all due.

@@ -2,30 +2,36 @@
 //!
 //! Rule: a chain about the broker's own message, for which no other broker is needed, goes on within [`LATE_MS`] after it is
 //! due, by a clock that may have stood still and a disk that may be slow, where nothing was broken since it was written.
-//! Where slaves have to confirm it, it may have to wait for them.
+//! Where slaves have to confirm it, that begins when its broker knows that they have, and only while they confirm at once
+//! whatever else is written. What needs another broker is in `p4_peers`.
 
 use super::Findings;
 use crate::{
     evidence::ChainState,
-    ledger::{ChainLife, ChainStep, Ledger},
+    ledger::{ChainLife, ChainStep, Ledger, LogStep},
     plan::SimMs,
 };
 
 /// How long after it is due a chain is taken up at the latest, ms: due chains are looked for about every second.
-const LATE_MS: SimMs = 20_000;
+pub(super) const LATE_MS: SimMs = 20_000;
 
 pub(super) fn check(ledger: &Ledger<'_>, life: &ChainLife<'_>, found: &mut Findings<'_>) {
-    if life.node != life.id.broker || ledger.obligations.other_disks(life.node) > 0 {
+    if life.node != life.id.broker {
         return;
     }
     let Some(end) = ledger.history.events.len().checked_sub(1) else { return };
     for (number, step) in life.steps.iter().enumerate() {
         let next = life.steps.get(number + 1).map_or(end, |next| next.event);
-        let Some(latest_ms) = latest_ms(step) else { continue };
+        let Some(latest_ms) = latest_ms(step).filter(|_| matches!(step.chain.state, ChainState::Open { .. })) else {
+            continue;
+        };
         let next_ms = ledger.at_ms(next);
         let held_up_ms = ledger.obligations.writes_within_ms(life.node);
         let latest_ms = latest_ms + ledger.stood_ms(life.node, step.at_ms, next_ms) + held_up_ms;
-        if next_ms > latest_ms && !ledger.was_disturbed(step.event, next) {
+        if next_ms > latest_ms
+            && !ledger.was_disturbed(step.event, next)
+            && is_confirmed_at_once(ledger, life.node, step, next)
+        {
             let late_ms = next_ms - latest_ms + LATE_MS;
             found.broken(
                 next_ms,
@@ -36,9 +42,22 @@ pub(super) fn check(ledger: &Ledger<'_>, life: &ChainLife<'_>, found: &mut Findi
     }
 }
 
+/// Whether all that was written since the step, which is confirmed itself, was confirmed at once until `next`: what waits for
+/// that keeps a broker from taking up more.
+pub(super) fn is_confirmed_at_once(ledger: &Ledger<'_>, node: &str, step: &ChainStep<'_>, next: usize) -> bool {
+    if ledger.obligations.other_disks(node) == 0 {
+        return true;
+    }
+    let log = ledger.logs.get(node).map_or(&[][..], Vec::as_slice);
+    let since = log.partition_point(|it| it.event < step.event);
+    let written = log[since..].iter().take_while(|it| it.event < next);
+    let is_late = |it: &LogStep<'_>| ledger.is_told_late(node, it.entry.index, it.event);
+    !ledger.has_taken_back && !written.into_iter().any(is_late)
+}
+
 /// By when it is to be taken up, simulated ms. A clock may drift by a tenth, so that a wait is a little longer or shorter.
-fn latest_ms(step: &ChainStep<'_>) -> Option<SimMs> {
-    let ChainState::Open { due_ms } = step.chain.state else { return None };
+pub(super) fn latest_ms(step: &ChainStep<'_>) -> Option<SimMs> {
+    let (ChainState::Open { due_ms } | ChainState::Moving { due_ms, .. }) = step.chain.state else { return None };
     let wait_ms = SimMs::try_from(due_ms.saturating_sub(step.entry.at_ms)).unwrap_or(0);
     Some(step.at_ms.saturating_add(wait_ms).saturating_add(wait_ms / 8).saturating_add(LATE_MS))
 }

@@ -6,11 +6,11 @@
 //! slewing may be a thousandth off. A broker that begins to run knows from its wall clock alone for how long it was away:
 //! what that has gained since it last began to, the message may come early. By its own clock a broker that takes a chain
 //! has it due when the rest of its invisible time is over, and one that opens it when all of it is. Delayed messages are
-//! in `p6_delayed`.
+//! in `p6_delayed`, chains that others take in `p6_moved`.
 
 use rustc_hash::FxHashMap;
 
-use super::{Findings, Reads, p6_acting, p6_delayed};
+use super::{Findings, Reads, p6_acting, p6_delayed, p6_moved};
 use crate::{
     evidence::{ChainId, ChainState, Outcome},
     history::{Event, EventKind},
@@ -37,6 +37,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     }
     p6_delayed::check(ledger, found);
     p6_acting::check(ledger, found);
+    p6_moved::check(ledger, &opened, found);
     for life in &ledger.chains {
         if let Some(detail) = begins_wrong(life, opened[life.id]) {
             let stamp = ledger.stored(&life.origin()).and_then(|stored| stored.message.ledger.as_ref());

@@ -118,6 +118,7 @@ fn wrong_notes(life: &ChainLife<'_>, parent: &StoredMessage, copy: &StoredMessag
     let mut expected = vec![("1ST_POP_TIME", before.unwrap_or(&own))];
     if matches!(life.last().state, ChainState::Ended { outcome: Outcome::DeadLettered(_), .. }) {
         expected.push(("DLQ_ORIGIN_TOPIC", &life.id.topic));
+        expected.push(("DLQ_ORIGIN_MESSAGE_ID", &parent.offset_id));
     }
     let wrong = expected.into_iter().filter(|(name, value)| property(copy, name) != Some(value));
     wrong.map(|(name, value)| format!("{name} {:?}, expected {value}", property(copy, name))).collect()

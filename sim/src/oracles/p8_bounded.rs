@@ -9,7 +9,9 @@
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Findings, Reads, p8_absent_home, p8_fair, p8_joined, p8_merges, p8_tables, silence::silences};
+use super::{
+    Findings, Reads, p8_absent_home, p8_at_once, p8_fair, p8_joined, p8_merges, p8_polls, p8_tables, silence::silences,
+};
 use crate::{
     history::{EventKind, Noted},
     ledger::{Ledger, wire::Send},
@@ -130,6 +132,8 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
     p8_absent_home::check(ledger, found);
     p8_fair::check(ledger, found);
     p8_joined::check(ledger, found);
+    p8_polls::check(ledger, found);
+    p8_at_once::check(ledger, found);
 }
 
 fn dead_peers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {

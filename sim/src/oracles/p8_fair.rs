@@ -3,7 +3,7 @@
 //! Rule: of the queues that a group pops together (its topic's and those of its retry topic at one broker) none is passed by
 //! in which messages lie that the group has not had: of the pops of that group that began since the first of them was
 //! there, at most [`PASSES_PER_QUEUE`] for each queue of the kind, and as many once more, are answered with messages before
-//! it goes on there. Brokers whose slaves confirm are left out: since when a message is there for a pop they alone know.
+//! it goes on there. Where slaves confirm, a message is there once its broker has heard that they have it.
 
 use rustc_hash::FxHashMap;
 
@@ -12,6 +12,7 @@ use crate::{
     evidence::{DurableEntry, Fact},
     history::EventKind,
     ledger::{GroupSpec, Ledger},
+    plan::SimMs,
 };
 
 /// How many pops may pass by a queue for each queue of its topic. A queue's turn comes once for each of them, at retry
@@ -20,13 +21,10 @@ const PASSES_PER_QUEUE: usize = 10;
 
 pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for broker in &ledger.obligations.brokers {
-        if ledger.obligations.other_disks(broker) > 0 {
-            continue;
-        }
         let mut queues = Queues::default();
         for (event, happened) in happened(ledger, broker) {
             match happened {
-                Happened::Written(entry) => queues.written(event, entry),
+                Happened::Written(entry) => queues.written(there_since(ledger, broker, event, entry), entry),
                 Happened::Began => queues.begin_anew(event),
                 Happened::Popped { group, asked_at } => {
                     for (topic, queue, passed) in queues.popped(group, asked_at) {
@@ -38,6 +36,15 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
             }
         }
     }
+}
+
+/// When what an entry says is there for a pop: position in the history.
+fn there_since(ledger: &Ledger<'_>, broker: &str, event: usize, entry: &DurableEntry) -> usize {
+    if ledger.obligations.other_disks(broker) == 0 {
+        return event;
+    }
+    let told_ms = ledger.told_ms(broker, entry.index, event).unwrap_or(SimMs::MAX);
+    ledger.history.events.partition_point(|event| event.at_ms <= told_ms)
 }
 
 enum Happened<'l> {
@@ -151,17 +158,30 @@ impl<'l> Queues<'l> {
 mod tests {
     use super::PASSES_PER_QUEUE;
     use crate::{
-        evidence::Fact,
+        evidence::{Fact, frame::code},
         oracles::fixture::{Story, message},
     };
 
     /// The group has begun at both topics, and a copy waits, while so many pops bring messages of the other topic. After the
     /// tenth of them it goes on where the copy is, if it does.
     fn is_blamed(pops: u32, goes_on: bool) -> bool {
-        let mut story = Story::new();
-        let retry = |offset| Fact::Offset { group: "g".into(), topic: "%RETRY%g_t".into(), queue: 0, offset };
+        let mut story = waiting(Story::new());
+        pops_elsewhere(&mut story, pops, goes_on);
+        story.is_blamed("P8", "pops of g passed by what waits in %RETRY%g_t/0")
+    }
+
+    fn retry(offset: i64) -> Fact {
+        Fact::Offset { group: "g".into(), topic: "%RETRY%g_t".into(), queue: 0, offset }
+    }
+
+    /// The group has begun at its retry topic, and a copy waits there.
+    fn waiting(mut story: Story) -> Story {
         story.durable("a", vec![retry(0)]);
         story.durable("a", vec![Fact::Message(message("%RETRY%g_t", 0, 900, 1))]);
+        story
+    }
+
+    fn pops_elsewhere(story: &mut Story, pops: u32, goes_on: bool) {
         for number in 0..pops {
             story.send(number, number.into()).wait(10);
             let chain = story.pop("t", number.into(), number, 0);
@@ -170,7 +190,22 @@ mod tests {
                 story.durable("a", vec![retry(1)]);
             }
         }
-        story.is_blamed("P8", "pops of g passed by what waits in %RETRY%g_t/0")
+    }
+
+    #[test]
+    fn what_no_slave_has_confirmed_is_passed_by() {
+        let pops = u32::try_from(2 * PASSES_PER_QUEUE + 1).unwrap_or_default();
+        let is_blamed = |confirms: bool| {
+            let mut story = waiting(Story::with_slave());
+            story.obligations.degrees.insert("a".into(), 2);
+            if confirms {
+                story.catch_up(1).wait(10).request("a-s1", "a", code::REPLICATE, &[], b"");
+            }
+            story.wait(10);
+            pops_elsewhere(&mut story, pops, false);
+            story.is_blamed("P8", "passed by what waits in %RETRY%g_t/0")
+        };
+        assert!(is_blamed(true) && !is_blamed(false));
     }
 
     #[test]

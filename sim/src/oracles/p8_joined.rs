@@ -1,9 +1,8 @@
 //! Part of P8: messages that lie side by side and fall due together are read together.
 //!
 //! Rule: of the chains whose attempts begin in one log entry, those about messages of one queue of another broker that lie
-//! side by side (each at most [`GAP`] after the one before, all within [`SPAN`]) are asked for by one read, as far as they are
-//! asked for before their attempts have come to something. How a broker cuts them into reads is its own affair: twice as
-//! many are no offence.
+//! side by side (each at most [`GAP`] after the one before, all within [`SPAN`], no more than [`CHAINS`]) are asked for by one
+//! read, as far as they are asked for before their attempts have come to something.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +19,9 @@ const GAP: i64 = 8;
 
 /// The offsets that one read asks for at most.
 const SPAN: i64 = 32;
+
+/// How many chains a read is for at most; several groups may wait for the same message.
+const CHAINS: usize = 64;
 
 /// Broker that reads, broker that is read from, topic and queue.
 type Way<'l> = (&'l str, &'l str, &'l str, i32);
@@ -40,20 +42,26 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let Some(pulls) = pulls.get(&way) else { continue };
         attempts.sort_by_key(|attempt| attempt.offset);
         let runs = attempts.chunk_by(|one, next| next.offset - one.offset <= GAP);
-        let needed: i64 = runs.map(|run| 1 + (run[run.len() - 1].offset - run[0].offset) / SPAN).sum();
+        let needed: i64 = runs.map(needed).sum();
         let first = pulls.partition_point(|pull| pull.call.event < event);
         let asked = |attempt: &Attempt| {
             let own = pulls[first..].iter().take_while(|pull| pull.call.event < attempt.until);
             own.map(|pull| (pull.call.event, pull)).find(|(_, pull)| pull.offsets().contains(&attempt.offset))
         };
         let made: BTreeSet<usize> = attempts.iter().filter_map(asked).map(|(event, _)| event).collect();
-        if i64::try_from(made.len()).unwrap_or(i64::MAX) > 2 * needed {
+        if i64::try_from(made.len()).unwrap_or(i64::MAX) > needed {
             let (home, owner, topic, queue) = way;
             let (chains, made) = (attempts.len(), made.len());
             let detail = format!("{made} reads of {owner}/{topic}/{queue} for {chains} messages, {needed} would do");
             found.broken(ledger.at_ms(event), home, detail);
         }
     }
+}
+
+/// How many reads neighbours need.
+fn needed(run: &[Attempt]) -> i64 {
+    let span = run.last().map_or(0, |last| last.offset) - run.first().map_or(0, |first| first.offset);
+    1 + span / SPAN + i64::try_from(run.len() / CHAINS).unwrap_or(i64::MAX)
 }
 
 /// The attempts that begin together with others that need the same queue, by the entry in which they do.
@@ -103,6 +111,6 @@ mod tests {
         assert!(!is_blamed(&[0, 1, 2, 3, 4], 5) && is_blamed(&[0, 1, 2, 3, 4], 1));
         assert!(!is_blamed(&[0, 100, 200], 1), "they lie far apart");
         let many: Vec<i64> = (0..64).collect();
-        assert!(!is_blamed(&many, 32) && is_blamed(&many, 8));
+        assert!(!is_blamed(&many, 32) && is_blamed(&many, 16));
     }
 }

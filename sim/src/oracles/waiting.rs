@@ -106,7 +106,7 @@ fn is_any_back(
 /// Failures that say of a peer nothing but that it is not there for anybody.
 const ABSENT: [&str; 6] = ["timeout", "refused", "reset", "no-route", "busy", "not-serving"];
 /// The same as answers: busy, flow control, not available, not the leader, going away.
-const NOT_SERVING: [i32; 5] = [2, 215, 14, 501, 1500];
+pub(super) const ABSENT_ANSWERS: [i32; 5] = [2, 215, 14, 501, 1500];
 /// Failures whose time was up.
 const GIVEN_UP: [&str; 2] = ["timeout", "no-route"];
 /// Failures that come without its having been asked.
@@ -201,7 +201,7 @@ fn answers<'a>(
     calls.filter(move |(call, _)| call.from == home && call.to == peer && counts(call)).filter_map(
         |(call, heard_ms)| {
             // Whoever answers that he does not serve is as good as away.
-            let (event, _) = call.answer.filter(|(_, code)| !NOT_SERVING.contains(code))?;
+            let (event, _) = call.answer.filter(|(_, code)| !ABSENT_ANSWERS.contains(code))?;
             let arrived_ms = match &ledger.history.events[event].kind {
                 EventKind::Response(frame) => frame.arrived_ms,
                 _ => None,

@@ -1,0 +1,156 @@
+//! Part of P4: what needs a peer that answers is taken up.
+//!
+//! Rule: a chain that needs another broker is due, and that one has answered the chain's home since what was broken last has
+//! failed: then the home does not leave it alone, asking it for nothing at all, for longer than [`LATE_MS`]. How it drains what has
+//! piled up is its own affair, as long as it goes on.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Findings,
+    p4_every_chain_ends::ATTEMPT_LIMIT_MS,
+    p4_taken_up::{LATE_MS, is_confirmed_at_once, latest_ms},
+    waiting::{self, ABSENT_ANSWERS},
+};
+use crate::{
+    history::EventKind,
+    ledger::{ChainLife, ChainStep, Ledger, wire::Call},
+    plan::SimMs,
+};
+
+/// What one broker asked another for.
+#[derive(Default)]
+struct Way {
+    /// When each call left, simulated ms.
+    asked_ms: Vec<SimMs>,
+    /// Answers that reached the caller: when, and what happened by then.
+    heard: Vec<(SimMs, usize)>,
+}
+
+pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    let (ways, open) = (ways(ledger), open_windows(ledger));
+    let Some(end) = ledger.history.events.len().checked_sub(1) else { return };
+    for life in &ledger.chains {
+        for (number, step) in life.steps.iter().enumerate() {
+            let next = life.steps.get(number + 1).map_or(end, |next| next.event);
+            let peer = waiting::peer(life, step);
+            let Some(way) = ways.get(&(life.node, peer)).filter(|_| peer != life.node) else { continue };
+            if let Some(idle_ms) = lies_idle(ledger, life, (step, next), (way, &open)) {
+                let detail = format!("it was due for {idle_ms} ms and {peer}, which answers, was asked for nothing");
+                found.broken(ledger.at_ms(next), format!("chain {}", life.id), detail);
+            }
+        }
+    }
+}
+
+/// How many faults last from each event on at which one begins or ends.
+fn open_windows(ledger: &Ledger<'_>) -> Vec<(usize, i32)> {
+    let mut count = 0;
+    let events = ledger.history.events.iter().enumerate();
+    let turns = events.filter_map(|(number, event)| match &event.kind {
+        EventKind::Fault { text, .. } if text.ends_with(" begins") => Some((number, 1)),
+        EventKind::Fault { text, .. } if text.ends_with(" ends") => Some((number, -1)),
+        _ => None,
+    });
+    turns
+        .map(|(number, by)| {
+            count += by;
+            (number, count)
+        })
+        .collect()
+}
+
+fn ways<'l>(ledger: &'l Ledger<'_>) -> BTreeMap<(&'l str, &'l str), Way> {
+    let mut ways: BTreeMap<_, Way> = BTreeMap::new();
+    let calls = ledger.wire.pulls.iter().map(|pull| pull.call).chain(ledger.wire.sends.iter().map(|send| send.call));
+    // A slave that acts calls in its group's name, and what it hears only itself knows.
+    let is_own = |call: &Call<'_>| match &ledger.history.events[call.event].kind {
+        EventKind::Request(frame) => ledger.obligations.brokers.iter().any(|broker| **broker == *frame.from),
+        _ => false,
+    };
+    for call in calls.filter(is_own) {
+        let way = ways.entry((call.from, call.to)).or_default();
+        way.asked_ms.push(call.at_ms);
+        let answer = call.answer.filter(|(_, code)| !call.is_to_slave() && !ABSENT_ANSWERS.contains(code));
+        if let Some((event, _)) = answer
+            && let EventKind::Response(frame) = &ledger.history.events[event].kind
+            && let Some(arrived_ms) = frame.arrived_ms
+        {
+            way.heard.push((arrived_ms, event));
+        }
+    }
+    for way in ways.values_mut() {
+        way.asked_ms.sort_unstable();
+        way.heard.sort_unstable();
+    }
+    ways
+}
+
+/// For how long it lay due before `next` without its home's asking the peer for anything, if that is too long.
+fn lies_idle(
+    ledger: &Ledger<'_>,
+    life: &ChainLife<'_>,
+    (step, next): (&ChainStep<'_>, usize),
+    (way, open): (&Way, &[(usize, i32)]),
+) -> Option<SimMs> {
+    let next_ms = ledger.at_ms(next);
+    let may_take_ms = ledger.stood_ms(life.node, step.at_ms, next_ms) + ledger.obligations.writes_within_ms(life.node);
+    let due_ms = latest_ms(step)?.saturating_add(may_take_ms);
+    if next_ms <= due_ms || ledger.was_disturbed(step.event, next) {
+        return None;
+    }
+    // Calls that something befell before are still under way for a while, and fail then.
+    let is_quiet = |heard_ms: &SimMs| {
+        let before_ms = heard_ms.saturating_sub(ATTEMPT_LIMIT_MS);
+        let before = ledger.history.events.partition_point(|event| event.at_ms < before_ms);
+        let is_open =
+            open[..open.partition_point(|(event, _)| *event < before)].last().is_some_and(|(_, count)| *count > 0);
+        !is_open && !ledger.was_disturbed(before, next)
+    };
+    let (heard_ms, heard) = *way.heard.iter().find(|(heard_ms, _)| is_quiet(heard_ms))?;
+    // Whatever it was kept by is over once this is heard.
+    let since_ms = due_ms.max(heard_ms.saturating_add(LATE_MS + may_take_ms)) - LATE_MS;
+    let asked = way.asked_ms.iter().filter(|at_ms| (since_ms..next_ms).contains(at_ms));
+    let times: Vec<SimMs> = std::iter::once(since_ms).chain(asked.copied()).chain([next_ms]).collect();
+    let idle_ms = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0);
+    let is_idle = heard < next && idle_ms > LATE_MS && is_confirmed_at_once(ledger, life.node, step, next);
+    is_idle.then_some(idle_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LATE_MS;
+    use crate::{
+        evidence::frame::code,
+        history::EventKind,
+        oracles::fixture::{Story, encode},
+    };
+
+    /// `b` has heard `a`, and so much after the chain is due it begins an attempt. It reads something else in between, or not.
+    fn is_blamed(after_ms: u64, reads: bool, breaks: bool) -> bool {
+        let (mut story, chain) = Story::due();
+        let call = story.read(7);
+        let body = encode(&story.stored_message(7));
+        story.response(("a", "b", call), (code::PULL, 0), &[], &body);
+        // Due since just now, by a clock that may be off by an eighth.
+        story.wait(1_250);
+        if breaks {
+            story.event(EventKind::Node { node: "a".into(), event: "paused".into() });
+        }
+        story.wait(after_ms / 2);
+        if reads {
+            story.read(9);
+        }
+        story.wait(after_ms - after_ms / 2);
+        let begun = chain.attempt(1).open(story.now_ms + 17_000);
+        story.durable("b", vec![begun.fact()]);
+        story.is_blamed("P4", "was asked for nothing")
+    }
+
+    #[test]
+    fn whoever_answers_is_asked() {
+        assert!(!is_blamed(LATE_MS, false, false) && is_blamed(LATE_MS + 1, false, false));
+        assert!(!is_blamed(LATE_MS + 1, true, false), "it goes on");
+        assert!(!is_blamed(LATE_MS + 1, false, true), "its peer was hit meanwhile");
+    }
+}
