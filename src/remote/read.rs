@@ -88,13 +88,12 @@ impl Neighbours {
 
     /// PULLs until every chain's message has a meaning; the cause if the peer fails before that, as a peer.
     async fn pull_all(&self, address: &str, chains: &[Chain], meanings: &mut [Option<Meaning>]) -> Option<Cause> {
-        let until = tokio::time::Instant::now() + Duration::from_millis(self.config.read_timeout_ms);
+        let whole = Duration::from_millis(self.config.read_timeout_ms);
+        let until = tokio::time::Instant::now() + whole;
         let mut answered_with = None;
         while let Some((from, to)) = unheard(chains, meanings) {
-            let left = match sabotage!("each-pull-in-full") {
-                true => Duration::from_millis(self.config.read_timeout_ms),
-                false => until.saturating_duration_since(tokio::time::Instant::now()),
-            };
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            let left = if sabotage!("each-pull-in-full") { whole } else { left };
             let answer = match self.pull(address, &chains[from], to, left).await {
                 Ok(answer) => sometimes!("read-part-answered", answer),
                 Err(cause) => return sometimes!("read-not-answered", Some(cause)),

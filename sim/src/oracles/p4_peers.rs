@@ -10,7 +10,7 @@ use super::{
     Findings,
     p4_every_chain_ends::ATTEMPT_LIMIT_MS,
     p4_taken_up::{LATE_MS, is_confirmed_at_once, latest_ms},
-    waiting::{self, ABSENT_ANSWERS},
+    waiting::{self, ABSENT_ANSWERS, PULL_HEARD_MS, SEND_HEARD_MS},
 };
 use crate::{
     history::EventKind,
@@ -23,7 +23,7 @@ use crate::{
 struct Way {
     /// When each call left, simulated ms.
     asked_ms: Vec<SimMs>,
-    /// Answers that reached the caller: when, and what happened by then.
+    /// Answers that reached the caller while it surely waited for them: when, and what happened by then.
     heard: Vec<(SimMs, usize)>,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     }
 }
 
-/// How many faults last from each event on at which one begins or ends.
+/// How many windows of faults are open from each event on at which one begins or ends.
 fn open_windows(ledger: &Ledger<'_>) -> Vec<(usize, i32)> {
     let mut count = 0;
     let events = ledger.history.events.iter().enumerate();
@@ -62,19 +62,20 @@ fn open_windows(ledger: &Ledger<'_>) -> Vec<(usize, i32)> {
 
 fn ways<'l>(ledger: &'l Ledger<'_>) -> BTreeMap<(&'l str, &'l str), Way> {
     let mut ways: BTreeMap<_, Way> = BTreeMap::new();
-    let calls = ledger.wire.pulls.iter().map(|pull| pull.call).chain(ledger.wire.sends.iter().map(|send| send.call));
+    let pulls = ledger.wire.pulls.iter().map(|pull| (pull.call, PULL_HEARD_MS));
+    let calls = pulls.chain(ledger.wire.sends.iter().map(|send| (send.call, SEND_HEARD_MS)));
     // A slave that acts calls in its group's name, and what it hears only itself knows.
     let is_own = |call: &Call<'_>| match &ledger.history.events[call.event].kind {
         EventKind::Request(frame) => ledger.obligations.brokers.iter().any(|broker| **broker == *frame.from),
         _ => false,
     };
-    for call in calls.filter(is_own) {
+    for (call, heard_within_ms) in calls.filter(|(call, _)| is_own(call)) {
         let way = ways.entry((call.from, call.to)).or_default();
         way.asked_ms.push(call.at_ms);
         let answer = call.answer.filter(|(_, code)| !call.is_to_slave() && !ABSENT_ANSWERS.contains(code));
         if let Some((event, _)) = answer
             && let EventKind::Response(frame) = &ledger.history.events[event].kind
-            && let Some(arrived_ms) = frame.arrived_ms
+            && let Some(arrived_ms) = frame.arrived_ms.filter(|at_ms| at_ms - call.at_ms <= heard_within_ms)
         {
             way.heard.push((arrived_ms, event));
         }

@@ -14,10 +14,18 @@ const AT_ONCE: usize = 8;
 /// How long after its attempt began a read may be given up, ms.
 const GIVEN_UP_MS: SimMs = 10_000;
 
+/// The reads of one peer by one home.
+#[derive(Default)]
+struct Way {
+    /// When each one that is under way is over, and where in the history it left.
+    under_way: Vec<(SimMs, usize)>,
+    /// Too many were told of.
+    is_told: bool,
+}
+
 pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     let is_broker = |name: &str| ledger.obligations.brokers.iter().any(|broker| broker == name);
-    // When each read that is under way is over, and where it left; and whether too many have been told of.
-    let mut ways: BTreeMap<(&str, &str), (Vec<(SimMs, usize)>, bool)> = BTreeMap::new();
+    let mut ways: BTreeMap<(&str, &str), Way> = BTreeMap::new();
     for pull in ledger.wire.pulls.iter().filter(|pull| is_broker(pull.call.from)) {
         let call = &pull.call;
         let arrives = |event: usize| match &ledger.history.events[event].kind {
@@ -29,7 +37,7 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let given_up_ms = began_ms + GIVEN_UP_MS;
         let answered_ms = call.answer.and_then(|(event, _)| arrives(event));
         let over_ms = answered_ms.map_or(given_up_ms, |at_ms| at_ms.min(given_up_ms));
-        let (under_way, is_told) = ways.entry((call.from, call.to)).or_default();
+        let Way { under_way, is_told } = ways.entry((call.from, call.to)).or_default();
         under_way.retain(|(over_ms, left)| *over_ms > call.at_ms && !ledger.was_disturbed(*left, call.event));
         under_way.push((over_ms, call.event));
         let is_over = under_way.len() > AT_ONCE;

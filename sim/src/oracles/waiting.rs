@@ -140,8 +140,8 @@ fn heard<'a>(
 
 /// How long after it was asked for an answer may arrive so that whoever asked surely hears it, ms: he waits for a second
 /// longer, three seconds for what he hands over and ten for what he reads.
-const SEND_HEARD_MS: SimMs = 2_000;
-const PULL_HEARD_MS: SimMs = 9_000;
+pub(super) const SEND_HEARD_MS: SimMs = 2_000;
+pub(super) const PULL_HEARD_MS: SimMs = 9_000;
 
 /// An answer that left a peer.
 struct Answered {
