@@ -33,8 +33,7 @@ impl ReadOutcome {
     /// A failure, classified by its cause.
     #[must_use]
     pub fn failed(failure: ReadFailure) -> Self {
-        let misjudged = failure.cause == Cause::Busy && sabotage!("busy-for-good");
-        match if misjudged { Class::Permanent } else { class(&failure.cause) } {
+        match class(&failure.cause) {
             Class::Retry => sometimes!("failure-to-retry", Self::Retry(failure)),
             Class::Permanent => sometimes!("failure-for-good", Self::Permanent(failure)),
         }
@@ -43,7 +42,10 @@ impl ReadOutcome {
 
 /// The one table of what a cause means.
 #[must_use]
-pub const fn class(cause: &Cause) -> Class {
+pub fn class(cause: &Cause) -> Class {
+    if *cause == Cause::Busy && sabotage!("busy-for-good") {
+        return Class::Permanent;
+    }
     match cause {
         Cause::NoPermission | Cause::TopicUnknown | Cause::GroupUnknown | Cause::BadRequest | Cause::BeyondEnd => {
             Class::Permanent

@@ -2,12 +2,11 @@
 //!
 //! A policy is used up when all its attempts were made durable, or its total time has run; time in which the chain was
 //! due and nobody tried does not count, unless it is as long as the whole policy and the peer was away all the while
-//! (see `waiting`). An attempt need not show at
-//! the wire (nobody listens, a connect hangs, the home dies), so failures are told apart: one caused by an answer needs
-//! a read that left, any other needs that something was broken at all. A permanent reason needs as
-//! many reads of this round, the last ones, as the policy asks for that the master answered so, for a slave is no authority; an answer made up by the network never leaves a server, so an unanswered read in disturbed
-//! time is believed. A chain whose message lies on the same disk has no reason to be parked, except that the store
-//! refused the copy.
+//! (see `waiting`). An attempt need not show at the wire (nobody listens, a connect hangs, the home dies), so failures are
+//! told apart: one caused by an answer needs a read that left, any other needs that something was broken at all. A permanent
+//! reason needs as many reads of this round, the last ones, as the policy asks for, that the master answered so, for a slave
+//! is no authority; an answer made up by the network never leaves a server, so an unanswered read in disturbed time is
+//! believed. A chain whose message lies on the same disk has no reason to be parked, except that the store refused the copy.
 
 use super::{Findings, Reads, waiting};
 use crate::{
