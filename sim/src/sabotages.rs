@@ -277,7 +277,7 @@ pub const SABOTAGES: &[Sabotage] = &[
         name: "busy-for-good",
         breaks: "an owner that is busy passes for one that refuses for good",
         promise: "P1",
-        scenario: "remote-read-timeout",
+        scenario: "refused-reads",
     },
     Sabotage {
         name: "first-refusal-parks",

@@ -32,7 +32,8 @@ impl Shared {
         }
         let (follower, end) = (self.follower_of(&header)?, end_of(&header)?);
         let has_less = self.has_less_than_it_had(follower, end);
-        if has_less && header.caught_up == Some(true) {
+        // It forgets in two steps, and may die between them: whoever acts is told as long as it does.
+        if has_less && header.caught_up.is_some_and(|caught_up| caught_up || header.acting_term.is_some()) {
             return sometimes!("follower-has-less", Ok(self.forgets_what_it_had()?));
         }
         if let Some(term) = header.acting_term {

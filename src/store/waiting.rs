@@ -16,7 +16,7 @@ pub(super) enum Order {
     GoOn(u64),
     /// Remember whether, and under which term, this member acts for its master.
     Act(Option<u64>),
-    /// Remember that this member has had all that its master had.
+    /// Remember whether this member has had all that its master had.
     CaughtUp(bool),
     /// Stop after this batch.
     Close,

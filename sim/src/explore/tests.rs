@@ -7,7 +7,7 @@ use std::{num::NonZero, path::Path};
 use super::{mutate::mutated, swarm::draw, *};
 use crate::{
     run::run_seed,
-    scenario::{Remarks, load_all},
+    scenario::{FaultKind, Remarks, VolumeSpec, load_all},
     schedule::expand,
 };
 
@@ -62,6 +62,19 @@ fn what_a_search_runs_depends_on_its_seed_alone() {
         (names, search.shown, search.kept.into_iter().map(|kept| kept.fingerprint).collect::<Vec<_>>())
     };
     assert_eq!(searched(), searched());
+}
+
+/// Changed, it might come back when nobody tells it that its disk is old.
+#[test]
+fn no_changed_scenario_puts_an_old_disk_back() {
+    let restores = |scenario: &Scenario| {
+        let is_as_of = |what: &FaultKind| matches!(what, FaultKind::Replace { volume: VolumeSpec::AsOf(_), .. });
+        scenario.faults.iter().any(|fault| is_as_of(&fault.what))
+    };
+    let by_people = written_by_people();
+    let written = by_people.iter().find(|scenario| restores(scenario)).unwrap();
+    let mut rng = Streams::new(1).stream("test");
+    assert!((0..50).all(|_| !restores(&mutated(written, &mut rng))));
 }
 
 #[test]

@@ -149,9 +149,9 @@ impl<'h> Ledger<'h> {
             last_offset: FxHashMap::default(),
         };
         let taken_back = taken_back::of(history, obligations);
-        ledger.has_taken_back = !taken_back.is_empty();
+        ledger.has_taken_back = taken_back.by_a_later_term;
         for (event, happened) in history.events.iter().enumerate() {
-            if taken_back.contains(&event) {
+            if taken_back.entries.contains(&event) {
                 continue;
             }
             match &happened.kind {

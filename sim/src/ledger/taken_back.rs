@@ -13,6 +13,15 @@ use crate::{
     history::{EventKind, History, Noted},
 };
 
+/// What was taken back.
+#[derive(Debug, Default)]
+pub(super) struct TakenBack {
+    /// Positions of the entries in the history.
+    pub(super) entries: FxHashSet<usize>,
+    /// A later term has replaced some of them.
+    pub(super) by_a_later_term: bool,
+}
+
 /// What one log has, and what of its end is in doubt.
 #[derive(Default)]
 struct Log<'h> {
@@ -22,15 +31,18 @@ struct Log<'h> {
     doubtful: FxHashSet<usize>,
 }
 
-/// Positions in the history of what was taken back.
-pub(super) fn of(history: &History, obligations: &Obligations) -> FxHashSet<usize> {
+/// What was taken back of the logs of masters.
+pub(super) fn of(history: &History, obligations: &Obligations) -> TakenBack {
     let mut logs: FxHashMap<&str, Log<'_>> = FxHashMap::default();
-    let mut taken_back = FxHashSet::default();
+    let mut taken_back = TakenBack::default();
     let mut found: Vec<(usize, &str)> = Vec::new();
     for (event, happened) in history.events.iter().enumerate() {
         match &happened.kind {
             EventKind::Noted(Noted::Durable { node, entry, .. }) if !obligations.slaves.contains_key(node) => {
-                taken_back.extend(logs.entry(node).or_default().takes_in(event, entry));
+                for (gone, was) in logs.entry(node).or_default().takes_in(event, entry) {
+                    taken_back.entries.insert(gone);
+                    taken_back.by_a_later_term |= was.term < entry.term;
+                }
                 found.push((event, node));
             }
             // What a sync makes durable stands right before it.
@@ -46,15 +58,15 @@ pub(super) fn of(history: &History, obligations: &Obligations) -> FxHashSet<usiz
 }
 
 impl<'h> Log<'h> {
-    /// Takes in the next entry; gives the positions of those that it takes back.
-    fn takes_in(&mut self, event: usize, entry: &'h DurableEntry) -> Vec<usize> {
+    /// Takes in the next entry; gives those that it takes back.
+    fn takes_in(&mut self, event: usize, entry: &'h DurableEntry) -> Vec<(usize, &'h DurableEntry)> {
         let mut taken_back = Vec::new();
         let Self { entries, doubtful } = self;
         let goes = |(at, last): &mut (usize, &DurableEntry)| {
             let is_replaced = last.term < entry.term || doubtful.contains(at);
             last.index >= entry.index && is_replaced
         };
-        while let Some((gone, _)) = entries.pop_if(goes) {
+        while let Some(gone) = entries.pop_if(goes) {
             taken_back.push(gone);
         }
         // It was written upon them.
@@ -68,7 +80,7 @@ impl<'h> Log<'h> {
 mod tests {
     use std::sync::Arc;
 
-    use super::of;
+    use super::{TakenBack, of};
     use crate::{
         evidence::DurableEntry,
         history::{Event, EventKind, History, Noted},
@@ -88,34 +100,36 @@ mod tests {
         EventKind::Node { node: "a".into(), event: "read a bit wrongly".into() }
     }
 
-    fn taken_back(kinds: Vec<EventKind>) -> Vec<usize> {
+    fn taken_back(kinds: Vec<EventKind>) -> (Vec<usize>, bool) {
         let events = kinds.into_iter().map(|kind| Event { at_ms: 0, kind }).collect();
         let history = History { events };
-        let mut positions: Vec<usize> = of(&history, &Obligations::default()).into_iter().collect();
+        let TakenBack { entries, by_a_later_term } = of(&history, &Obligations::default());
+        let mut positions: Vec<usize> = entries.into_iter().collect();
         positions.sort_unstable();
-        positions
+        (positions, by_a_later_term)
     }
 
     #[test]
     fn a_later_term_replaces_what_it_is_written_over() {
         let log = vec![durable(1, 1, 1), durable(1, 2, 2), durable(1, 3, 3), synced(), durable(2, 2, 4), synced()];
-        assert_eq!(taken_back(log), [1, 2]);
+        assert_eq!(taken_back(log), (vec![1, 2], true));
     }
 
     #[test]
     fn what_survived_by_chance_may_go() {
-        assert_eq!(taken_back(vec![durable(1, 1, 1), failed(), synced(), durable(1, 1, 2), synced()]), [0]);
+        let log = vec![durable(1, 1, 1), failed(), synced(), durable(1, 1, 2), synced()];
+        assert_eq!(taken_back(log), (vec![0], false));
     }
 
     #[test]
     fn what_a_sync_made_durable_may_not() {
         let log = vec![durable(1, 1, 1), synced(), failed(), durable(1, 1, 2), synced()];
-        assert!(taken_back(log).is_empty());
+        assert_eq!(taken_back(log), (vec![], false));
     }
 
     #[test]
     fn nor_what_something_was_written_upon() {
         let log = vec![durable(1, 1, 1), failed(), durable(1, 2, 2), synced(), durable(1, 1, 3), synced()];
-        assert!(taken_back(log).is_empty());
+        assert_eq!(taken_back(log), (vec![], false));
     }
 }

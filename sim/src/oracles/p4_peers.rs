@@ -120,7 +120,7 @@ fn lies_idle(
 
 #[cfg(test)]
 mod tests {
-    use super::LATE_MS;
+    use super::{ATTEMPT_LIMIT_MS, LATE_MS};
     use crate::{
         evidence::frame::code,
         history::EventKind,
@@ -146,6 +146,27 @@ mod tests {
         let begun = chain.attempt(1).open(story.now_ms + 17_000);
         story.durable("b", vec![begun.fact()]);
         story.is_blamed("P4", "was asked for nothing")
+    }
+
+    #[test]
+    fn while_something_is_broken_nobody_need_ask() {
+        for (ends, blamed) in [(true, true), (false, false)] {
+            let (mut story, chain) = Story::due();
+            let fault = |text: &str| EventKind::Fault { index: Some(0), text: text.into() };
+            story.event(fault("latency begins"));
+            if ends {
+                story.event(fault("latency ends"));
+            }
+            story.wait(ATTEMPT_LIMIT_MS + 1);
+            let chain = chain.open(story.now_ms);
+            story.durable("b", vec![chain.clone().fact()]);
+            let call = story.read(7);
+            let body = encode(&story.stored_message(7));
+            story.response(("a", "b", call), (code::PULL, 0), &[], &body);
+            let begun = chain.attempt(1).open(story.wait(2 * LATE_MS + 1).now_ms + 17_000);
+            story.durable("b", vec![begun.fact()]);
+            assert_eq!(story.is_blamed("P4", "was asked for nothing"), blamed);
+        }
     }
 
     #[test]

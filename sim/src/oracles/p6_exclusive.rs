@@ -8,12 +8,14 @@
 //! has it due when the rest of its invisible time is over, and one that opens it when all of it is. Delayed messages are
 //! in `p6_delayed`, chains that others take in `p6_moved`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rustc_hash::FxHashMap;
 
 use super::{Findings, Reads, p6_acting, p6_delayed, p6_moved};
 use crate::{
     evidence::{ChainId, ChainState, Outcome},
-    history::{Event, EventKind},
+    history::EventKind,
     ledger::{ChainLife, Ledger},
     plan::SimMs,
 };
@@ -44,7 +46,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
             found.stamped(life.steps[0].at_ms, stamp, format!("chain {}", life.id), detail);
         }
     }
-    let gains: Vec<_> = ledger.history.events.iter().filter_map(gain).collect();
+    let gains = gains(ledger);
     for life in &ledger.chains {
         let is_copied = |state: &ChainState| {
             matches!(state, ChainState::Ended { outcome: Outcome::Revived(_) | Outcome::DeadLettered(_), .. })
@@ -81,18 +83,33 @@ fn begins_wrong(life: &ChainLife<'_>, opened: SimMs) -> Option<String> {
 }
 
 /// What a broker's clock has gained when it began to run anew.
-fn gain(event: &Event) -> Option<(SimMs, &str, i64)> {
-    match &event.kind {
-        EventKind::ClockGained { node, ms } if *ms > 0 => Some((event.at_ms, node, *ms)),
-        _ => None,
+///
+/// A process that nothing was heard of since it started tries to get at its disk, and begins with what its clock shows when it
+/// does: what a clock that stood still makes up for until then counts too.
+fn gains<'h>(ledger: &Ledger<'h>) -> Vec<(SimMs, &'h str, i64)> {
+    let (mut gains, mut unheard, mut stands) = (Vec::new(), BTreeSet::<&str>::new(), BTreeMap::<&str, SimMs>::new());
+    for event in &ledger.history.events {
+        match &event.kind {
+            EventKind::ClockGained { node, ms } if *ms > 0 => gains.push((event.at_ms, node.as_str(), *ms)),
+            EventKind::Node { node, event: what } if what == "started" => drop(unheard.insert(node)),
+            EventKind::Request(frame) => drop(unheard.remove(&*frame.from)),
+            EventKind::ClockStands { node, stands: true } => drop(stands.insert(node, event.at_ms)),
+            EventKind::ClockStands { node, stands: false } => {
+                if let Some(since_ms) = stands.remove(node.as_str()).filter(|_| unheard.contains(node.as_str())) {
+                    gains.push((event.at_ms, node, event.at_ms.saturating_sub(since_ms).cast_signed()));
+                }
+            }
+            _ => {}
+        }
     }
+    gains
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
-        evidence::{CopyPlace, Outcome},
+        evidence::{CopyPlace, Outcome, frame::code},
         history::EventKind,
         oracles::fixture::Story,
     };
@@ -144,6 +161,26 @@ mod tests {
         story.durable("b", vec![chain.clone().fact()]).wait(10_000);
         story.durable("a", vec![chain.open(story.now_ms).fact()]);
         assert!(!story.is_blamed("P6", "it is due"));
+    }
+
+    /// The clock of `a` is right again while it cannot get at its disk, or after it was heard of.
+    #[test]
+    fn what_a_clock_makes_up_for_before_its_broker_runs_may_be_missing() {
+        for (is_heard, stood_ms, blamed) in [(false, 3_000, false), (false, 2_900, true), (true, 3_000, true)] {
+            let mut story = Story::new();
+            story.send(1, 0).wait(10);
+            let mut chain = story.pop("t", 0, 1, 0);
+            chain.invisible_ms = 10_000;
+            story.event(EventKind::Node { node: "a".into(), event: "started".into() });
+            if is_heard {
+                story.request("a", "namesrv", code::REGISTER_BROKER, &[], b"{}");
+            }
+            story.event(EventKind::ClockStands { node: "a".into(), stands: true }).wait(stood_ms);
+            story.event(EventKind::ClockStands { node: "a".into(), stands: false }).wait(7_000 - stood_ms);
+            let copy = CopyPlace { topic: "%RETRY%g_t".into(), queue: 0, offset: 0 };
+            story.durable("a", vec![chain.ended(Outcome::Revived(copy)).fact()]);
+            assert_eq!(story.is_blamed("P6", "it comes back after"), blamed, "{stood_ms} {is_heard}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! side by side (each at most [`GAP`] after the one before, all within [`SPAN`], no more than [`CHAINS`]) are asked for by one
 //! read, as far as they are asked for before their attempts have come to something.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
@@ -44,18 +44,34 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let runs = attempts.chunk_by(|one, next| next.offset - one.offset <= GAP);
         let needed: i64 = runs.map(needed).sum();
         let first = pulls.partition_point(|pull| pull.call.event < event);
-        let asked = |attempt: &Attempt| {
-            let own = pulls[first..].iter().take_while(|pull| pull.call.event < attempt.until);
-            own.map(|pull| (pull.call.event, pull)).find(|(_, pull)| pull.offsets().contains(&attempt.offset))
-        };
-        let made: BTreeSet<usize> = attempts.iter().filter_map(asked).map(|(event, _)| event).collect();
-        if i64::try_from(made.len()).unwrap_or(i64::MAX) > needed {
+        let (chains, made) = (attempts.len(), made(attempts, &pulls[first..]));
+        if made > needed {
             let (home, owner, topic, queue) = way;
-            let (chains, made) = (attempts.len(), made.len());
             let detail = format!("{made} reads of {owner}/{topic}/{queue} for {chains} messages, {needed} would do");
             found.broken(ledger.at_ms(event), home, detail);
         }
     }
+}
+
+/// The fewest reads that can have brought what these attempts asked for, which lie in the order of their offsets: another chain
+/// about the same message may have a read of its own.
+fn made(mut attempts: Vec<Attempt>, pulls: &[&Pull<'_>]) -> i64 {
+    let serves = |pull: &Pull<'_>, attempt: &Attempt| {
+        pull.call.event < attempt.until && pull.offsets().contains(&attempt.offset)
+    };
+    let mut made = 0;
+    while let Some(first) = attempts.first() {
+        let own = pulls.iter().take_while(|pull| pull.call.event < first.until);
+        let longest = own.filter(|pull| serves(pull, first)).max_by_key(|pull| *pull.offsets().end());
+        match longest {
+            Some(pull) => {
+                made += 1;
+                attempts.retain(|attempt| !serves(pull, attempt));
+            }
+            None => drop(attempts.remove(0)),
+        }
+    }
+    made
 }
 
 /// How many reads neighbours need.

@@ -10,6 +10,7 @@ use crate::{
         checkpoint::ActingTerm,
         record::LogEnd,
     },
+    remoting::headers::ReplicateResponseHeader,
     store::{LogPart, View},
 };
 
@@ -127,6 +128,18 @@ async fn a_master_that_cannot_ask_waits_and_says_so() {
     assert!(health(&master).merges);
 }
 
+/// What the slave asks when its log ends so.
+fn ends_at(end: LogEnd) -> ReplicateHeader {
+    ReplicateHeader {
+        broker_name: "broker-a".into(),
+        broker_id: 1,
+        last_term: end.position.term as i64,
+        last_index: end.position.index as i64,
+        last_checksum: end.checksum.into(),
+        ..ReplicateHeader::default()
+    }
+}
+
 #[tokio::test]
 async fn where_nobody_has_acted_nothing_is_sealed_nor_merged() {
     let mut group = Group::new().await;
@@ -158,18 +171,7 @@ async fn a_term_that_nobody_used_takes_nothing_back() {
     let sealed = || group.target.shared.store.view().unwrap().sealed_term("broker-a").unwrap();
     assert_eq!(term, sealed());
     // What the lost slave had asked for comes late.
-    let (confirmed, ask) = (
-        group.end(),
-        ReplicateHeader {
-            broker_name: "broker-a".into(),
-            broker_id: 1,
-            last_term: 1,
-            last_index: i64::try_from(old.position.index).unwrap(),
-            last_checksum: old.checksum.into(),
-            acting_term: Some(i64::try_from(unused).unwrap()),
-            ..ReplicateHeader::default()
-        },
-    );
+    let (confirmed, ask) = (group.end(), ReplicateHeader { acting_term: Some(unused as i64), ..ends_at(old) });
     group.world.ask(MASTER, Command::request(request::REPLICATE).with_header(&ask)).await;
     assert_eq!((group.end(), sealed()), (confirmed, term), "and takes nothing back");
     assert_eq!(group.world.ack(&popped).await.code, response::SUCCESS);
@@ -191,5 +193,27 @@ async fn where_it_is_not_known_from_where_on_nothing_is_cut_off() {
         assert_eq!((group.end(), unmerged(&group.target)), (before, 1), "{end:?}");
         assert!(!health(group.master()).merges);
         assert_eq!(group.slave().shared.store.durable().unwrap().last_index().unwrap(), 0, "it is given nothing");
+    }
+}
+
+/// What a slave with an older disk is told: to forget that it had everything, and that it acts, though it dies in between.
+#[tokio::test]
+async fn who_has_less_than_it_had_is_told_until_it_has_forgotten_what_it_was() {
+    let group = Group::new().await;
+    group.popped("one").await;
+    let older = group.end();
+    group.send("two").await;
+    for (caught_up, acting_term, is_told) in [
+        (Some(true), None, true),
+        (Some(true), Some(1), true),
+        (Some(false), Some(1), true),
+        (None, Some(1), false),
+        (Some(false), None, false),
+    ] {
+        let ask = ReplicateHeader { acting_term, caught_up, ..ends_at(older) };
+        let answer = group.world.ask(MASTER, Command::request(request::REPLICATE).with_header(&ask)).await;
+        let told: ReplicateResponseHeader = answer.header().unwrap();
+        assert_eq!(told.has_less, is_told, "{caught_up:?} {acting_term:?}");
+        assert_eq!(answer.body.is_empty(), acting_term.is_some() || is_told, "{caught_up:?} {acting_term:?}");
     }
 }
