@@ -4,6 +4,8 @@
 //! checkpoint left; never all of it once more. A clock may drift by a tenth, and one that was set back while its broker was
 //! away may show as much more.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::FxHashMap;
 
 use super::Findings;
@@ -46,9 +48,11 @@ fn late(ledger: &Ledger<'_>, life: &ChainLife<'_>, opened: SimMs) -> Option<i64>
         let is_in_time = |at_ms: SimMs| at_ms <= first.at_ms && first.at_ms <= at_ms + may_take_ms;
         arrived(send).is_some_and(is_in_time) && is_checkpoint_of(send, life)
     };
-    let sent_ms = ledger.wire.sends.iter().filter(has_brought).map(|send| send.call.at_ms).min()?;
-    let passed_ms =
-        sent_ms.saturating_sub(opened).saturating_sub(ledger.stood_ms(life.id.broker.as_str(), opened, sent_ms));
+    let send = ledger.wire.sends.iter().filter(has_brought).min_by_key(|send| send.call.at_ms)?;
+    // A slave that moves what its master popped goes by both clocks.
+    let clocks = BTreeSet::from([life.id.broker.as_str(), send.call.from]);
+    let stood_ms = clocks.into_iter().map(|node| ledger.stood_ms(node, opened, send.call.at_ms)).sum();
+    let passed_ms = send.call.at_ms.saturating_sub(opened).saturating_sub(stood_ms);
     let left_ms = first.chain.invisible_ms.saturating_sub_unsigned(passed_ms).max(0);
     let told_ms = due_ms.saturating_sub(first.entry.at_ms);
     let late_ms = told_ms.saturating_sub(left_ms);
@@ -67,27 +71,41 @@ fn is_checkpoint_of(send: &Send<'_>, life: &ChainLife<'_>) -> bool {
 mod tests {
     use crate::{
         evidence::frame::code,
+        history::EventKind,
         oracles::fixture::{Story, chain},
     };
 
-    /// `a` hands a chain over to `b` so long after it was popped, which has it due after what is left and so much more.
-    fn is_blamed(after_ms: u64, more_ms: u64) -> bool {
+    /// `from` hands a chain of `a`'s over to `b` so long after it was popped, which has it due after what is left and so much
+    /// more; the clock of `from` stood still for so long.
+    fn is_blamed_of(from: &str, after_ms: u64, more_ms: u64, stood_ms: u64) -> bool {
         let mut story = Story::new();
         story.obligations.escapes.insert("a".into(), "b".into());
         story.send(1, 0).wait(10);
         let chain = chain("t", 0, story.now_ms);
-        story.durable("a", vec![chain.clone().moving("b", story.now_ms + 10_000).fact()]).wait(after_ms);
+        story.durable("a", vec![chain.clone().moving("b", story.now_ms + 10_000).fact()]).wait(after_ms - stood_ms);
+        story.event(EventKind::ClockStands { node: from.into(), stands: true }).wait(stood_ms);
+        story.event(EventKind::ClockStands { node: from.into(), stands: false });
         let properties = format!("TAGS\u{1}ck\u{2}UNIQ_KEY\u{1}t@0@0@g@{}@a@ck\u{2}", chain.id.pop_time);
         let topic = "rmq_sys_REVIVE_LOG_c";
-        story.request("a", "b", code::SEND_V2, &[("b", topic), ("i", &properties)], b"{}");
+        story.request(from, "b", code::SEND_V2, &[("b", topic), ("i", &properties)], b"{}");
         let due_ms = story.now_ms + 10_000_u64.saturating_sub(after_ms) + more_ms;
         story.durable("b", vec![chain.open(due_ms).fact()]);
         story.is_blamed("P6", "after its invisible time is over")
+    }
+
+    fn is_blamed(after_ms: u64, more_ms: u64) -> bool {
+        is_blamed_of("a", after_ms, more_ms, 0)
     }
 
     #[test]
     fn nobody_has_all_of_the_invisible_time_once_more() {
         assert!(!is_blamed(0, 0) && !is_blamed(9_000, 0) && !is_blamed(20_000, 0));
         assert!(is_blamed(9_000, 9_000) && is_blamed(20_000, 10_000));
+    }
+    #[test]
+    fn what_the_clock_of_whoever_hands_it_over_stood_still_for_may_be_left() {
+        for from in ["a", "a-s1"] {
+            assert!(!is_blamed_of(from, 9_000, 9_000, 9_000) && is_blamed_of(from, 9_000, 9_000, 1_000), "{from}");
+        }
     }
 }
