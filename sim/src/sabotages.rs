@@ -286,6 +286,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "refused-reads",
     },
     Sabotage {
+        name: "refusals-of-all-rounds",
+        breaks: "what an owner refused before an operator resumed its chain counts again",
+        promise: "P1",
+        scenario: "refused-reads",
+    },
+    Sabotage {
         name: "first-failure-forgotten",
         breaks: "the history of a chain tells of its last failure as of its first",
         promise: "P4",

@@ -280,12 +280,13 @@ impl Breaker {
         self.fill(now_ms);
         let free = self.config.at_once.saturating_sub(self.under_way);
         if free == 0 {
-            return Admission::Later { wait_ms: None };
+            return sometimes!("peer-has-enough", Admission::Later { wait_ms: None });
         }
         let paid = usize::try_from(self.tokens / CALL).unwrap_or(usize::MAX);
         if paid == 0 {
             let missing = CALL - self.tokens;
-            return Admission::Later { wait_ms: Some(missing.div_ceil(self.config.per_second.max(1))) };
+            let wait_ms = missing.div_ceil(self.config.per_second.max(1));
+            return sometimes!("peer-paced", Admission::Later { wait_ms: Some(wait_ms) });
         }
         Admission::Calls(free.min(paid))
     }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::{
     model::route::{self, ClusterInfo, MASTER_ID},
     remoting::{Client, Command, code},
+    sometimes,
 };
 
 /// How long a name server may take to answer.
@@ -151,7 +152,16 @@ impl Known {
         let is_avoided =
             |member: &Member| self.avoided.get(&member.address).is_some_and(|(since, span)| since.elapsed() < *span);
         let is_away = |member: &Member| member.is_master() && self.acted_for.contains(broker);
-        self.members(broker).min_by_key(|member| (is_avoided(member), is_away(member)))
+        let chosen = self.members(broker).min_by_key(|member| (is_avoided(member), is_away(member)))?;
+        let others = || self.members(broker).filter(|member| member.id != chosen.id);
+        if others().next().is_some() && is_avoided(&chosen) {
+            sometimes!("holder-all-avoided");
+        } else if others().any(|other| other.id < chosen.id && is_avoided(&other)) {
+            sometimes!("holder-stands-in");
+        } else if others().next().is_some() && self.avoided.contains_key(&chosen.address) {
+            sometimes!("holder-tried-again");
+        }
+        Some(chosen)
     }
 
     fn learn(&mut self, cluster: ClusterInfo) {

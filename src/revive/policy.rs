@@ -144,7 +144,8 @@ impl RewritePolicy {
     pub fn is_refused(&self, chain: &Chain) -> bool {
         let Some(last) = chain.history.last() else { return false };
         let refusals = chain.history.latest.iter().rev().take_while(|failed| {
-            let of_row = failed.round == chain.round && failed.failure.peer == last.failure.peer;
+            let is_of_round = failed.round == chain.round || sabotage!("refusals-of-all-rounds");
+            let of_row = is_of_round && failed.failure.peer == last.failure.peer;
             of_row && class(&failed.failure.cause) == Class::Permanent
         });
         let needed = if sabotage!("first-refusal-parks") { 1 } else { self.refusals as usize };

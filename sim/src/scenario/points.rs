@@ -59,6 +59,9 @@ pub const POINTS: &[(&str, &str)] = &[
     ("here-damaged", "the disk returned a message damaged"),
     // Reads from another broker (`remote::read`, `remote::classify`).
     ("read-without-route", "nobody was known who could be asked for a message"),
+    ("holder-stands-in", "another member was asked in the place of one that had just failed"),
+    ("holder-tried-again", "a member that had failed a while before was asked again"),
+    ("holder-all-avoided", "all members of a group had just failed, and one was asked all the same"),
     ("read-asked", "another broker was asked for a message"),
     ("read-failed-at-peer", "the peer of a read failed"),
     ("read-answered", "the peer of a read answered"),
@@ -110,6 +113,8 @@ pub const POINTS: &[(&str, &str)] = &[
     ("peer-to-be-probed", "it was time to see whether a peer is back"),
     ("peer-not-yet-probed", "it was too early to see whether a peer is back"),
     ("peer-admitted", "a peer that answers could be asked"),
+    ("peer-has-enough", "a peer that answers had as many calls under way as it may have"),
+    ("peer-paced", "a peer that answers had been asked as often as it may be just then"),
     ("peer-answered", "a call showed that its peer is there"),
     ("failure-while-closed", "a call failed, and its peer had answered before"),
     ("failure-while-half-open", "a call failed while somebody was seeing whether its peer is back"),
