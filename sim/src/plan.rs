@@ -196,6 +196,15 @@ pub enum Fault {
         /// When.
         window: Window,
     },
+    /// That `from` has closed a connection `to` hears when that is over; what is sent on it meanwhile is lost.
+    SlowClose {
+        /// Who closes; `None` is every node.
+        from: Option<NodeName>,
+        /// Who hears of it; `None` is every node.
+        to: Option<NodeName>,
+        /// When.
+        window: Window,
+    },
     /// What goes from `from` to `to` shares so many bytes per second.
     Bandwidth {
         /// Sender; `None` is every node.
@@ -268,6 +277,7 @@ impl Fault {
             Self::Reset { .. } => "reset",
             Self::Latency { .. } => "latency",
             Self::Stall { .. } => "stall",
+            Self::SlowClose { .. } => "slow-close",
             Self::Bandwidth { .. } => "bandwidth",
             Self::DuplicateRequest { .. } => "duplicate-request",
             Self::DelayedRequest { .. } => "delayed-request",
@@ -305,6 +315,7 @@ impl Fault {
             | Self::Partition { .. }
             | Self::Latency { .. }
             | Self::Stall { .. }
+            | Self::SlowClose { .. }
             | Self::Bandwidth { .. } => None,
         }
     }
@@ -320,6 +331,7 @@ impl Fault {
             | Self::Partition { window, .. }
             | Self::Latency { window, .. }
             | Self::Stall { window, .. }
+            | Self::SlowClose { window, .. }
             | Self::Bandwidth { window, .. } => return Some(window),
             Self::DiskError { hits, .. } | Self::Buggify { hits, .. } => hits,
             other => match other.rpcs_mut() {

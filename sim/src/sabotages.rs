@@ -292,6 +292,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "refused-reads",
     },
     Sabotage {
+        name: "dead-connection-kept",
+        breaks: "a peer is asked on a connection that nothing comes on as long as nobody closes it",
+        promise: "P4",
+        scenario: "unsaid-closings",
+    },
+    Sabotage {
         name: "first-failure-forgotten",
         breaks: "the history of a chain tells of its last failure as of its first",
         promise: "P4",

@@ -76,6 +76,7 @@ fn fault(what: &FaultKind, rng: &mut impl Rng) -> Fault {
             Fault::Latency { from, to, window: window(spec, rng), min_ms, max_ms }
         }
         FaultKind::Stall { from, to, window: spec } => Fault::Stall { from, to, window: window(spec, rng) },
+        FaultKind::SlowClose { from, to, window: spec } => Fault::SlowClose { from, to, window: window(spec, rng) },
         FaultKind::Bandwidth { from, to, window: spec, bytes_per_second } => {
             let window = window(spec, rng);
             Fault::Bandwidth { from, to, window, bytes_per_second: draw(bytes_per_second, rng) }

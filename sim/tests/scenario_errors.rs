@@ -365,6 +365,7 @@ fn wrong_network_faults() {
             "kind = 'stall'\nfrom = 'broker-a'\nat = '5m'",
             "kind = 'stall'\nto = 'broker-x'\nat = '5m'\nfor = '1m'",
             "kind = 'stall'\nat = '5m'\nfor = '1m'\nnth = 1",
+            "kind = 'slow-close'\nto = 'broker-x'\nat = '5m'\nfor = '1m'\nrpc = 11",
             "kind = 'latency'\nat = '5m'\nfor = '1m'\nmin = '5ms'\nmax = '1ms'",
         ],
     );

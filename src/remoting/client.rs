@@ -1,4 +1,5 @@
-//! The calling side: one reused connection per address, answers matched by opaque.
+//! The calling side: one reused connection per address, answers matched by opaque. One that a call has waited on in vain for
+//! long, and that nothing else has come on meanwhile, is not used again.
 
 use std::{
     collections::BTreeMap,
@@ -142,7 +143,7 @@ impl Shared {
         if let Some(connection) = connections.get(address) {
             match connection.register(&self.next_opaque, waiter) {
                 Ok(call) => return Ok(call),
-                Err(back) => waiter = back, // it has ended and is about to be forgotten
+                Err(back) => waiter = back, // it has ended, or will
             }
         }
         let (call, connection, queue) =

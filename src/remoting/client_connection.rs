@@ -12,7 +12,8 @@ use std::{
 use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
+    time::Instant,
 };
 
 use super::{
@@ -23,10 +24,15 @@ use super::{
     frame_stream::{CommandReader, write_frame},
     idle::Idle,
 };
-use crate::seams::BoxStream;
+use crate::{sabotage, seams::BoxStream};
 
 /// Frames that may wait for the writer; more callers wait outside, on their own timeouts.
 const QUEUED_FRAMES: usize = 64;
+
+/// A call that was given up after so long, while nothing has come since it began, neither its answer nor another's, leaves a
+/// connection that takes no more calls and ends with those under way (RocketMQ's `clientCloseSocketIfTimeout`): the other end may
+/// be gone without a word, and TCP would go on sending for a quarter of an hour.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Who waits for what of a call.
 pub(super) enum Waiter {
@@ -45,11 +51,17 @@ pub(super) struct Connection {
     queue: mpsc::Sender<Outgoing>,
     calls: Mutex<Calls>,
     idle: Idle,
+    /// The last call of a connection that takes no more has ended.
+    left: Notify,
 }
 
 #[derive(Default)]
 struct Calls {
     pending: BTreeMap<i32, Waiter>,
+    is_established: bool,
+    /// How many frames have come.
+    heard: u64,
+    /// Takes no more calls: it has ended, or will when those pending have.
     ended: bool,
 }
 
@@ -57,6 +69,9 @@ struct Calls {
 pub(super) struct PendingCall {
     connection: Arc<Connection>,
     opaque: i32,
+    began: Instant,
+    /// How many frames had come by then.
+    heard_before: u64,
 }
 
 impl PendingCall {
@@ -72,7 +87,14 @@ impl PendingCall {
 
 impl Drop for PendingCall {
     fn drop(&mut self) {
-        self.connection.calls().pending.remove(&self.opaque);
+        let mut calls = self.connection.calls();
+        let in_vain = calls.pending.remove(&self.opaque).is_some() && self.began.elapsed() >= SILENCE;
+        if in_vain && calls.is_established && calls.heard == self.heard_before {
+            calls.ended |= !sabotage!("dead-connection-kept");
+        }
+        if calls.ended && calls.pending.is_empty() {
+            self.connection.left.notify_one();
+        }
     }
 }
 
@@ -86,13 +108,14 @@ impl Connection {
     ) -> (PendingCall, Arc<Self>, mpsc::Receiver<Outgoing>) {
         let (queue, queued) = mpsc::channel(QUEUED_FRAMES);
         let opaque = next(next_opaque);
-        let calls = Calls { pending: BTreeMap::from([(opaque, waiter)]), ended: false };
-        let idle = Idle::new(idle_close);
-        let connection = Arc::new(Self { peer: peer.to_owned(), queue, calls: Mutex::new(calls), idle });
-        (PendingCall { connection: Arc::clone(&connection), opaque }, connection, queued)
+        let calls = Calls { pending: BTreeMap::from([(opaque, waiter)]), ..Calls::default() };
+        let (peer, idle, left) = (peer.to_owned(), Idle::new(idle_close), Notify::new());
+        let connection = Arc::new(Self { peer, queue, calls: Mutex::new(calls), idle, left });
+        let call = PendingCall { connection: Arc::clone(&connection), opaque, began: Instant::now(), heard_before: 0 };
+        (call, connection, queued)
     }
 
-    /// Registers a call under an opaque that no pending one has; gives the waiter back when the connection has ended.
+    /// Registers a call under an opaque that no pending one has; gives the waiter back when the connection takes none.
     pub(super) fn register(self: &Arc<Self>, next_opaque: &AtomicI32, waiter: Waiter) -> Result<PendingCall, Waiter> {
         let mut calls = self.calls();
         if calls.ended {
@@ -103,7 +126,8 @@ impl Connection {
             opaque = next(next_opaque);
         }
         calls.pending.insert(opaque, waiter);
-        Ok(PendingCall { connection: Arc::clone(self), opaque })
+        let heard_before = calls.heard;
+        Ok(PendingCall { connection: Arc::clone(self), opaque, began: Instant::now(), heard_before })
     }
 
     pub(super) fn peer(&self) -> &str {
@@ -123,12 +147,14 @@ impl Connection {
             Err(_) => return self.connect_failed(format!("no connection within {limit:?}")),
         };
         self.idle.touch();
+        self.calls().is_established = true;
         let (read, write) = tokio::io::split(stream);
         tokio::select! {
             biased;
             end = self.read_answers(CommandReader::new(read, shared.config.codec)) => end,
             end = self.write_requests(write, queue) => end,
             end = self.unused() => end,
+            () = self.left.notified() => self.reset("nothing came in time"),
         }
     }
 
@@ -149,10 +175,11 @@ impl Connection {
     /// Hands an answer to its caller. One that nobody waits for (any more) is dropped, as is a request.
     fn answered(&self, answer: Command) {
         self.idle.touch();
+        let mut calls = self.calls();
+        calls.heard += 1;
         if !answer.is_response() {
             return;
         }
-        let mut calls = self.calls();
         if let Some(Waiter::Answer(_)) = calls.pending.get(&answer.opaque)
             && let Some(Waiter::Answer(waiter)) = calls.pending.remove(&answer.opaque)
         {

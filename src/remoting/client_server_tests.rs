@@ -279,6 +279,47 @@ async fn closing_the_client_ends_its_calls_and_connections() {
     assert_eq!(client.call("b:1", asking("2", 0), SECOND).await.unwrap_err().kind(), "reset");
 }
 
+/// Its other end is gone, and nobody says so.
+#[tokio::test]
+async fn a_connection_that_nothing_comes_on_is_not_used_again() {
+    let net = MemoryTransport::default();
+    let mut listener = net.bind("b:1").await.unwrap();
+    let client = client(&net);
+    let served = async {
+        let mut silent = Raw::accept(&mut listener).await;
+        silent.read().await.unwrap();
+        let waiting = silent.read().await.unwrap();
+        let mut other = Raw::accept(&mut listener).await;
+        let asked = other.read().await.unwrap();
+        other.write(&Command::response(response::SUCCESS).reply_to(&asked)).await;
+        silent.write(&Command::response(response::SUCCESS).reply_to(&waiting)).await;
+        assert_eq!(silent.read().await, None, "it is closed when nobody waits on it any more");
+    };
+    let in_vain = client.call("b:1", asking("1", 0), 3 * SECOND);
+    let waiting = client.call("b:1", asking("2", 0), 5 * SECOND);
+    let next = async {
+        assert_eq!(in_vain.await.unwrap_err().kind(), "timeout");
+        client.call("b:1", asking("3", 0), SECOND).await.unwrap();
+    };
+    let (answer, (), ()) = tokio::join!(waiting, next, served);
+    answer.expect("who waits longer may still be answered");
+    assert_eq!(net.connects(), 2);
+}
+
+#[tokio::test]
+async fn one_that_others_are_answered_on_is() {
+    let net = MemoryTransport::default();
+    let (_server, _) = start(&net, ServerConfig::default()).await;
+    let client = client(&net);
+    let slow = client.call("b:1", asking("1", 4_000), 3 * SECOND);
+    let quick = client.call("b:1", asking("2", 0), SECOND);
+    let (slow, quick) = tokio::join!(slow, quick);
+    assert_eq!(slow.unwrap_err().kind(), "timeout");
+    quick.unwrap();
+    client.call("b:1", asking("3", 0), SECOND).await.unwrap();
+    assert_eq!(net.connects(), 1);
+}
+
 #[tokio::test]
 async fn an_unused_connection_is_closed_and_made_again_when_needed() {
     let net = MemoryTransport::default();

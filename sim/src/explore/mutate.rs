@@ -60,6 +60,7 @@ fn times(what: &mut FaultKind) -> (Option<&mut Draw>, Option<&mut Draw>) {
         FaultKind::Partition { window, .. }
         | FaultKind::Latency { window, .. }
         | FaultKind::Stall { window, .. }
+        | FaultKind::SlowClose { window, .. }
         | FaultKind::ClockDrift { window, .. }
         | FaultKind::FrozenClock { window, .. }
         | FaultKind::DiskFull { window, .. }

@@ -50,12 +50,13 @@ enum Kind {
     SlowStart,
     Buggify,
     Stall,
+    SlowClose,
     Bandwidth,
     DuplicateRequest,
     DelayedRequest,
 }
 
-const KINDS: [Kind; 27] = [
+const KINDS: [Kind; 28] = [
     Kind::Kill,
     Kind::CrashLoop,
     Kind::Replace,
@@ -80,6 +81,7 @@ const KINDS: [Kind; 27] = [
     Kind::SlowStart,
     Kind::Buggify,
     Kind::Stall,
+    Kind::SlowClose,
     Kind::Bandwidth,
     Kind::DuplicateRequest,
     Kind::DelayedRequest,
@@ -193,6 +195,10 @@ fn fault<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> FaultKi
         Kind::Stall => {
             let (from, to) = (end(dice, scenario), end(dice, scenario));
             FaultKind::Stall { from, to, window: window(dice, scenario) }
+        }
+        Kind::SlowClose => {
+            let (from, to) = (end(dice, scenario), end(dice, scenario));
+            FaultKind::SlowClose { from, to, window: window(dice, scenario) }
         }
         Kind::Bandwidth => {
             let (from, to) = (end(dice, scenario), end(dice, scenario));

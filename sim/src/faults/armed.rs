@@ -3,7 +3,7 @@
 use super::{
     Act, Blow, Strike, Verdict, bandwidth::Bandwidth, buggify::Buggify, clock_drift::Drifting, crash_loop::CrashLoop,
     disk_error::DiskError, disk_full::DiskFull, frozen_clock::Standing, is_hit, is_open, latency::Latency,
-    partition::Partition, slow_disk::SlowDisk, slow_start::SlowStart, stall::Stall,
+    partition::Partition, slow_close::SlowClose, slow_disk::SlowDisk, slow_start::SlowStart, stall::Stall,
 };
 use crate::{
     plan::{Fault, Hits, Moment, Plan, Rpcs, SimMs, Volume, Window},
@@ -55,6 +55,7 @@ pub(crate) struct Armed {
     partitions: Vec<Partition>,
     latencies: Vec<Latency>,
     pub(super) stalls: Vec<Stall>,
+    pub(super) slow_closes: Vec<SlowClose>,
     pub(super) bandwidths: Vec<Bandwidth>,
     pub(super) disk_errors: Vec<DiskError>,
     pub(super) full_disks: Vec<DiskFull>,
@@ -183,6 +184,11 @@ impl Armed {
                 self.stalls.push(Stall { fault, from, to, window: *window });
                 self.schedule_window(fault, "stall", *window, schedule);
             }
+            Fault::SlowClose { from, to, window } => {
+                let (from, to) = (from.as_deref().map(&mut *index), to.as_deref().map(index));
+                self.slow_closes.push(SlowClose { fault, from, to, window: *window });
+                self.schedule_window(fault, "slow-close", *window, schedule);
+            }
             Fault::Reset { rpcs } => self.arm_rpcs(fault, rpcs, Act::Reset, index),
             Fault::DuplicateRequest { rpcs } => self.arm_rpcs(fault, rpcs, Act::Duplicate, index),
             Fault::DelayedRequest { by_ms, rpcs } => self.arm_rpcs(fault, rpcs, Act::Delay(*by_ms), index),
@@ -263,6 +269,7 @@ impl Armed {
         self.partitions.retain(|it| is_open(&it.window));
         self.latencies.retain(|it| is_open(&it.window));
         self.stalls.retain(|it| is_open(&it.window));
+        self.slow_closes.retain(|it| is_open(&it.window));
         self.bandwidths.retain(|it| is_open(&it.window));
         self.full_disks.retain(|it| is_open(&it.window));
         self.slow_disks.retain(|it| is_open(&it.window));

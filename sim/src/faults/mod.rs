@@ -23,6 +23,7 @@ mod pause;
 pub mod proof;
 mod replace;
 mod reset;
+mod slow_close;
 mod slow_disk;
 pub(crate) mod slow_start;
 mod stall;

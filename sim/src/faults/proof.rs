@@ -30,6 +30,7 @@ pub const fn proof(fault: &Fault) -> &'static str {
         Fault::Reset { .. } => "reset-under-request",
         Fault::Latency { .. } => "slow-frame",
         Fault::Stall { .. } => "held-up",
+        Fault::SlowClose { .. } => "closed-late",
         Fault::Bandwidth { .. } => "queued-frame",
         Fault::DuplicateRequest { .. } => "request-twice",
         Fault::DelayedRequest { .. } => "request-late",

@@ -31,7 +31,7 @@ type Kind = (&'static str, fn(&mut Dice<Stream>, &Swarm) -> Fault);
 
 /// What can happen to a protocol over TCP that tells its frames apart by their order only: no frame arrives twice, or
 /// after one that was sent later.
-const KINDS: [Kind; 19] = [
+const KINDS: [Kind; 20] = [
     ("kill", |dice, swarm| Fault::Kill { node: swarm.node(dice), when: swarm.moment(dice), down_ms: swarm.span(dice) }),
     ("crash", |dice, swarm| Fault::Crash {
         node: swarm.node(dice),
@@ -91,6 +91,10 @@ const KINDS: [Kind; 19] = [
     ("stall", |dice, swarm| {
         let (from, to) = swarm.link(dice);
         Fault::Stall { from, to, window: swarm.window(dice) }
+    }),
+    ("slow-close", |dice, swarm| {
+        let (from, to) = swarm.link(dice);
+        Fault::SlowClose { from, to, window: swarm.window(dice) }
     }),
     ("bandwidth", |dice, swarm| {
         let (from, to) = swarm.link(dice);

@@ -22,6 +22,7 @@ pub mod p4_comes_to_something;
 mod p4_every_chain_ends;
 mod p4_peers;
 mod p4_reads;
+mod p4_silent_connections;
 mod p4_taken_up;
 pub mod p5_beginning;
 mod p5_progress_is_safe;

@@ -13,8 +13,8 @@
 //! the wire is in `p4_reads`.
 
 use super::{
-    Findings, Reads, p1_park::refusals, p4_comes_to_something::came_to_nothing, p4_peers, p4_reads, p4_taken_up, stuck,
-    waiting,
+    Findings, Reads, p1_park::refusals, p4_comes_to_something::came_to_nothing, p4_peers, p4_reads,
+    p4_silent_connections, p4_taken_up, stuck, waiting,
 };
 use crate::{
     evidence::{ChainFact, ChainState, Outcome},
@@ -54,6 +54,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
         }
     }
     p4_peers::check(ledger, found);
+    p4_silent_connections::check(ledger, found);
     p4_reads::check(ledger, reads, found);
 }
 

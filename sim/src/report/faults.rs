@@ -97,7 +97,8 @@ pub fn describe(fault: &Fault) -> String {
         Fault::Partition { window, .. }
         | Fault::DiskFull { window, .. }
         | Fault::FrozenClock { window, .. }
-        | Fault::Stall { window, .. } => format!("{head} {}", during(window)),
+        | Fault::Stall { window, .. }
+        | Fault::SlowClose { window, .. } => format!("{head} {}", during(window)),
         Fault::Bandwidth { window, bytes_per_second, .. } => {
             format!("{head} to {bytes_per_second} bytes per second {}", during(window))
         }
@@ -181,6 +182,7 @@ fn head(fault: &Fault) -> String {
             format!("partition {}{arrow}{}", from.join("+"), to.join("+"))
         }
         Fault::Latency { from, to, .. } => format!("latency {}→{}", node(from.as_ref()), node(to.as_ref())),
+        Fault::SlowClose { from, to, .. } => format!("slow closings {}→{}", node(from.as_ref()), node(to.as_ref())),
         Fault::Stall { from, to, .. } => format!("hold up {}→{}", node(from.as_ref()), node(to.as_ref())),
         Fault::Bandwidth { from, to, .. } => format!("limit {}→{}", node(from.as_ref()), node(to.as_ref())),
         Fault::DuplicateRequest { rpcs } => format!("duplicate {}", matching(rpcs)),

@@ -174,6 +174,7 @@ impl<'h> Watch<'h> {
             | Fault::Partition { .. }
             | Fault::Latency { .. }
             | Fault::Stall { .. }
+            | Fault::SlowClose { .. }
             | Fault::Bandwidth { .. } => return,
         };
         self.hits[index].extend(phases);
@@ -221,6 +222,7 @@ fn is_on_link(fault: &Fault, frame: &Frame) -> bool {
         }
         Fault::Latency { from: sender, to: receiver, .. }
         | Fault::Stall { from: sender, to: receiver, .. }
+        | Fault::SlowClose { from: sender, to: receiver, .. }
         | Fault::Bandwidth { from: sender, to: receiver, .. } => {
             let is = |end: &Option<NodeName>, node: &str| end.as_ref().is_none_or(|end| end == node);
             is(sender, from) && is(receiver, to)

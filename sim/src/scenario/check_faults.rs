@@ -120,6 +120,10 @@ impl Entry<'_, '_, '_> {
                 let (from, to) = (self.end("fault.from", &self.raw.from), self.end("fault.to", &self.raw.to));
                 FaultKind::Stall { from, to, window: self.window()? }
             }
+            KindEntry::SlowClose => {
+                let (from, to) = (self.end("fault.from", &self.raw.from), self.end("fault.to", &self.raw.to));
+                FaultKind::SlowClose { from, to, window: self.window()? }
+            }
             KindEntry::Bandwidth => self.bandwidth()?,
             KindEntry::DuplicateRequest => FaultKind::DuplicateRequest { rpcs: self.rpcs()? },
             KindEntry::DelayedRequest => {

@@ -27,6 +27,7 @@ impl KindEntry {
             Self::Reset => "reset",
             Self::Latency => "latency",
             Self::Stall => "stall",
+            Self::SlowClose => "slow-close",
             Self::Bandwidth => "bandwidth",
             Self::DuplicateRequest => "duplicate-request",
             Self::DelayedRequest => "delayed-request",
@@ -62,7 +63,7 @@ impl KindEntry {
             }
             Self::DelayedRequest => &["by", "from", "to", "rpc", "nth", "at", "for"],
             Self::Bandwidth => &["from", "to", "bytes_per_second", "at", "for"],
-            Self::Stall => &["from", "to", "at", "for"],
+            Self::Stall | Self::SlowClose => &["from", "to", "at", "for"],
             Self::Latency => &["from", "to", "min", "max", "at", "for"],
             Self::Answer => &["code", "from", "to", "rpc", "nth", "at", "for"],
             Self::DamagedAnswer => &["damage", "from", "to", "rpc", "nth", "at", "for"],

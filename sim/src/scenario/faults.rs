@@ -211,6 +211,15 @@ pub enum FaultKind {
         /// When.
         window: WindowSpec,
     },
+    /// That a connection was closed is heard late.
+    SlowClose {
+        /// Who closes; `None` is every node.
+        from: Option<NodeName>,
+        /// Who hears of it; `None` is every node.
+        to: Option<NodeName>,
+        /// When.
+        window: WindowSpec,
+    },
     /// Links carry so many bytes per second.
     Bandwidth {
         /// Sender; `None` is every node.

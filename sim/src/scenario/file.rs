@@ -283,6 +283,8 @@ pub(super) enum KindEntry {
     Latency,
     /// Frames are held up, and all arrive when that is over.
     Stall,
+    /// That a connection was closed is heard when that is over.
+    SlowClose,
     /// Links carry few bytes per second.
     Bandwidth,
     /// Matching requests arrive twice.

@@ -93,6 +93,7 @@ pub const REACHED: &[(&str, &str)] = &[
     ("reset-under-request", "a fault reset a connection under a request"),
     ("slow-frame", "a fault slowed a frame down"),
     ("held-up", "a fault held up what one node sent to another"),
+    ("closed-late", "a fault kept from a node that a connection had been closed"),
     ("arrived-together", "frames that left seconds apart arrived together on their connection"),
     ("queued-frame", "a fault had a frame wait for the bytes before it"),
     ("request-twice", "a fault delivered a request twice"),

@@ -97,6 +97,11 @@ pub(super) fn fault(lines: &mut Lines, fault: &FaultSpec, remark: &str) {
             ends(lines, from.as_ref(), to.as_ref());
             window(lines, when);
         }
+        FaultKind::SlowClose { from, to, window: when } => {
+            kind(lines, "slow-close");
+            ends(lines, from.as_ref(), to.as_ref());
+            window(lines, when);
+        }
         FaultKind::Bandwidth { from, to, window: when, bytes_per_second } => {
             kind(lines, "bandwidth");
             ends(lines, from.as_ref(), to.as_ref());

@@ -102,6 +102,10 @@ fn variants(fault: &Fault) -> Vec<Fault> {
             let shorter = |window| Fault::Stall { from: from.clone(), to: to.clone(), window };
             windows(window).map(shorter).collect()
         }
+        Fault::SlowClose { from, to, window } => {
+            let shorter = |window| Fault::SlowClose { from: from.clone(), to: to.clone(), window };
+            windows(window).map(shorter).collect()
+        }
         Fault::Bandwidth { from, to, window, bytes_per_second } => {
             let shorter = |window| Fault::Bandwidth { from: from.clone(), to: to.clone(), window, bytes_per_second };
             windows(window).map(shorter).collect()

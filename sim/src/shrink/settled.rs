@@ -69,6 +69,7 @@ fn kind(fault: Fault) -> FaultKind {
             FaultKind::SlowStart { node, window: window(when), min_ms, max_ms }
         }
         Fault::Stall { from, to, window: when } => FaultKind::Stall { from, to, window: window(when) },
+        Fault::SlowClose { from, to, window: when } => FaultKind::SlowClose { from, to, window: window(when) },
         Fault::Bandwidth { from, to, window: when, bytes_per_second } => {
             let bytes_per_second = Draw::exactly(bytes_per_second);
             FaultKind::Bandwidth { from, to, window: window(when), bytes_per_second }
@@ -245,6 +246,7 @@ mod tests {
                 Fault::SlowStart { node, window, min_ms, max_ms: min_ms + more }
             }),
             1 => (frames(), window()).prop_map(|((from, to, _), window)| Fault::Stall { from, to, window }),
+            1 => (frames(), window()).prop_map(|((from, to, _), window)| Fault::SlowClose { from, to, window }),
             1 => (frames(), window(), 1_000u64..1_000_000).prop_map(|((from, to, _), window, bytes_per_second)| {
                 Fault::Bandwidth { from, to, window, bytes_per_second }
             }),

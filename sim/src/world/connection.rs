@@ -93,6 +93,8 @@ struct State {
     asked: [HashMap<i32, Asked>; 2],
     /// Sides that read no more: what is sent to them is answered with a reset.
     gone: [bool; 2],
+    /// Until when nobody says that a side is gone: what is sent to it is lost.
+    unsaid_until: [Duration; 2],
     /// A partition swallowed something: the connection cannot go on when it ends.
     holed: bool,
 }
@@ -122,7 +124,8 @@ impl Connection {
         Arc::new_cyclic(|this: &Weak<Self>| {
             let lane = |side| Lane::new(Waker::from(Arc::new(LaneAlarm { connection: this.clone(), side })));
             let lanes = [lane(0), lane(1)];
-            let state = State { lanes, asked: Default::default(), gone: [false; 2], holed: false };
+            let unsaid_until = [Duration::ZERO; 2];
+            let state = State { lanes, asked: Default::default(), gone: [false; 2], unsaid_until, holed: false };
             Self { number, names, lives, state: Mutex::new(state) }
         })
     }
@@ -144,8 +147,7 @@ impl Connection {
     pub(crate) fn reset(&self, world: &World) {
         lock(&self.state).gone = [true; 2];
         for to in 0..2 {
-            let due = world.due(self.node(1 - to), self.node(to));
-            self.post(world, to, Load::End(Parting::Reset), due);
+            self.end(world, 1 - to, Parting::Reset);
         }
     }
 
@@ -169,9 +171,20 @@ impl Connection {
         if world.swallows(from, to) {
             lock(&self.state).holed = true;
         } else {
-            let due = world.due(from, to);
-            self.post(world, 1 - side, Load::End(parting), due);
+            self.end(world, side, parting);
         }
+    }
+
+    /// The other side hears, now or when a fault lets it, that `side` reads and writes no more.
+    fn end(&self, world: &World, side: usize, parting: Parting) {
+        let (from, to) = (self.node(side), self.node(1 - side));
+        let due = world.due(from, to);
+        let late = world.armed().closes_late(world.now_ms(), from, to);
+        let due = late.map_or(due, |until| {
+            lock(&self.state).unsaid_until[side] = until;
+            due.max(until)
+        });
+        self.post(world, 1 - side, Load::End(parting), due);
     }
 
     /// `side` hands over what it flushed.
@@ -290,7 +303,9 @@ impl Connection {
         let due = world.due(from, to) + world.queued(from, to, bytes.len());
         let alarm = {
             let mut state = lock(&self.state);
-            if state.gone[1 - side] {
+            if state.gone[1 - side] && world.now() < state.unsaid_until[1 - side] {
+                None
+            } else if state.gone[1 - side] {
                 let due = due + due.saturating_sub(world.now()); // there and back
                 state.lanes[side].post(Load::End(Parting::Reset), due)
             } else if late > Duration::ZERO {

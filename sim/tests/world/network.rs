@@ -3,7 +3,7 @@
 use std::{io::ErrorKind, time::Duration};
 
 use pop_sim::{
-    plan::{Damage, Fault, Hits, Rpcs, SimMs, Window},
+    plan::{Damage, Fault, Hits, Moment, Rpcs, SimMs, Window},
     world::World,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -209,6 +209,29 @@ fn a_stall_holds_up_one_direction_and_lets_all_of_it_arrive_in_order_when_it_end
         assert_eq!(call(&mut stream, 11, 4).await.unwrap(), 0);
         assert!(world.now_ms() <= 5_020 && world.fired(0) == 4);
     });
+}
+
+#[test]
+fn whoever_does_not_hear_of_a_closing_sends_in_vain_until_it_does() {
+    let window = Window { from_ms: 0, to_ms: 5_000 };
+    let kill = Fault::Kill { node: "b".into(), when: Moment::At(1_000), down_ms: 500 };
+    for late in [false, true] {
+        let slow = late.then(|| Fault::SlowClose { from: Some("b".into()), to: None, window });
+        run(9, std::iter::once(kill.clone()).chain(slow).collect(), move |world, _| async move {
+            world.start("b", echo);
+            sleep(1).await;
+            let mut old = dial(&world).await.unwrap();
+            assert_eq!(call(&mut old, 11, 1).await.unwrap(), 0);
+            sleep(2_000).await;
+            let mut new = dial(&world).await.unwrap();
+            assert_eq!(call(&mut new, 11, 2).await.unwrap(), 0, "a new connection is not touched");
+            let sent = async { old.write_all(&frame(11, 3, 0)).await.and(old.flush().await) }.await;
+            assert_eq!(sent.is_ok(), late);
+            assert!(read_frame(&mut old).await.is_err());
+            assert_eq!(world.now_ms() >= 5_000, late, "{} ms", world.now_ms());
+            assert_eq!(world.fired(1), u64::from(late));
+        });
+    }
 }
 
 #[test]

@@ -1,0 +1,46 @@
+//! Slow close: that a connection has been closed is heard late.
+//!
+//! Real world: a proxy or a load balancer lingers: its peer behind it is gone, and it keeps the connection before it open
+//! for a while; a host disappears from under its connections, and nobody says so until keep-alives give up.
+//!
+//! Simulator: closings and resets that leave in the window arrive at its end. Until then whoever has not heard sends on the
+//! old connection, and all of it is lost; new connections are not touched.
+//!
+//! Cannot: hold up the closing of one connection and not that of another between the same nodes.
+
+use std::time::Duration;
+
+use super::{Armed, is_open};
+use crate::{
+    plan::{SimMs, Window},
+    world::NodeIndex,
+};
+
+/// A slow close of the plan.
+#[derive(Debug)]
+pub(super) struct SlowClose {
+    pub(super) fault: usize,
+    pub(super) from: Option<NodeIndex>,
+    pub(super) to: Option<NodeIndex>,
+    pub(super) window: Window,
+}
+
+impl SlowClose {
+    fn lingers(&self, now_ms: SimMs, from: NodeIndex, to: NodeIndex) -> bool {
+        is_open(self.window, now_ms) && self.from.is_none_or(|f| f == from) && self.to.is_none_or(|t| t == to)
+    }
+}
+
+impl Armed {
+    /// Until when nobody at `to` hears that a connection was closed at `from` now, if it is late; counts it.
+    pub(crate) fn closes_late(&mut self, now_ms: SimMs, from: NodeIndex, to: NodeIndex) -> Option<Duration> {
+        if self.healed {
+            return None;
+        }
+        let late = self.slow_closes.iter().filter(|close| close.lingers(now_ms, from, to));
+        let (fault, until_ms) =
+            late.map(|close| (close.fault, close.window.to_ms)).max_by_key(|(_, until_ms)| *until_ms)?;
+        self.struck(fault);
+        Some(Duration::from_millis(until_ms))
+    }
+}

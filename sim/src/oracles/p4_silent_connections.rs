@@ -1,0 +1,130 @@
+//! Part of P4: whoever hears nothing on a connection dials anew.
+//!
+//! Rule: on a connection of a broker's or a slave's, no request leaves later than [`GIVEN_UP_MS`] after the first of
+//! [`UNHEARD`] that nothing has come since, neither their answers nor others. The other end may be gone without a word: a new
+//! connection would get to whoever is there.
+
+use std::collections::BTreeMap;
+
+use super::Findings;
+use crate::{
+    history::{Event, EventKind, Frame},
+    ledger::Ledger,
+    plan::SimMs,
+};
+
+/// After so long a call is surely given up, ms: a slave waits for twenty seconds for what its master has next.
+const GIVEN_UP_MS: SimMs = 25_000;
+
+/// So many calls show it: one or another may have been given up at once, for a reason of its caller's.
+const UNHEARD: usize = 4;
+
+/// What passed on a connection.
+#[derive(Default)]
+struct Passed {
+    /// When requests left that nothing has come since.
+    asked_ms: Vec<SimMs>,
+    /// When answers come.
+    heard_ms: Vec<SimMs>,
+    is_told: bool,
+}
+
+pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    let obligations = &ledger.obligations;
+    let asks = |node: &str| obligations.slaves.contains_key(node) || obligations.brokers.iter().any(|it| it == node);
+    // By whose connections they are.
+    let mut connections: BTreeMap<&str, BTreeMap<u64, Passed>> = BTreeMap::new();
+    for Event { at_ms, kind } in &ledger.history.events {
+        match kind {
+            EventKind::Request(frame) if asks(&frame.from) => {
+                let of_node = connections.entry(&frame.from).or_default();
+                let passed = of_node.entry(frame.connection).or_default();
+                if let Some(silent_ms) = passed.asks(ledger, frame, *at_ms) {
+                    let Frame { from, to, .. } = frame;
+                    let detail = format!("it asks {to} on a connection that nothing has come on for {silent_ms} ms");
+                    found.broken(*at_ms, from.to_string(), detail);
+                }
+            }
+            EventKind::Response(frame) => {
+                let passed = connections.get_mut(&*frame.to).and_then(|of_node| of_node.get_mut(&frame.connection));
+                if let Some((passed, arrived_ms)) = passed.zip(frame.arrived_ms) {
+                    passed.heard_ms.push(arrived_ms);
+                }
+            }
+            EventKind::Node { node, .. } => drop(connections.remove(node.as_str())),
+            // What the network makes of an answer, or answers in a peer's place, is heard as well; whose it was is not told.
+            EventKind::Fault { text, .. } if text.starts_with("answer: ") || text.starts_with("damaged-answer") => {
+                connections.clear();
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Passed {
+    /// Takes in a request; gives for how long nothing has come, if that is too long.
+    fn asks(&mut self, ledger: &Ledger<'_>, frame: &Frame, now_ms: SimMs) -> Option<SimMs> {
+        if let Some(heard_ms) = self.heard_ms.extract_if(.., |heard_ms| *heard_ms <= now_ms).max() {
+            self.asked_ms.retain(|asked_ms| *asked_ms > heard_ms);
+        }
+        self.asked_ms.push(now_ms);
+        let since_ms = *self.asked_ms.first()?;
+        let silent_ms = (now_ms - since_ms).saturating_sub(ledger.stood_ms(&frame.from, since_ms, now_ms));
+        let is_found = silent_ms > GIVEN_UP_MS && self.asked_ms.len() > UNHEARD && !self.is_told;
+        self.is_told |= is_found;
+        is_found.then_some(silent_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GIVEN_UP_MS, UNHEARD};
+    use crate::{evidence::frame::code, history::EventKind, oracles::fixture::Story};
+
+    fn is_blamed(mut story: Story) -> bool {
+        story.is_blamed("P4", "on a connection that nothing has come on")
+    }
+
+    /// `b` asks again so long after it asked in vain.
+    fn asks_again(after_ms: u64, meanwhile: impl FnOnce(&mut Story)) -> Story {
+        asks_again_after(UNHEARD, after_ms, meanwhile)
+    }
+
+    fn asks_again_after(calls: usize, after_ms: u64, meanwhile: impl FnOnce(&mut Story)) -> Story {
+        let mut story = Story::new();
+        (0..).take(calls).for_each(|offset| drop(story.read(offset)));
+        meanwhile(&mut story);
+        story.wait(after_ms).read(8);
+        story
+    }
+
+    #[test]
+    fn nobody_asks_for_long_where_nothing_comes() {
+        assert!(is_blamed(asks_again(GIVEN_UP_MS + 1, |_| {})) && !is_blamed(asks_again(GIVEN_UP_MS, |_| {})));
+        assert!(
+            !is_blamed(asks_again_after(UNHEARD - 1, GIVEN_UP_MS + 1, |_| {})),
+            "they may have been given up at once"
+        );
+    }
+
+    #[test]
+    fn whatever_comes_counts() {
+        let answered = |arrives_ms: Option<u64>| {
+            asks_again(GIVEN_UP_MS + 1, |story| {
+                let other = story.read(16);
+                story.response(("a", "b", other), (code::PULL, 0), &[], b"");
+                story.arrives(arrives_ms);
+            })
+        };
+        assert!(!is_blamed(answered(Some(1_000))) && is_blamed(answered(None)));
+    }
+
+    #[test]
+    fn whoever_begins_anew_or_stands_still_has_not_waited() {
+        let node = |event: &str| EventKind::Node { node: "b".into(), event: event.into() };
+        assert!(!is_blamed(asks_again(GIVEN_UP_MS + 1, |story| drop(story.event(node("started"))))));
+        let stands = |stands| EventKind::ClockStands { node: "b".into(), stands };
+        let stood = asks_again(GIVEN_UP_MS, |story| drop(story.event(stands(true)).wait(1).event(stands(false))));
+        assert!(!is_blamed(stood));
+    }
+}
