@@ -55,6 +55,7 @@ pub fn chain(broker: &str, offset: i64) -> Chain {
         round_began_ms: None,
         acted_for: None,
         resumed_ms: None,
+        failed_before: 0,
         state: ChainState::Open { due_ms: DUE_MS },
         history: History::default(),
     }

@@ -681,6 +681,66 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P2",
         scenario: "forgetting",
     },
+    Sabotage {
+        name: "commit-goes-back",
+        breaks: "a group's offset is set to whatever a consumer commits, also to what lies before it",
+        promise: "P5",
+        scenario: "foreign-checkpoints",
+    },
+    Sabotage {
+        name: "early-acks-pile-up",
+        breaks: "acks whose checkpoint never comes are never given up",
+        promise: "P8",
+        scenario: "foreign-checkpoints",
+    },
+    Sabotage {
+        name: "old-handle-renews",
+        breaks: "a handle that was renewed before renews its message once more",
+        promise: "P6",
+        scenario: "repeated-requests",
+    },
+    Sabotage {
+        name: "refusals-outlive-renewal",
+        breaks: "a renewed message is given up for what was refused before",
+        promise: "P1",
+        scenario: "refused-reads",
+    },
+    Sabotage {
+        name: "renewal-keeps-attempts",
+        breaks: "a renewed message has only those attempts that were left",
+        promise: "P4",
+        scenario: "refused-reads",
+    },
+    Sabotage {
+        name: "renewal-forgets-failures",
+        breaks: "a renewed message forgets what went wrong before",
+        promise: "P4",
+        scenario: "refused-reads",
+    },
+    Sabotage {
+        name: "filtered-ends-poll",
+        breaks: "who waits is sent away when all that comes is left out by his filter",
+        promise: "P8",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "polls-cut-short",
+        breaks: "who waits for messages is sent away after a quarter of the time",
+        promise: "P8",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "pulls-without-limit",
+        breaks: "a read brings as many messages as were asked for, however large they are",
+        promise: "P8",
+        scenario: "coalesced-reads",
+    },
+    Sabotage {
+        name: "pops-without-limit",
+        breaks: "a pop brings as many messages as were asked for, however large they are",
+        promise: "P8",
+        scenario: "large-messages",
+    },
 ];
 
 /// The sabotage of that name.

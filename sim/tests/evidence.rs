@@ -82,6 +82,7 @@ fn chain(state: ChainState) -> Chain {
         round_began_ms: Some(5),
         acted_for: None,
         resumed_ms: Some(1_700_000_000_500),
+        failed_before: 1,
         state,
         history,
     }

@@ -20,6 +20,7 @@ use crate::{
         },
     },
     revive::steps::reset_offset::{Reset, ResetOffset, Target},
+    sabotage,
     store::{Step, StoreError, Tables, Txn},
 };
 
@@ -130,7 +131,8 @@ impl Step for UpdateOffset {
         }
         let known = txn.offset(&group, &topic, queue)?;
         let bounds = txn.bounds(&topic, queue)?;
-        if known.is_some_and(|known| offset < known) || !(bounds.minimum..=bounds.next).contains(&offset) {
+        let goes_back = known.is_some_and(|known| offset < known) && !sabotage!("commit-goes-back");
+        if goes_back || !(bounds.minimum..=bounds.next).contains(&offset) {
             return Ok(false);
         }
         if known != Some(offset) {

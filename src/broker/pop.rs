@@ -25,6 +25,7 @@ use crate::{
         code::response,
         headers::{PopMessageHeader, PopMessageResponseHeader},
     },
+    sabotage,
     store::Tables,
 };
 
@@ -61,6 +62,9 @@ impl Shared {
                 let popped = self.pop_once(&header, &filter, &retry_topics).await?;
                 if !popped.queues.is_empty() {
                     return self.confirm_and_answer(&header, popped).await;
+                }
+                if sabotage!("filtered-ends-poll") {
+                    return Ok(nothing(&header));
                 }
                 if popped.rest > 0 && tokio::time::Instant::now() < until {
                     continue; // all it saw was filtered out; what is wanted may lie behind that
@@ -178,7 +182,8 @@ impl Shared {
 
 /// For how long the client is ready to wait.
 pub(super) fn poll_of(header: &PopMessageHeader) -> Duration {
-    Duration::from_millis(u64::try_from(header.poll_time).unwrap_or(0)).min(POLL_MAX)
+    let asked = Duration::from_millis(u64::try_from(header.poll_time).unwrap_or(0)).min(POLL_MAX);
+    if sabotage!("polls-cut-short") { asked / 4 } else { asked }
 }
 
 pub(super) fn check(header: &PopMessageHeader) -> Result<(), Refusal> {

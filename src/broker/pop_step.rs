@@ -197,7 +197,7 @@ impl PopStep {
                 continue;
             };
             if self.filter.wants(&stored) {
-                if *bytes > 0 && *bytes + stored.len() > bytes_max {
+                if *bytes > 0 && *bytes + stored.len() > bytes_max && !sabotage!("pops-without-limit") {
                     break;
                 }
                 *bytes += stored.len();
@@ -273,6 +273,7 @@ impl PopStep {
             round_began_ms: None,
             acted_for: None,
             resumed_ms: None,
+            failed_before: 0,
             state: ChainState::Open { due_ms: pop_time.saturating_add(self.invisible_ms) },
             history: History::default(),
         }

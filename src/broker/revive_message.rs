@@ -104,6 +104,7 @@ impl Shared {
             round_began_ms: None,
             acted_for: extension.acting.clone(),
             resumed_ms: None,
+            failed_before: 0,
             state: ChainState::Open { due_ms },
             history: History::default(),
         };

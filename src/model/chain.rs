@@ -111,6 +111,9 @@ pub struct Chain {
     /// asks for such chains when it is back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acted_for: Option<ActingTerm>,
+    /// How many failures its history had when its handle was renewed last: its attempts are numbered anew since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_before: u32,
     /// Where it stands.
     pub state: ChainState,
     /// What went wrong so far; survives rewrites, parks and restarts.
@@ -120,6 +123,11 @@ pub struct Chain {
 
 /// RocketMQ's default for a group that does not say (`SubscriptionGroupConfig.retryMaxTimes`).
 pub const DEFAULT_RECONSUME_LIMIT: i32 = 16;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
 
 const fn default_reconsume_limit() -> i32 {
     DEFAULT_RECONSUME_LIMIT
@@ -296,6 +304,12 @@ impl Chain {
             ChainState::Open { .. } | ChainState::Moving { .. } | ChainState::Parked { .. } => true,
             ChainState::Moved { .. } | ChainState::Ended { .. } => false,
         }
+    }
+
+    /// The failures since its handle was renewed last, as far as it remembers them, the latest first.
+    pub fn failed_since_renewal(&self) -> impl Iterator<Item = &FailedAttempt> {
+        let count = self.history.failures.saturating_sub(self.failed_before);
+        self.history.latest.iter().rev().take(count as usize)
     }
 
     /// When the next step is due, if one is.

@@ -139,11 +139,12 @@ impl RewritePolicy {
         chain.attempt > self.rewrites.saturating_sub(left_out) || self.exceeds_total(chain, now_ms)
     }
 
-    /// Whether the chain's owner has refused its reads often enough to believe that no retry can help.
+    /// Whether the chain's owner has refused its reads often enough to believe that no retry can help. What was refused before
+    /// its handle was renewed counts no more.
     #[must_use]
     pub fn is_refused(&self, chain: &Chain) -> bool {
         let Some(last) = chain.history.last() else { return false };
-        let refusals = chain.history.latest.iter().rev().take_while(|failed| {
+        let refusals = chain.failed_since_renewal().take_while(|failed| {
             let is_of_round = failed.round == chain.round || sabotage!("refusals-of-all-rounds");
             let of_row = is_of_round && failed.failure.peer == last.failure.peer;
             of_row && class(&failed.failure.cause) == Class::Permanent
@@ -172,7 +173,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::revive::samples::{OWN, chain};
+    use crate::{
+        model::{cause::Cause, chain::FailedAttempt},
+        revive::samples::{OTHER, OWN, chain, failure},
+    };
 
     #[test]
     fn the_default_is_rocketmqs_and_adds_up_to_17160_seconds() {
@@ -196,6 +200,19 @@ mod tests {
 
     fn policy(waits_ms: Vec<u64>, rewrites: u32) -> RewritePolicy {
         RewritePolicy { waits_ms, rewrites, ..RewritePolicy::default() }
+    }
+
+    #[test]
+    fn what_was_refused_before_a_renewal_counts_no_more() {
+        let mut chain = chain(OTHER);
+        let mut is_refused_after = |attempt, renewed: bool| {
+            chain.failed_before = if renewed { chain.history.failures } else { chain.failed_before };
+            let failure = failure(Cause::NoPermission);
+            chain.history.push(FailedAttempt { round: 0, attempt, at_ms: 1_000, failure });
+            policy(vec![1_000], 5).is_refused(&chain)
+        };
+        assert!(!is_refused_after(1, false) && is_refused_after(2, false));
+        assert!(!is_refused_after(1, true) && is_refused_after(2, false));
     }
 
     #[test]

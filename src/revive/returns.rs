@@ -107,7 +107,7 @@ impl Back {
         let is_latest = |failed: &&FailedAttempt| (failed.round, failed.attempt) == (chain.round, chain.attempt);
         let is_for_absence =
             |failed: &&FailedAttempt| failed.failure.cause.means_absent() && failed.at_ms <= self.since_ms;
-        let failed = chain.history.last().filter(is_latest).filter(is_for_absence);
+        let failed = chain.failed_since_renewal().next().filter(is_latest).filter(is_for_absence);
         let Some((failed, due_ms)) = failed.zip(chain.due_ms()) else { return false };
         let wait_ms = due_ms.saturating_sub(failed.at_ms);
         *peer == self.peer && (wait_ms <= self.was_away_ms || sabotage!("hurries-after-any-absence"))

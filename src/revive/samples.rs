@@ -52,6 +52,7 @@ pub(crate) fn chain(broker: &str) -> Chain {
         round_began_ms: None,
         acted_for: None,
         resumed_ms: None,
+        failed_before: 0,
         state: ChainState::Open { due_ms: DUE_MS },
         history: History::default(),
     }

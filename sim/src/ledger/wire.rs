@@ -62,6 +62,10 @@ pub struct Pull<'h> {
     pub is_damaged: bool,
     /// How many messages came with the answer, and the highest offset among them.
     pub brought: (usize, Option<i64>),
+    /// How many bytes of messages are asked for at the most, if that is said.
+    pub most_bytes: Option<usize>,
+    /// How many bytes of messages came with the answer.
+    pub bytes: usize,
     /// The messages that came with it, if a slave served it.
     pub replicated: Vec<StoredMessage>,
     /// The queue's lowest offset, as the answer tells it.
@@ -149,6 +153,8 @@ pub struct EmptyPop<'h> {
     pub group: String,
     /// The topic that was asked for.
     pub topic: String,
+    /// For how long it was ready to wait, ms.
+    pub poll_ms: SimMs,
 }
 
 /// An ack or a renewal of one handle.
@@ -211,7 +217,7 @@ enum Pending<'h> {
     Renewal(usize),
     BatchAck(usize),
     Order(usize),
-    Pop { call: Call<'h>, group: String, topic: String, at_most: usize },
+    Pop { call: Call<'h>, group: String, topic: String, at_most: usize, poll_ms: SimMs },
 }
 
 impl<'h> Wire<'h> {
@@ -250,6 +256,8 @@ impl<'h> Wire<'h> {
                     empty: false,
                     is_damaged: false,
                     brought: (0, None),
+                    most_bytes: read.number("maxMsgBytes").filter(|bytes| *bytes > 0),
+                    bytes: 0,
                     replicated: Vec::new(),
                     minimum: None,
                 });
@@ -272,6 +280,7 @@ impl<'h> Wire<'h> {
                 group: read.get("consumerGroup")?.to_owned(),
                 topic: read.get("topic")?.to_owned(),
                 at_most: read.number("maxMsgNums").unwrap_or(usize::MAX),
+                poll_ms: read.number("pollTime").unwrap_or(0),
             },
             code::ACK => {
                 self.acks.push(settle(call, read)?);
@@ -310,6 +319,7 @@ impl<'h> Wire<'h> {
                     pull.empty = frame.code == 0 && read.body.is_empty();
                     pull.minimum = read.number("minOffset");
                     let messages = StoredMessage::read_all(read.body).unwrap_or_default();
+                    pull.bytes = read.body.len();
                     pull.brought = (messages.len(), messages.iter().map(|message| message.offset).max());
                     if pull.call.is_to_slave() {
                         pull.replicated = messages;
@@ -337,10 +347,10 @@ impl<'h> Wire<'h> {
                     send.ack_outcome = read.get("ackOutcome").map(str::to_owned);
                 }
             }
-            Pending::Pop { mut call, group, topic, at_most } => {
+            Pending::Pop { mut call, group, topic, at_most, poll_ms } => {
                 call.answer = answer;
                 if frame.code == POLLING_TIMEOUT {
-                    self.empty_pops.push(EmptyPop { call, group, topic });
+                    self.empty_pops.push(EmptyPop { call, group, topic, poll_ms });
                 } else if let Some(read) = read.filter(|_| frame.code == 0) {
                     self.popped(at_ms, call, (&group, &topic, at_most), &read);
                 }

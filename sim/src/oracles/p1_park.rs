@@ -4,7 +4,7 @@
 //! due and nobody tried does not count, unless it is as long as the whole policy and the peer was away all the while
 //! (see `waiting`). An attempt need not show at the wire (nobody listens, a connect hangs, the home dies), so failures are
 //! told apart: one caused by an answer needs a read that left, any other needs that something was broken at all. A permanent
-//! reason needs as many reads of this round, the last ones, as the policy asks for, that the master answered so, for a slave
+//! reason needs as many reads of this round, the last ones since it was renewed, as the policy asks for, that the master answered so, for a slave
 //! is no authority; an answer made up by the network never leaves a server, so an unanswered read in disturbed time is
 //! believed. A chain whose message lies on the same disk has no reason to be parked, except that the store refused the copy.
 
@@ -51,7 +51,7 @@ pub(super) fn check(
     let parked = life.steps[life.steps.len() - 1].event;
     let began = life.steps.iter().find(|step| step.chain.round == chain.round).map_or(0, |step| step.event);
     let told = |why: String| format!("chain {} parked at {}: {why}", life.id, life.node);
-    let failures: Vec<_> = chain.latest.iter().filter(|failed| failed.round == chain.round).collect();
+    let failures: Vec<_> = of_its_own(life, chain).iter().filter(|failed| failed.round == chain.round).collect();
     let cause = failures.last().map(|failed| failed.failure.cause.name.as_str());
     match cause {
         Some("local-store") => return Ok(()),
@@ -81,7 +81,7 @@ pub(super) fn check(
             };
             let needed = ledger.obligations.policy.refusals as usize;
             let (told_of, found) = (
-                refusals(chain),
+                refusals(life, chain),
                 reads.tries_of_chain(life).iter().filter(in_round).filter(|pull| answered(pull)).count(),
             );
             match told_of.min(found) {
@@ -95,13 +95,20 @@ pub(super) fn check(
 }
 
 /// How many of its last reads, in one round and by one peer, failed so that no retry can help.
-pub(super) fn refusals(chain: &ChainFact) -> usize {
-    let peer = chain.latest.last().map(|failed| &failed.failure.peer);
+pub(super) fn refusals(life: &ChainLife<'_>, chain: &ChainFact) -> usize {
+    let failed = of_its_own(life, chain);
+    let peer = failed.last().map(|failed| &failed.failure.peer);
     let in_row = |failed: &&FailedAttempt| {
         let of_row = failed.round == chain.round && Some(&failed.failure.peer) == peer;
         of_row && FOR_GOOD.contains(&failed.failure.cause.name.as_str())
     };
-    chain.latest.iter().rev().take_while(in_row).count()
+    failed.iter().rev().take_while(in_row).count()
+}
+
+/// The failures that a chain remembers and did not take over from one that was renewed.
+fn of_its_own<'c>(life: &ChainLife<'_>, chain: &'c ChainFact) -> &'c [FailedAttempt] {
+    let count = chain.failures.saturating_sub(life.steps[0].chain.failures) as usize;
+    &chain.latest[chain.latest.len().saturating_sub(count)..]
 }
 
 fn exhausted(ledger: &Ledger<'_>, failures: &[&FailedAttempt], reads: usize, parked: usize) -> Result<(), String> {

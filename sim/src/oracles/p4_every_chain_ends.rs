@@ -10,10 +10,10 @@
 //! retry can change as the policy asks for are the last of their round. An attempt begins when it is due, or earlier if its peer was away for at least as long and is back
 //! (see `waiting`). A chain whose message lies elsewhere comes to nothing that a read brings without a durable attempt. What
 //! is due and not tried is parked in time (see `waiting`), or taken up in time (see `p4_taken_up` and `p4_peers`). What holds of reads at
-//! the wire is in `p4_reads`.
+//! the wire is in `p4_reads`, of renewals in `p4_renewed`.
 
 use super::{
-    Findings, Reads, p1_park::refusals, p4_comes_to_something::came_to_nothing, p4_peers, p4_reads,
+    Findings, Reads, p1_park::refusals, p4_comes_to_something::came_to_nothing, p4_peers, p4_reads, p4_renewed,
     p4_silent_connections, p4_taken_up, stuck, waiting,
 };
 use crate::{
@@ -56,6 +56,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
     p4_peers::check(ledger, found);
     p4_silent_connections::check(ledger, found);
     p4_reads::check(ledger, reads, found);
+    p4_renewed::check(ledger, found);
 }
 
 /// An attempt that begins before its time.
@@ -180,7 +181,7 @@ fn wrong_failure(
     // What a slave says of its master's messages is never for good.
     let has_slaves = ledger.obligations.slaves.values().any(|broker| *broker == life.id.broker);
     let is_waiting = matches!(new.state, ChainState::Open { .. });
-    let is_refused = refusals(new) >= ledger.obligations.policy.refusals as usize;
+    let is_refused = refusals(life, new) >= ledger.obligations.policy.refusals as usize;
     (is_waiting && !has_slaves && is_refused)
         .then(|| format!("attempt {} failed by {cause}, which no retry changes, and it waits", failed.attempt))
 }

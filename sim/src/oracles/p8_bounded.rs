@@ -10,7 +10,8 @@ use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
-    Findings, Reads, p8_absent_home, p8_at_once, p8_fair, p8_joined, p8_merges, p8_polls, p8_tables, silence::silences,
+    Findings, Reads, p8_absent_home, p8_at_once, p8_bytes, p8_early_acks, p8_fair, p8_joined, p8_merges, p8_polls,
+    p8_tables, p8_waits, silence::silences,
 };
 use crate::{
     history::{EventKind, Noted},
@@ -134,6 +135,9 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
     p8_joined::check(ledger, found);
     p8_polls::check(ledger, found);
     p8_at_once::check(ledger, found);
+    p8_waits::check(ledger, found);
+    p8_bytes::check(ledger, found);
+    p8_early_acks::check(ledger, found);
 }
 
 fn dead_peers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {

@@ -76,10 +76,6 @@ fn overdue(ledger: &Ledger<'_>, node: &str, end_ms: SimMs) -> Vec<String> {
         ends.filter(move |(from_ms, _)| from_ms.saturating_add(stays_ms + LATE_MS) < now_ms).count()
     };
     let mut overdue = Vec::new();
-    let early = until("early-acks-until", 0);
-    if early > 0 {
-        overdue.push(format!("{early} early acks wait longer than they should"));
-    }
     // A chain that was handed over for an absent master is kept, and all others with it, until the master has merged.
     let is_merged = held.rows.get("acted").is_none_or(|rows| rows.is_empty());
     if let Some(window_ms) = ledger.obligations.chain_windows_ms.get(node).filter(|_| is_merged) {
@@ -114,7 +110,7 @@ mod tests {
     use crate::{
         evidence::{Fact, Tables},
         history::{EventKind, Noted},
-        oracles::fixture::{Story, at, chain},
+        oracles::fixture::Story,
     };
 
     /// What follows from the log of a node of the story, and is then changed.
@@ -214,15 +210,5 @@ mod tests {
         story.wait(late_ms).durable("a", vec![Fact::Merged { group: "b".into(), term: 2 }]).wait(1_000);
         at_rest(&mut story, "a", |_| {});
         assert!(!story.is_blamed("P8", "are known for longer"));
-    }
-
-    #[test]
-    fn an_early_ack_that_waits_too_long_is_noticed() {
-        let mut story = Story::new();
-        let until_ms = at(story.now_ms + 1_000);
-        story.durable("a", vec![Fact::EarlyAck { id: chain("t", 7, 900).id, until_ms }]);
-        story.wait(LATE_MS.unsigned_abs() + 1_100);
-        at_rest(&mut story, "a", |_| {});
-        story.breaks("P8", "1 early acks wait longer");
     }
 }

@@ -348,7 +348,8 @@ mod tests {
     fn a_renewal_is_answered_after_its_chain_is_durable() {
         let (mut story, old) = Story::popped();
         let call = ask(&mut story, &old, code::CHANGE_INVISIBLE);
-        let new = chain("t", 0, story.now_ms);
+        let mut new = chain("t", 0, story.now_ms);
+        new.generation = 1;
         let time = at(story.now_ms).to_string();
         let superseded = old.clone().ended(Outcome::Superseded(new.id.clone()));
         story.durable("a", vec![superseded.fact(), new.clone().fact()]);

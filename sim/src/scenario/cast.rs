@@ -213,6 +213,8 @@ pub struct ApacheSlave {
     pub keeps_at: NodeName,
     /// Share of its checkpoints before which it sends one that is cut off, as a version does that writes another form.
     pub garbles: f64,
+    /// Share of what it hands out before which it acks something whose checkpoint it lost, and never sends.
+    pub strays: f64,
 }
 
 impl Default for Consumer {

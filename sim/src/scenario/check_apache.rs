@@ -9,11 +9,12 @@ use super::shapes::Located;
 
 /// The slave that a consumer's entry names.
 pub(super) fn slave(f: &mut Findings<'_>, raw: &Located<ApacheSlaveEntry>, brokers: &[String]) -> ApacheSlave {
-    let ApacheSlaveEntry { slave_of, keeps_at, garbles } = raw.get();
+    let ApacheSlaveEntry { slave_of, keeps_at, garbles, strays } = raw.get();
     ApacheSlave {
         slave_of: f.known("consumer.apache.slave_of", "broker", slave_of, brokers),
         keeps_at: f.known("consumer.apache.keeps_at", "broker", keeps_at, brokers),
         garbles: f.share("consumer.apache.garbles", garbles.as_ref(), 0.0),
+        strays: f.share("consumer.apache.strays", strays.as_ref(), 0.0),
     }
 }
 

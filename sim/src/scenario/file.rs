@@ -207,6 +207,8 @@ pub(super) struct ApacheSlaveEntry {
     pub(super) keeps_at: Located<String>,
     /// Probability that it sends a checkpoint that nobody can read before a sound one; default 0.
     pub(super) garbles: Option<Located<f64>>,
+    /// Probability that it acks, beside what it hands out, something that it never sends the checkpoint of; default 0.
+    pub(super) strays: Option<Located<f64>>,
 }
 
 /// How long a chain waits before each further revive attempt, and when it gives up.

@@ -252,10 +252,6 @@ pub const NOT_REACHED: &[(&str, &str)] = &[
     ("cause-beyond-end", "a broker pops no message that it has not stored"),
     ("settles-by-successor", "an ack follows a renewed handle first, and a renewal looks for its successor"),
     ("ack-unknown-successor", "an ack follows a renewed handle first, and its successor is in the same commit"),
-    (
-        "ack-given-up",
-        "a slave of Apache's has to be cut off for three minutes between an ack and its checkpoint, and to ack other things first",
-    ),
     ("call-overloaded", "a broker has to have more calls to one other under way than its connection holds"),
     ("home-not-serving", "a broker that stops closes its connections before it would say so"),
     ("ack-there-early", "an ack goes where its chain is known to be"),

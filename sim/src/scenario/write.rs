@@ -154,9 +154,10 @@ fn consumer(lines: &mut Lines, consumer: &Consumer) {
 }
 
 fn apache_slave(slave: &ApacheSlave) -> String {
-    let ApacheSlave { slave_of, keeps_at, garbles } = slave;
-    let garbles = if *garbles > 0.0 { format!(", garbles = {}", share(garbles)) } else { String::new() };
-    format!("{{ slave_of = {}, keeps_at = {}{garbles} }}", quoted(slave_of), quoted(keeps_at))
+    let ApacheSlave { slave_of, keeps_at, garbles, strays } = slave;
+    let told = |name, value: &f64| if *value > 0.0 { format!(", {name} = {}", share(value)) } else { String::new() };
+    let (garbles, strays) = (told("garbles", garbles), told("strays", strays));
+    format!("{{ slave_of = {}, keeps_at = {}{garbles}{strays} }}", quoted(slave_of), quoted(keeps_at))
 }
 
 fn write_policy(lines: &mut Lines, policy: &Policy) {

@@ -35,7 +35,7 @@ pub fn plainer_habits(case: &Case) -> Vec<Case> {
 fn consumers(consumer: &Consumer) -> Vec<Consumer> {
     // Through whom it pops is no habit: without that its group has nothing to do with a checkpoint of Apache's.
     let Consumer { name, group, mut apache, .. } = consumer.clone();
-    apache.iter_mut().for_each(|slave| slave.garbles = 0.0);
+    apache.iter_mut().for_each(|slave| (slave.garbles, slave.strays) = (0.0, 0.0));
     let plain = Consumer { name, group, apache, ..Consumer::default() };
     let patient = Consumer { poll_ms: consumer.poll_ms, invisible_ms: consumer.invisible_ms, ..plain.clone() };
     let mut plainer = vec![plain.clone(), patient.clone()];

@@ -166,6 +166,11 @@ impl Served {
     async fn hand_out(&self, span: Span) -> bool {
         let Worker { habits, streams, client, kept, stop, .. } = &*self.worker;
         let mut rng = streams.stream(&format!("checkpoint/{}/{}/{}", span.queue, span.next, self.slave.slave_of));
+        if rng.random_bool(self.slave.strays)
+            && let Some(home) = self.at(&self.slave.keeps_at).await
+        {
+            drop(client.keep_ack(&home, &span.stray_ack(), span.revive_ms()).await);
+        }
         let early = self.ack_until_told(&span, span.acked(habits, PassedOn::Before)).await;
         if !pause(stop, Duration::from_millis(rng.random_range(0..=20_000))).await {
             return false;

@@ -50,7 +50,7 @@ fn pulled(request: &Command) -> Command {
 
 /// Runs a consumer that acks everything, for so long.
 async fn consume(world: &TestWorld, kept: &Kept, seconds: u64) {
-    let apache = Some(ApacheSlave { slave_of: "b".into(), keeps_at: "b".into(), garbles: 0.0 });
+    let apache = Some(ApacheSlave { slave_of: "b".into(), keeps_at: "b".into(), garbles: 0.0, strays: 0.0 });
     let spec = Consumer { name: "consumer-1".into(), group: "g".into(), batch: 32, apache, ..Consumer::default() };
     let group = Group { name: "g".into(), topic: "t".into(), ..Group::default() };
     let rng = Streams::new(1).stream("workload/consumer-1");

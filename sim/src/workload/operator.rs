@@ -285,6 +285,7 @@ mod tests {
                     round_began_ms: None,
                     acted_for: None,
                     resumed_ms: None,
+                    failed_before: 0,
                     state: ChainState::Parked { reason: ParkReason::Permanent, at_ms: 0 },
                     history: History::default(),
                 };

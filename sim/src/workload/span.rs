@@ -124,6 +124,12 @@ impl Span {
         }
     }
 
+    /// The ack of a message that was handed out just before, and not here: its checkpoint is lost.
+    pub(super) fn stray_ack(&self) -> AckBody {
+        let ack = self.ack(&self.messages[..1]);
+        AckBody { pop_time: self.pop_time.saturating_sub(1), ..ack }
+    }
+
     /// The ack of some messages: of one, or a batch.
     pub(super) fn ack(&self, messages: &[Delivery]) -> AckBody {
         let offsets: Vec<i64> = messages.iter().map(|it| it.offset).collect();
@@ -156,7 +162,7 @@ mod tests {
     fn span(offsets: &[i64], wants_old: bool) -> Span {
         let spec = Consumer { invisible_ms: 60_000, ..Consumer::default() };
         let group = Group { name: "g".into(), topic: "t".into(), ..Group::default() };
-        let slave = ApacheSlave { slave_of: "broker-a".into(), keeps_at: "broker-b".into(), garbles: 0.0 };
+        let slave = ApacheSlave { slave_of: "broker-a".into(), keeps_at: "broker-b".into(), garbles: 0.0, strays: 0.0 };
         let messages = offsets.iter().map(|offset| message("t", 3, *offset, "<<p#1>>")).collect();
         Span::new((&spec, &group, &slave), (3, 100, 110), 1_700_000_000_000, messages, wants_old)
     }

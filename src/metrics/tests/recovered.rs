@@ -29,6 +29,7 @@ fn chain(state: ChainState) -> Chain {
         round_began_ms: None,
         acted_for: None,
         resumed_ms: None,
+        failed_before: 0,
         state,
         history: History::default(),
     }

@@ -2,7 +2,7 @@
 
 use super::ack::newest;
 use crate::{
-    model::chain::{Chain, ChainId, ChainState, Outcome},
+    model::chain::{Chain, ChainId, ChainState, History, Outcome},
     revive::{
         apply::Home,
         engine::{Answer, Event},
@@ -50,11 +50,12 @@ impl Step for Renew {
             sometimes!("renewal-repeated");
             // The answer to the first renewal may have been lost: the new handle is told again while it lives.
             let Some(now) = newest(txn, &self.id)? else { return Ok(Renewed::TooLate) };
-            if let ChainState::Open { .. } = now.state {
+            let is_open = matches!(now.state, ChainState::Open { .. });
+            if is_open && !sabotage!("old-handle-renews") {
                 return Ok(Renewed::As(Box::new(now)));
             }
             // Whoever has it by now decides.
-            if !matches!(now.state, ChainState::Moved { .. }) {
+            if !is_open && !matches!(now.state, ChainState::Moved { .. }) {
                 return Ok(Renewed::TooLate);
             }
             chain = now;
@@ -89,7 +90,11 @@ impl Renew {
         by.start_offset = chain.id.offset;
         by.invisible_ms = self.invisible_ms;
         by.generation = by.generation.saturating_add(1);
-        by.attempt = 0;
+        by.attempt = if sabotage!("renewal-keeps-attempts") { chain.attempt } else { 0 };
+        if sabotage!("renewal-forgets-failures") {
+            by.history = History::default();
+        }
+        by.failed_before = if sabotage!("refusals-outlive-renewal") { 0 } else { by.history.failures };
         by.round_began_ms = None;
         by.resumed_ms = None;
         let invisible_ms = if sabotage!("renewed-for-less") { self.invisible_ms / 2 } else { self.invisible_ms };
