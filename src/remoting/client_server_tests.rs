@@ -287,8 +287,8 @@ async fn a_connection_that_nothing_comes_on_is_not_used_again() {
     let client = client(&net);
     let served = async {
         let mut silent = Raw::accept(&mut listener).await;
-        silent.read().await.unwrap();
         let waiting = silent.read().await.unwrap();
+        silent.read().await.unwrap();
         let mut other = Raw::accept(&mut listener).await;
         let asked = other.read().await.unwrap();
         other.write(&Command::response(response::SUCCESS).reply_to(&asked)).await;
