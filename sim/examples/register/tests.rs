@@ -15,7 +15,7 @@ const FORGETFUL: Register = Register { forgetful: true };
 fn every_promise_holds_over_hundreds_of_seeds() {
     let checked = check(&SOUND, 1..401, all_cores());
     checked.expect_held("cargo run --release -p pop-sim --example register --");
-    assert_eq!((checked.seeds, checked.faults.len()), (400, 19), "{checked}");
+    assert_eq!((checked.seeds, checked.faults.len()), (400, 20), "{checked}");
     // A register looks at no clock, so that nothing shows whether one stands still.
     let strikes = |(kind, (_, struck)): (&_, &(_, _))| *struck > 0 || *kind == "frozen-clock";
     assert!(checked.faults.iter().all(strikes), "{checked}");
