@@ -1,9 +1,20 @@
 //! A plan, armed: resolved to node indices, with the counters that say when each fault is due.
 
 use super::{
-    Act, Blow, Strike, Verdict, bandwidth::Bandwidth, buggify::Buggify, clock_drift::Drifting, crash_loop::CrashLoop,
-    disk_error::DiskError, disk_full::DiskFull, frozen_clock::Standing, is_hit, is_open, latency::Latency,
-    partition::Partition, slow_close::SlowClose, slow_disk::SlowDisk, slow_start::SlowStart, stall::Stall,
+    Act, Blow, Strike, Verdict,
+    bandwidth::Bandwidth,
+    buggify::Buggify,
+    clock_drift::Drifting,
+    crash_loop::CrashLoop,
+    disk_error::DiskError,
+    disk_full::DiskFull,
+    frozen_clock::Standing,
+    is_hit, is_open,
+    latency::Latency,
+    link::{Held, Link},
+    partition::Partition,
+    slow_disk::SlowDisk,
+    slow_start::SlowStart,
 };
 use crate::{
     plan::{Fault, Hits, Moment, Plan, Rpcs, SimMs, Volume, Window},
@@ -54,8 +65,8 @@ pub(crate) struct Armed {
     on_sync: Vec<OnSync>,
     partitions: Vec<Partition>,
     latencies: Vec<Latency>,
-    pub(super) stalls: Vec<Stall>,
-    pub(super) slow_closes: Vec<SlowClose>,
+    pub(super) stalls: Vec<Held>,
+    pub(super) slow_closes: Vec<Held>,
     pub(super) bandwidths: Vec<Bandwidth>,
     pub(super) disk_errors: Vec<DiskError>,
     pub(super) full_disks: Vec<DiskFull>,
@@ -163,10 +174,9 @@ impl Armed {
                 self.sites.push(Buggify { fault, node, site, hits, seen: 0 });
             }
             Fault::Bandwidth { from, to, window, bytes_per_second } => {
-                let (from, to) = (from.as_deref().map(&mut *index), to.as_deref().map(index));
-                let (window, bytes_per_second) = (*window, *bytes_per_second);
-                self.bandwidths.push(Bandwidth { fault, from, to, window, bytes_per_second });
-                self.schedule_window(fault, "bandwidth", window, schedule);
+                let link = Link::new((from.as_deref(), to.as_deref()), *window, index);
+                self.bandwidths.push(Bandwidth { fault, link, bytes_per_second: *bytes_per_second });
+                self.schedule_window(fault, "bandwidth", *window, schedule);
             }
             Fault::Partition { from, to, one_way, window } => {
                 let (from, to) = (from.iter().map(|n| index(n)).collect(), to.iter().map(|n| index(n)).collect());
@@ -174,19 +184,17 @@ impl Armed {
                 self.schedule_window(fault, "partition", *window, schedule);
             }
             Fault::Latency { from, to, window, min_ms, max_ms } => {
-                let (from, to) = (from.as_deref().map(&mut *index), to.as_deref().map(index));
-                let (min_ms, max_ms) = (*min_ms, *max_ms);
-                self.latencies.push(Latency { fault, from, to, window: *window, min_ms, max_ms });
+                let link = Link::new((from.as_deref(), to.as_deref()), *window, index);
+                self.latencies.push(Latency { fault, link, min_ms: *min_ms, max_ms: *max_ms });
                 self.schedule_window(fault, "latency", *window, schedule);
             }
             Fault::Stall { from, to, window } => {
-                let (from, to) = (from.as_deref().map(&mut *index), to.as_deref().map(index));
-                self.stalls.push(Stall { fault, from, to, window: *window });
+                self.stalls.push(Held { fault, link: Link::new((from.as_deref(), to.as_deref()), *window, index) });
                 self.schedule_window(fault, "stall", *window, schedule);
             }
             Fault::SlowClose { from, to, window } => {
-                let (from, to) = (from.as_deref().map(&mut *index), to.as_deref().map(index));
-                self.slow_closes.push(SlowClose { fault, from, to, window: *window });
+                self.slow_closes
+                    .push(Held { fault, link: Link::new((from.as_deref(), to.as_deref()), *window, index) });
                 self.schedule_window(fault, "slow-close", *window, schedule);
             }
             Fault::Reset { rpcs } => self.arm_rpcs(fault, rpcs, Act::Reset, index),
@@ -267,10 +275,10 @@ impl Armed {
         self.on_sync.clear();
         self.loops.clear();
         self.partitions.retain(|it| is_open(&it.window));
-        self.latencies.retain(|it| is_open(&it.window));
-        self.stalls.retain(|it| is_open(&it.window));
-        self.slow_closes.retain(|it| is_open(&it.window));
-        self.bandwidths.retain(|it| is_open(&it.window));
+        self.latencies.retain(|it| is_open(&it.link.window));
+        self.stalls.retain(|it| is_open(&it.link.window));
+        self.slow_closes.retain(|it| is_open(&it.link.window));
+        self.bandwidths.retain(|it| is_open(&it.link.window));
         self.full_disks.retain(|it| is_open(&it.window));
         self.slow_disks.retain(|it| is_open(&it.window));
         self.slow_starts.retain(|it| is_open(&it.window));
@@ -330,7 +338,7 @@ impl Armed {
         if self.healed {
             return None;
         }
-        let latency = self.latencies.iter().find(|latency| latency.slows(now_ms, from, to))?;
+        let latency = self.latencies.iter().find(|latency| latency.link.is_hit(now_ms, from, to))?;
         self.strikes[latency.fault] += 1;
         Some((latency.min_ms, latency.max_ms))
     }

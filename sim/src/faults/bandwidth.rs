@@ -8,32 +8,21 @@
 //!
 //! Cannot: share one pace among several links, or drop what queues.
 
-use super::{Armed, is_open};
-use crate::{
-    plan::{SimMs, Window},
-    world::NodeIndex,
-};
+use super::{Armed, link::Link};
+use crate::{plan::SimMs, world::NodeIndex};
 
 /// A limit of the plan.
 #[derive(Debug)]
 pub(super) struct Bandwidth {
     pub(super) fault: usize,
-    pub(super) from: Option<NodeIndex>,
-    pub(super) to: Option<NodeIndex>,
-    pub(super) window: Window,
+    pub(super) link: Link,
     pub(super) bytes_per_second: u64,
-}
-
-impl Bandwidth {
-    fn limits(&self, now_ms: SimMs, from: NodeIndex, to: NodeIndex) -> bool {
-        is_open(self.window, now_ms) && self.from.is_none_or(|f| f == from) && self.to.is_none_or(|t| t == to)
-    }
 }
 
 impl Armed {
     /// How many bytes per second a fault lets a link carry now, and the fault.
     pub(crate) fn limit(&self, now_ms: SimMs, from: NodeIndex, to: NodeIndex) -> Option<(usize, u64)> {
-        let limits = self.bandwidths.iter().filter(|limit| !self.healed && limit.limits(now_ms, from, to));
+        let limits = self.bandwidths.iter().filter(|limit| !self.healed && limit.link.is_hit(now_ms, from, to));
         limits.map(|limit| (limit.fault, limit.bytes_per_second)).min_by_key(|(_, bytes)| *bytes)
     }
 }

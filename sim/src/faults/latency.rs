@@ -7,24 +7,14 @@
 //!
 //! Cannot: reorder the frames of one connection.
 
-use crate::{
-    plan::{SimMs, Window},
-    world::NodeIndex,
-};
+use super::link::Link;
+use crate::plan::SimMs;
 
 /// A latency fault of the plan.
 #[derive(Debug)]
 pub(super) struct Latency {
     pub(super) fault: usize,
-    pub(super) from: Option<NodeIndex>,
-    pub(super) to: Option<NodeIndex>,
-    pub(super) window: Window,
+    pub(super) link: Link,
     pub(super) min_ms: SimMs,
     pub(super) max_ms: SimMs,
-}
-
-impl Latency {
-    pub(super) fn slows(&self, now_ms: u64, from: NodeIndex, to: NodeIndex) -> bool {
-        super::is_open(self.window, now_ms) && self.from.is_none_or(|f| f == from) && self.to.is_none_or(|t| t == to)
-    }
 }

@@ -16,6 +16,7 @@ mod duplicate_request;
 pub(crate) mod frozen_clock;
 mod kill;
 mod latency;
+mod link;
 pub(crate) mod lost_answer;
 mod lost_request;
 mod partition;

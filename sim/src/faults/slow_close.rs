@@ -10,26 +10,8 @@
 
 use std::time::Duration;
 
-use super::{Armed, is_open};
-use crate::{
-    plan::{SimMs, Window},
-    world::NodeIndex,
-};
-
-/// A slow close of the plan.
-#[derive(Debug)]
-pub(super) struct SlowClose {
-    pub(super) fault: usize,
-    pub(super) from: Option<NodeIndex>,
-    pub(super) to: Option<NodeIndex>,
-    pub(super) window: Window,
-}
-
-impl SlowClose {
-    fn lingers(&self, now_ms: SimMs, from: NodeIndex, to: NodeIndex) -> bool {
-        is_open(self.window, now_ms) && self.from.is_none_or(|f| f == from) && self.to.is_none_or(|t| t == to)
-    }
-}
+use super::{Armed, link::held_until};
+use crate::{plan::SimMs, world::NodeIndex};
 
 impl Armed {
     /// Until when nobody at `to` hears that a connection was closed at `from` now, if it is late; counts it.
@@ -37,9 +19,7 @@ impl Armed {
         if self.healed {
             return None;
         }
-        let late = self.slow_closes.iter().filter(|close| close.lingers(now_ms, from, to));
-        let (fault, until_ms) =
-            late.map(|close| (close.fault, close.window.to_ms)).max_by_key(|(_, until_ms)| *until_ms)?;
+        let (fault, until_ms) = held_until(&self.slow_closes, now_ms, from, to)?;
         self.struck(fault);
         Some(Duration::from_millis(until_ms))
     }

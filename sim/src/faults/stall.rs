@@ -11,26 +11,8 @@
 
 use std::time::Duration;
 
-use super::{Armed, is_open};
-use crate::{
-    plan::{SimMs, Window},
-    world::NodeIndex,
-};
-
-/// A stall of the plan.
-#[derive(Debug)]
-pub(super) struct Stall {
-    pub(super) fault: usize,
-    pub(super) from: Option<NodeIndex>,
-    pub(super) to: Option<NodeIndex>,
-    pub(super) window: Window,
-}
-
-impl Stall {
-    fn holds(&self, now_ms: SimMs, from: NodeIndex, to: NodeIndex) -> bool {
-        is_open(self.window, now_ms) && self.from.is_none_or(|f| f == from) && self.to.is_none_or(|t| t == to)
-    }
-}
+use super::{Armed, link::held_until};
+use crate::{plan::SimMs, world::NodeIndex};
 
 impl Armed {
     /// Until when what leaves now is held up, if it is; counts it.
@@ -38,9 +20,7 @@ impl Armed {
         if self.healed {
             return None;
         }
-        let held = self.stalls.iter().filter(|stall| stall.holds(now_ms, from, to));
-        let (fault, until_ms) =
-            held.map(|stall| (stall.fault, stall.window.to_ms)).max_by_key(|(_, until_ms)| *until_ms)?;
+        let (fault, until_ms) = held_until(&self.stalls, now_ms, from, to)?;
         self.struck(fault);
         Some(Duration::from_millis(until_ms))
     }
