@@ -89,8 +89,10 @@ impl Drop for PendingCall {
     fn drop(&mut self) {
         let mut calls = self.connection.calls();
         let in_vain = calls.pending.remove(&self.opaque).is_some() && self.began.elapsed() >= SILENCE;
-        if in_vain && calls.is_established && calls.heard == self.heard_before {
-            calls.ended |= !sabotage!("dead-connection-kept");
+        let is_silent = in_vain && calls.is_established && calls.heard == self.heard_before;
+        if is_silent && !calls.ended && !sabotage!("dead-connection-kept") {
+            calls.ended = true;
+            tracing::warn!(peer = self.connection.peer, "leaving a connection that nothing comes on");
         }
         if calls.ended && calls.pending.is_empty() {
             self.connection.left.notify_one();
