@@ -23,7 +23,7 @@ use crate::{
 /// job limits, far below a loop that does not wait for a simulated disk or wire.
 pub const BROKER_REQUESTS_PER_SECOND: usize = 500;
 
-/// The same for a client: a workload that sends faster than a call each 5 ms is not one that is judged here.
+/// The same for a client, besides what it sends or acks for the first time: how much that is, is the workload's doing.
 pub const CLIENT_REQUESTS_PER_SECOND: usize = 200;
 
 /// Syncs of one disk in any second: one that takes a millisecond cannot be done more often.
@@ -100,7 +100,8 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
     let (mut requests, mut syncs) =
         (FxHashMap::<(&str, &str, i32), Rate>::default(), FxHashMap::<&str, Rate>::default());
     let (mut bytes, mut served) = (FxHashMap::<&str, u64>::default(), FxHashMap::<&str, u64>::default());
-    for event in &ledger.history.events {
+    let firsts = firsts(ledger);
+    for (number, event) in ledger.history.events.iter().enumerate() {
         match &event.kind {
             EventKind::Request(frame) => {
                 // What a slave asks for allows its master nothing: it only reads the log.
@@ -109,7 +110,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
                 let is_client = clients.contains(&*frame.from);
                 let limit = if is_client { CLIENT_REQUESTS_PER_SECOND } else { BROKER_REQUESTS_PER_SECOND };
                 let rate = requests.entry((&frame.from, &frame.to, frame.request_code)).or_default();
-                if rate.count(event.at_ms, limit) {
+                if !(is_client && firsts.contains(&number)) && rate.count(event.at_ms, limit) {
                     let detail =
                         format!("more than {limit} requests {} to {} in a second", frame.request_code, frame.to);
                     found.broken(event.at_ms, &frame.from, detail);
@@ -138,6 +139,23 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
     p8_waits::check(ledger, found);
     p8_bytes::check(ledger, found);
     p8_early_acks::check(ledger, found);
+}
+
+/// The sends that bring a message for the first time, and the first ack by each handle: positions in the history.
+fn firsts(ledger: &Ledger<'_>) -> BTreeSet<usize> {
+    let (mut sent, mut acked) = (BTreeSet::new(), BTreeSet::new());
+    let mut firsts = BTreeSet::new();
+    for send in &ledger.wire.sends {
+        if send.ledger.as_ref().is_some_and(|stamp| sent.insert((send.call.from, stamp))) {
+            firsts.insert(send.call.event);
+        }
+    }
+    for ack in &ledger.wire.acks {
+        if acked.insert((ack.call.from, &ack.broker, &ack.topic, ack.queue, ack.offset, &ack.group, ack.pop_time)) {
+            firsts.insert(ack.call.event);
+        }
+    }
+    firsts
 }
 
 fn dead_peers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
@@ -225,13 +243,13 @@ fn replicas(ledger: &Ledger<'_>, bytes: &FxHashMap<&str, u64>, found: &mut Findi
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::{
-        BROKER_REQUESTS_PER_SECOND, BYTES_AT_START, ENTRIES_AT_START, LATER_PROBE_EVERY_MS, PROBE_EVERY_MS,
-        SYNCS_PER_SECOND, reads_allowed,
+        BROKER_REQUESTS_PER_SECOND, BYTES_AT_START, CLIENT_REQUESTS_PER_SECOND, ENTRIES_AT_START, LATER_PROBE_EVERY_MS,
+        PROBE_EVERY_MS, SYNCS_PER_SECOND, reads_allowed,
     };
     use crate::{
         evidence::{Outcome, frame::code},
         history::{EventKind, Seen},
-        oracles::fixture::{Story, chain},
+        oracles::fixture::{Story, chain, message},
     };
 
     #[test]
@@ -252,6 +270,37 @@ mod tests {
             story.request("a", "b", code::REGISTER_BROKER, &[], b"");
         }
         story.breaks("P8", "more than 500 requests 103 to b in a second");
+    }
+
+    /// So many sends leave a client within a second, and say that they bring so many messages.
+    fn is_blamed_for(sends: usize, messages: u32) -> bool {
+        let mut story = Story::new();
+        story.send(0, 0);
+        for number in (1..=messages).cycle().take(sends) {
+            let body = message("t", 0, number, 0).body;
+            story.request("p", "a", code::SEND, &[("topic", "t")], &body);
+        }
+        story.is_blamed("P8", "in a second")
+    }
+
+    #[test]
+    fn a_client_may_send_as_much_as_it_has_and_not_the_same_again_and_again() {
+        assert!(!is_blamed_for(1_000, 1_000));
+        assert!(is_blamed_for(CLIENT_REQUESTS_PER_SECOND + 12, 10));
+    }
+
+    #[test]
+    fn a_client_may_ack_what_it_has_and_not_the_same_again_and_again() {
+        for (offsets, blamed) in [(1_000, false), (10, true)] {
+            let mut story = Story::new();
+            story.send(0, 0);
+            for offset in (0..offsets).cycle().take(1_000).map(|offset: i32| offset.to_string()) {
+                let extra = format!("0 1000 10000 1001 0 a 0 {offset}");
+                let fields = [("consumerGroup", "g"), ("topic", "t"), ("queueId", "0"), ("offset", offset.as_str())];
+                story.request("p", "a", code::ACK, &[&fields[..], &[("extraInfo", extra.as_str())]].concat(), b"");
+            }
+            assert_eq!(story.is_blamed("P8", "in a second"), blamed, "{offsets}");
+        }
     }
 
     #[test]
