@@ -36,10 +36,16 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// A disk whose one file survives being closed, and which counts what is written to it.
+/// A disk whose files survive being closed, and which counts what is written to them.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDisk {
-    file: Arc<Mutex<Vec<u8>>>,
+    files: Arc<Mutex<BTreeMap<String, MemoryFile>>>,
+    written: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Clone)]
+struct MemoryFile {
+    content: Arc<Mutex<Vec<u8>>>,
     written: Arc<AtomicU64>,
 }
 
@@ -49,31 +55,37 @@ impl MemoryDisk {
         self.written.load(Relaxed)
     }
 
-    /// The size of the file.
+    /// The size of all files together.
     pub fn size(&self) -> u64 {
-        locked(&self.file).len() as u64
+        locked(&self.files).values().map(|file| locked(&file.content).len() as u64).sum()
     }
 }
 
 impl Disk for MemoryDisk {
-    fn open(&self, _: &str) -> io::Result<Box<dyn StorageBackend>> {
-        Ok(Box::new(self.clone()))
+    fn open(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
+        let fresh = || MemoryFile { content: Arc::default(), written: self.written.clone() };
+        Ok(Box::new(locked(&self.files).entry(name.to_owned()).or_insert_with(fresh).clone()))
+    }
+
+    fn set_aside(&self, names: &[&str]) -> io::Result<()> {
+        names.iter().for_each(|name| drop(locked(&self.files).remove(*name)));
+        Ok(())
     }
 }
 
-impl StorageBackend for MemoryDisk {
+impl StorageBackend for MemoryFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.size())
+        Ok(locked(&self.content).len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let from = offset as usize;
-        out.copy_from_slice(locked(&self.file).get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        out.copy_from_slice(locked(&self.content).get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        locked(&self.file).resize(len as usize, 0);
+        locked(&self.content).resize(len as usize, 0);
         Ok(())
     }
 
@@ -84,8 +96,8 @@ impl StorageBackend for MemoryDisk {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.written.fetch_add(data.len() as u64, Relaxed);
         let from = offset as usize;
-        let mut file = locked(&self.file);
-        file.get_mut(from..from + data.len()).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        let mut content = locked(&self.content);
+        content.get_mut(from..from + data.len()).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
         Ok(())
     }
 }
