@@ -458,6 +458,8 @@ pub enum DiskOperation {
     Sync,
     /// To read a piece of a file, of which one bit comes turned over.
     Flip,
+    /// To read a piece of a file, of which one bit has turned over for good.
+    Rot,
 }
 
 impl DiskOperation {
@@ -469,6 +471,7 @@ impl DiskOperation {
             Self::Write => "write",
             Self::Sync => "sync",
             Self::Flip => "flip",
+            Self::Rot => "rot",
         }
     }
 }

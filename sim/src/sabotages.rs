@@ -46,6 +46,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "misread-after-power-loss",
     },
     Sabotage {
+        name: "master-begins-anew",
+        breaks: "a master sets its damaged store aside, as a slave may, and nobody has what was in it",
+        promise: "P1",
+        scenario: "failing-disk",
+    },
+    Sabotage {
         name: "empty-found-is-gone",
         breaks: "a success without a message passes for proof that the message is gone",
         promise: "P1",

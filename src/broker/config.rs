@@ -39,6 +39,10 @@ pub struct BrokerConfig {
     /// How long a slave does not hear of its master before it acts for it, ms.
     #[serde(default = "default_acting_after")]
     pub acting_after_ms: u64,
+    /// How long a slave whose store is damaged reads it again before it sets it aside and gets everything from its master
+    /// anew, ms; 0 leaves that to an operator. A master never does that: what it has, nobody else may have.
+    #[serde(default = "default_begins_anew_after")]
+    pub begins_anew_after_ms: u64,
     /// On how many disks a record must be before it is confirmed.
     #[serde(default = "default_degree")]
     pub degree: u32,
@@ -117,6 +121,10 @@ fn default_recent_rows() -> usize {
 const fn default_acting_after() -> u64 {
     30_000
 }
+/// What is wrong on the way from a disk is put right as a rule within that time, or not at all.
+const fn default_begins_anew_after() -> u64 {
+    120_000
+}
 const fn default_degree() -> u32 {
     1
 }
@@ -161,6 +169,7 @@ impl BrokerConfig {
             escape_to: None,
             acting_to: None,
             acting_after_ms: default_acting_after(),
+            begins_anew_after_ms: default_begins_anew_after(),
             degree: default_degree(),
             confirm_within_ms: default_confirm_within(),
             recent_rows: default_recent_rows(),
@@ -204,6 +213,9 @@ impl BrokerConfig {
         }
         if self.send_window_ms > SPAN_MAX_MS {
             return Err(ConfigError::Span { field: "send_window_ms", found: self.send_window_ms });
+        }
+        if self.begins_anew_after_ms > SPAN_MAX_MS {
+            return Err(ConfigError::Span { field: "begins_anew_after_ms", found: self.begins_anew_after_ms });
         }
         self.retention.check()?;
         let attempt_limit_ms = u64::try_from(self.attempt_limit_ms()).unwrap_or(0);

@@ -13,6 +13,7 @@ mod forgetting;
 mod in_sync;
 mod observe;
 mod offsets;
+mod open_store;
 pub mod parked;
 mod pop;
 mod pop_step;
@@ -49,6 +50,7 @@ use self::{
     arrivals::Arrivals,
     follower::Following,
     in_sync::InSync,
+    open_store::{begins_anew, open_store},
     registration::{Identity, Registration},
     shared::Shared,
     take_back::TakingBack,
@@ -75,6 +77,15 @@ pub enum BrokerError {
     /// Its store.
     #[error("the store does not open")]
     Store(#[from] StoreError),
+    /// Its store is damaged, and the disk does not set it aside.
+    #[error("the store is damaged, and cannot be set aside: {cause}")]
+    SetAside {
+        /// What is wrong with it.
+        #[source]
+        damaged: StoreError,
+        /// What the disk said.
+        cause: std::io::Error,
+    },
     /// Its address.
     #[error("cannot listen on {address:?}")]
     Listen {
@@ -158,7 +169,7 @@ impl Broker {
             commits: woken.metrics.commits.clone(),
             ..StoreConfig::default()
         };
-        let store = Store::open(&host, store_config, listener(woken.clone())).await?;
+        let store = open_store(&host, &config, &store_config, &listener(woken.clone())).await?;
         if !sabotage!("clock-begins-anew") {
             clock.not_before(store.durable()?.last_at_ms()?);
         }
@@ -191,6 +202,15 @@ impl Broker {
     #[must_use]
     pub fn metrics_address(&self) -> Option<&str> {
         self.metrics.as_ref().map(MetricsServer::address)
+    }
+
+    /// Waits until this slave has to be shut down and started again: its store is damaged, and only the start sets it aside.
+    /// For ever where nothing is ever set aside.
+    pub async fn has_to_restart(&self) {
+        match begins_anew(&self.shared.config) {
+            true => self.shared.store.damaged().await,
+            false => std::future::pending().await,
+        }
     }
 
     /// Ends long polls, finishes the requests under way within `deadline`, leaves the name servers, and closes the

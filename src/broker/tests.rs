@@ -2,6 +2,7 @@
 
 mod acting;
 mod away_from_home;
+mod damaged;
 mod degree;
 mod deletion;
 mod escape;

@@ -73,6 +73,10 @@ struct BrokerArgs {
     /// How long a slave does not hear of its master before it acts for it.
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     acting_after: std::time::Duration,
+    /// How long a slave whose store is damaged reads it again before it sets it aside and gets everything from its master
+    /// anew; 0s leaves that to you. A master never does that.
+    #[arg(long, default_value = "2m", value_parser = humantime::parse_duration)]
+    begins_anew_after: std::time::Duration,
     /// On how many disks of the group a record must be before it is confirmed, the master's included. Only a master
     /// counts; with --acting-to it is the same at the slave.
     #[arg(long, default_value_t = 1)]
@@ -125,6 +129,7 @@ impl BrokerArgs {
         config.escape_to.clone_from(&self.escape_to);
         config.acting_to.clone_from(&self.acting_to);
         config.acting_after_ms = millis(&self.acting_after);
+        config.begins_anew_after_ms = millis(&self.begins_anew_after);
         config.degree = self.degree;
         config.confirm_within_ms = millis(&self.confirm_within);
         config.read_timeout_ms = millis(&self.read_timeout);

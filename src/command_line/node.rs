@@ -33,12 +33,25 @@ pub async fn name_server(listen: String, show_acting_master: bool) -> Result<(),
 /// Runs a broker whose store is in `data`.
 pub async fn broker(config: BrokerConfig, data: PathBuf) -> Result<(), Box<dyn Error>> {
     let stop = stop_signal()?;
-    let name = config.name.clone();
-    let broker = Broker::start(host(data)?, config).await?;
-    println!("broker {name} listens on {}", broker.address());
-    stop.notified().await;
-    broker.shutdown(STOP_DEADLINE).await;
-    Ok(())
+    let host = host(data)?;
+    loop {
+        // Starting may take minutes: a damaged store is read again for a while.
+        let broker = tokio::select! {
+            biased;
+            () = stop.notified() => return Ok(()),
+            started = Broker::start(host.clone(), config.clone()) => started?,
+        };
+        println!("broker {} listens on {}", config.name, broker.address());
+        let is_over = tokio::select! {
+            biased;
+            () = stop.notified() => true,
+            () = broker.has_to_restart() => false,
+        };
+        broker.shutdown(STOP_DEADLINE).await;
+        if is_over {
+            return Ok(());
+        }
+    }
 }
 
 /// Notified when the process is told to stop: by Ctrl-C (SIGINT), SIGTERM or SIGHUP.

@@ -11,7 +11,10 @@ use async_trait::async_trait;
 use redb::{StorageBackend, backends::FileBackend};
 use tokio::sync::oneshot;
 
-use super::{Blocking, Disk};
+use super::{
+    Blocking, Disk,
+    disk::{SET_ASIDE_LIMIT, SetAsideTooOften, aside},
+};
 
 /// A folder of the real file system.
 #[derive(Debug, Clone)]
@@ -36,6 +39,23 @@ impl Disk for FileDisk {
         let path = self.folder.join(name);
         let file: File = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         Ok(Box::new(FileBackend::new(file).map_err(io::Error::other)?))
+    }
+
+    fn set_aside(&self, names: &[&str]) -> io::Result<()> {
+        let mut number = 1;
+        while names.iter().any(|name| self.folder.join(aside(name, number)).exists()) {
+            number += 1;
+        }
+        if number > SET_ASIDE_LIMIT {
+            return Err(io::Error::other(SetAsideTooOften));
+        }
+        for name in names {
+            match std::fs::rename(self.folder.join(name), self.folder.join(aside(name, number))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => File::open(&self.folder)?.sync_all()?, // a name is on the disk when its folder is
+            }
+        }
+        Ok(())
     }
 }
 
@@ -75,5 +95,29 @@ impl Blocking for CommitThread {
         if queued.is_ok() {
             let _ = finished.await; // closed only when `work` panicked: its own reply slot says so
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn what_is_set_aside_is_kept_under_another_name_and_not_for_ever_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(folder.path()).unwrap();
+        for turn in 1_u8..=3 {
+            disk.open("store").unwrap().set_len(turn.into()).unwrap();
+            disk.set_aside(&["store", "never-written"]).unwrap();
+            assert_eq!(disk.open("store").unwrap().len().unwrap(), 0, "the next one is empty");
+        }
+        disk.open("store").unwrap().set_len(9).unwrap();
+        let refused = disk.set_aside(&["store"]).unwrap_err();
+        assert!(refused.to_string().starts_with("files were set aside 3 times already"), "{refused}");
+        let lengths =
+            (1..=3).map(|number| std::fs::metadata(folder.path().join(aside("store", number))).unwrap().len());
+        assert_eq!(lengths.collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(disk.open("store").unwrap().len().unwrap(), 9, "what is refused changes nothing");
     }
 }

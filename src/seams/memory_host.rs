@@ -14,7 +14,10 @@ use async_trait::async_trait;
 use redb::StorageBackend;
 use tokio::time::Instant;
 
-use super::{Blocking, Clock, Disk, Host};
+use super::{
+    Blocking, Clock, Disk, Host,
+    disk::{SET_ASIDE_LIMIT, SetAsideTooOften, aside},
+};
 use crate::remoting::memory_transport::MemoryTransport;
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -91,6 +94,18 @@ impl Disk for MemoryDisk {
         }
         let bytes = locked(&self.files).entry(name.to_owned()).or_default().clone();
         Ok(Box::new(MemoryFile { bytes, disk: self.clone() }))
+    }
+
+    fn set_aside(&self, names: &[&str]) -> io::Result<()> {
+        let mut files = locked(&self.files);
+        let is_free = |number: &u32| !names.iter().any(|name| files.contains_key(&aside(name, *number)));
+        let number = (1..=SET_ASIDE_LIMIT).find(is_free).ok_or_else(|| io::Error::other(SetAsideTooOften))?;
+        for name in names {
+            if let Some(bytes) = files.remove(*name) {
+                files.insert(aside(name, number), bytes);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     counts::Counts,
     decoded::Decoded,
     draft::{Changes, Draft},
-    error::Chained,
+    error::{Chained, Damage},
     mark::{self, Mark},
     marked::Marked,
     rows::Recent,
@@ -79,7 +79,10 @@ pub(super) fn open(disk: &dyn Disk, config: &StoreConfig, confirmed: u64) -> Res
     let mut builder = Database::builder();
     builder.set_cache_size(config.cache_bytes).set_check_integrity_on_open(true);
     let opened = disk.open(mark::FILE).and_then(Mark::open);
-    let (mark, noted) = opened.map_err(|cause| StoreError::Open { name: mark::FILE.into(), cause })?;
+    let (mark, noted) = opened.map_err(|cause| match cause.kind() {
+        std::io::ErrorKind::InvalidData => StoreError::Damaged(Damage::Mark),
+        _ => StoreError::Open { name: mark::FILE.into(), cause },
+    })?;
     let failed = Arc::new(Notify::new());
     let file = CheckedFile::new(file, failed.clone()).map_err(open)?;
     let opened = builder.create_with_backend(file.clone()).map_err(StoreError::from);

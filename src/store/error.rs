@@ -106,6 +106,12 @@ pub enum Damage {
     /// A page is not what its checksum says, or makes no sense.
     #[error("{0}")]
     Page(String),
+    /// What says how far it had come is damaged itself.
+    #[error(
+        "what `{}` says beside it is damaged: without that file nothing tells whether the last commit is there",
+        super::mark::FILE
+    )]
+    Mark,
     /// It has less than was once stored in it: the last commit is damaged, or the file was put back from an older copy.
     #[error(
         "it ends with log entry {} and change {} beside the log, and had come to entry {} and change {}: `{}` says so; \

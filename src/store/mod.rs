@@ -143,6 +143,21 @@ impl Store {
         Ok(store)
     }
 
+    /// Puts a store that cannot be opened out of the way: the next one is empty.
+    ///
+    /// # Errors
+    /// The disk does not do that.
+    pub async fn set_aside(host: &Host) -> std::io::Result<()> {
+        let done: Arc<Mutex<Option<std::io::Result<()>>>> = Arc::default();
+        let (slot, disk) = (done.clone(), host.disk.clone());
+        // The mark goes last: a store without one is taken for whole, and a mark without its store is missed.
+        let set_aside = move || disk.set_aside(&[FILE, mark::FILE]);
+        let work = Box::new(move || *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(set_aside()));
+        host.blocking.run(work).await;
+        let done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
+        done.unwrap_or_else(|| Err(std::io::Error::other("nothing was done")))
+    }
+
     fn writer(&self, host: Host, opened: database::Opened) -> writer::Writer {
         writer::Writer::new(host, self.config.clone(), opened, self.durable.clone(), self.confirmation.clone())
     }
@@ -300,6 +315,11 @@ impl Store {
     #[must_use]
     pub fn grown(&self) -> &Notify {
         &self.durable.grown
+    }
+
+    /// Waits until the store, which was open, is found damaged. It stays closed until it reads rightly again.
+    pub async fn damaged(&self) {
+        self.durable.damaged.notified().await;
     }
 
     /// Stops taking steps, commits those that wait, and closes the file.

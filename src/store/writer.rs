@@ -69,6 +69,8 @@ pub(super) struct Durable {
     /// Whether it has ever had all that its master had.
     pub(super) caught_up: AtomicBool,
     pub(super) grown: Notify,
+    /// Rings when what is on this disk cannot be used any more.
+    pub(super) damaged: Notify,
 }
 
 impl Writer {
@@ -330,7 +332,12 @@ impl Writer {
         let confirmed = self.confirmation.known().told;
         match self.blocking(move || database::open(&*disk, &config, confirmed)).await {
             Ok(opened) => self.take_up(opened),
-            Err(error) => tracing::error!(error = %Chained(&error), "the store cannot be reopened"),
+            Err(error) => {
+                tracing::error!(error = %Chained(&error), "the store cannot be reopened");
+                if matches!(error, StoreError::Damaged(_)) {
+                    self.durable.damaged.notify_one();
+                }
+            }
         }
     }
 

@@ -253,8 +253,12 @@ fn of_machine<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> Fa
         }
         Kind::FrozenClock => FaultKind::FrozenClock { node, window },
         Kind::DiskError => {
-            let operation =
-                *dice.one(&[DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync, DiskOperation::Flip]);
+            let mut operations =
+                vec![DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync, DiskOperation::Flip];
+            if !scenario.brokers.iter().any(|broker| broker.name == node) {
+                operations.push(DiskOperation::Rot); // whoever is alone with what is damaged stays down
+            }
+            let operation = *dice.one(&operations);
             let hits = match dice.likely(0.5) {
                 true => HitsSpec::During(window),
                 false => HitsSpec::Nth(vec![dice.count(10..=400).into()]),

@@ -6,10 +6,10 @@
 //! Simulator: the operation fails and does nothing, but for a failed sync: of what was written since the last one a
 //! random subset reached the disk, torn at 512 bytes, as when power is lost; the rest is gone, for Linux marks the pages
 //! of a failed sync as clean and does not write them again. The process lives on and may try again. A bit of
-//! what is read turns over and stays so for a minute, whoever reads it, unless it is written: what a file holds, and what
-//! oracles see of it, is as it was.
+//! what is read turns over and stays so for a minute, whoever reads it, or (`rot`) for good, unless it is written: what oracles
+//! see of the file is as it was.
 //!
-//! Cannot: show what was lost until its page is evicted, as a page cache may; turn a bit over for good.
+//! Cannot: show what was lost until its page is evicted, as a page cache may.
 
 use super::{Armed, is_hit};
 use crate::{
@@ -57,6 +57,7 @@ pub(crate) fn strikes(world: &World, node: NodeIndex, operation: DiskOperation) 
             DiskOperation::Write => (NodeEvent::WriteFailed, "write"),
             DiskOperation::Sync => (NodeEvent::SyncFailed, "sync"),
             DiskOperation::Flip => (NodeEvent::ReadFlipped, "flipped read"),
+            DiskOperation::Rot => (NodeEvent::ReadRotten, "rotten read"),
         };
         world.tap_fault(Some(fault), &format!("disk-error: {name} {nth} of {}", world.name(node)));
         world.tap_node(&world.name(node), event);

@@ -22,6 +22,7 @@ pub const fn proof(fault: &Fault) -> &'static str {
         Fault::DiskError { operation: DiskOperation::Write, .. } => "write-failed",
         Fault::DiskError { operation: DiskOperation::Sync, .. } => "sync-failed",
         Fault::DiskError { operation: DiskOperation::Flip, .. } => "bit-flipped",
+        Fault::DiskError { operation: DiskOperation::Rot, .. } => "bit-rotten",
         Fault::DiskFull { .. } => "disk-full",
         Fault::SlowDisk { .. } => "slow-sync",
         Fault::SlowStart { .. } => "slow-to-start",

@@ -27,6 +27,9 @@ const RESTART_WAIT: Duration = Duration::from_secs(1);
 /// How many rows a broker's store keeps back before it settles them; each seed draws one for each broker, so that
 /// crashes meet stores that settle all the time and stores that never did.
 const RECENT_ROWS: [usize; 4] = [32, 256, 1024, 4096];
+/// How long a slave reads a damaged store again, ms; each seed draws one for each member: what does not last is waited out or
+/// not.
+const BEGINS_ANEW_AFTER_MS: [u64; 2] = [20_000, 120_000];
 /// Whichever address the node has: it may get another one.
 const ANY_ADDRESS: &str = "0.0.0.0";
 /// Port of brokers.
@@ -128,6 +131,7 @@ fn config(scenario: &Scenario, member: &Member<'_>, streams: &Streams, addresses
     config.retention = RetentionConfig { age_ms: broker.retention.age_ms, bytes: broker.retention.bytes };
     let mut knobs = streams.stream(&format!("knobs/{node}"));
     config.recent_rows = RECENT_ROWS[knobs.random_range(0..RECENT_ROWS.len())];
+    config.begins_anew_after_ms = BEGINS_ANEW_AFTER_MS[knobs.random_range(0..BEGINS_ANEW_AFTER_MS.len())];
     config.metrics_listen = Some(format!("{ANY_ADDRESS}:{PAGES_PORT}"));
     config.auto_create_topics = false;
     config.policy = RewritePolicy {
@@ -150,10 +154,18 @@ fn start_member(world: &World, scenario: &Scenario, member: &Member<'_>, address
 /// Runs a broker until it is asked to stop, and keeps trying when it cannot start.
 async fn run_broker(host: Host, config: BrokerConfig, stop: StopSignal) {
     loop {
-        match Broker::start(host.clone(), config.clone()).await {
+        let started = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            started = Broker::start(host.clone(), config.clone()) => started,
+        };
+        match started {
             Ok(broker) => {
-                stop.cancelled().await;
-                return broker.shutdown(STOP_DEADLINE).await;
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return broker.shutdown(STOP_DEADLINE).await,
+                    () = broker.has_to_restart() => broker.shutdown(STOP_DEADLINE).await,
+                }
             }
             Err(error) => tracing::error!(broker = config.name, %error, "the broker does not start"),
         }
@@ -254,8 +266,13 @@ name = "t"
             (master.id, slave.id, master.escape_to.as_deref(), slave.escape_to.as_deref()),
             (0, 2, Some("b"), None)
         );
-        let like_master =
-            BrokerConfig { id: 0, escape_to: master.escape_to.clone(), recent_rows: master.recent_rows, ..slave };
+        let like_master = BrokerConfig {
+            id: 0,
+            escape_to: master.escape_to.clone(),
+            recent_rows: master.recent_rows,
+            begins_anew_after_ms: master.begins_anew_after_ms,
+            ..slave
+        };
         assert_eq!(like_master, master);
     }
 }

@@ -190,7 +190,7 @@ impl Tap for Observer {
     }
 
     fn node(&self, at_ms: SimMs, node: &str, event: NodeEvent) {
-        if matches!(event, NodeEvent::LostDisk | NodeEvent::GotOlderDisk) {
+        if matches!(event, NodeEvent::LostDisk | NodeEvent::SetAside | NodeEvent::GotOlderDisk) {
             self.books().scanners.remove(node);
         }
         self.log.node(at_ms, node, event);

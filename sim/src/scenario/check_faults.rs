@@ -11,7 +11,7 @@ use super::shapes::{Located, Nodes, Ordinals};
 use super::sites::SITES;
 use super::wire_names::{ANSWERS, REQUESTS};
 use crate::evidence::frame::code;
-use crate::plan::{NodeName, SimMs};
+use crate::plan::{DiskOperation, NodeName, SimMs};
 
 /// Ordinals beyond this are never reached.
 const ORDINALS: RangeInclusive<u64> = 1..=1_000_000;
@@ -266,6 +266,10 @@ impl Entry<'_, '_, '_> {
             Some(operation) => Some(*operation.get()),
             None => self.missing("`operation`"),
         };
+        // Whoever is alone with what is damaged stays down.
+        if operation == Some(DiskOperation::Rot) {
+            self.is_slave();
+        }
         Some(FaultKind::DiskError { node: node?, operation: operation?, hits: hits? })
     }
 
@@ -284,7 +288,15 @@ impl Entry<'_, '_, '_> {
         Some(FaultKind::CrashLoop { node, when, times: times?, up: up?, down, loses_power })
     }
 
-    /// A master that loses its disk does not fetch what its slaves have: a known limit.
+    /// A master that loses what is on its disk does not fetch what its slaves have: a known limit.
+    fn is_slave(&mut self) {
+        let Names { nodes, brokers, members, .. } = self.names;
+        if let Some(node) = self.raw.node.as_ref().filter(|node| nodes.contains(node.get())) {
+            let slaves: Vec<NodeName> = members.iter().filter(|node| !brokers.contains(node)).cloned().collect();
+            self.f.known("fault.node", "slave", node, &slaves);
+        }
+    }
+
     fn replace(&mut self) -> Option<FaultKind> {
         let (raw, process) = (self.raw, self.process());
         let loses_disk = raw.loses_disk.as_ref().filter(|loses| *loses.get());
@@ -299,11 +311,12 @@ impl Entry<'_, '_, '_> {
                 VolumeSpec::AsOf(self.f.time_draw("fault.disk_as_of", at, Zero::Refused))
             }
         };
-        if let Some(node) = raw.node.as_ref().filter(|node| self.names.nodes.contains(node.get())) {
-            let Names { brokers, members, .. } = self.names;
-            let slaves: Vec<NodeName> = members.iter().filter(|node| !brokers.contains(node)).cloned().collect();
-            let (what, known) = if volume == VolumeSpec::Kept { ("broker", members) } else { ("slave", &slaves) };
-            self.f.known("fault.node", what, node, known);
+        match (volume, &raw.node) {
+            (VolumeSpec::Kept, Some(node)) if self.names.nodes.contains(node.get()) => {
+                self.f.known("fault.node", "broker", node, &self.names.members);
+            }
+            (VolumeSpec::Kept, _) => {}
+            (VolumeSpec::Lost | VolumeSpec::AsOf(_), _) => self.is_slave(),
         }
         let (node, when, down) = process?;
         Some(FaultKind::Replace { node, when, down, volume })

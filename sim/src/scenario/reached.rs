@@ -84,6 +84,7 @@ pub const REACHED: &[(&str, &str)] = &[
     ("write-failed", "a fault failed a write to a disk"),
     ("sync-failed", "a fault failed a sync of a disk"),
     ("bit-flipped", "a fault turned a bit over in what was read from a disk"),
+    ("bit-rotten", "a fault turned a bit of a disk over for good"),
     ("disk-full", "a fault left no block for a write that needed one"),
     ("slow-sync", "a fault slowed a sync down"),
     ("slow-to-start", "a fault had a node that started take long until its code ran"),

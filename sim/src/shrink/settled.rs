@@ -204,6 +204,7 @@ mod tests {
             DiskOperation::Write,
             DiskOperation::Sync,
             DiskOperation::Flip,
+            DiskOperation::Rot,
         ]);
         let network = (0..7, any::<i32>(), 1..HOUR_MS, rpcs()).prop_map(|(kind, code, by_ms, mut rpcs)| match kind {
             0 => Fault::Reset { rpcs },
@@ -233,8 +234,11 @@ mod tests {
             1 => (node(), window(), 1..=50_000_i64, any::<bool>()).prop_map(|(node, window, ppm, back)| {
                 Fault::ClockDrift { node, window, ppm: if back { -ppm } else { ppm } }
             }),
-            1 => (node(), operation, hits())
-                .prop_map(|(node, operation, hits)| Fault::DiskError { node, operation, hits }),
+            1 => (node(), operation, hits()).prop_map(|(node, operation, hits)| {
+                // No other's disk may rot.
+                let node = if operation == DiskOperation::Rot { "a-s1".into() } else { node };
+                Fault::DiskError { node, operation, hits }
+            }),
             1 => (node(), site, hits())
                 .prop_map(|(node, site, hits)| Fault::Buggify { node, site: site.into(), hits }),
             1 => (node(), window()).prop_map(|(node, window)| Fault::FrozenClock { node, window }),

@@ -119,6 +119,10 @@ impl Disk for TestWorld {
     fn open(&self, _name: &str) -> io::Result<Box<dyn StorageBackend>> {
         Err(io::ErrorKind::Unsupported.into())
     }
+
+    fn set_aside(&self, _names: &[&str]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 #[async_trait]

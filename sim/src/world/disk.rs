@@ -12,7 +12,7 @@ use pop_revive::seams::Disk;
 use rand::RngExt;
 use redb::StorageBackend;
 
-use super::{World, image::Image, lock, node::Life};
+use super::{World, image::Image, lock, node::Life, tap::NodeEvent};
 use crate::{
     faults::{disk_error, disk_full},
     plan::{DiskOperation, SimMs},
@@ -71,7 +71,7 @@ struct Flip {
     until_ms: SimMs,
 }
 
-/// How long a bit stays turned over, ms: others open the file again meanwhile, and all of it is well in the end.
+/// How long a bit stays turned over that does not for good, ms: others open the file again meanwhile, and all of it is well in the end.
 const FLIPPED_MS: SimMs = 60_000;
 
 impl Platters {
@@ -161,6 +161,17 @@ impl Disk for NodeDisk {
             name: name.to_owned(),
         }))
     }
+
+    /// What is set aside is of no more use in a run; nobody counts how often that is done.
+    fn set_aside(&self, names: &[&str]) -> io::Result<()> {
+        self.life.fence()?;
+        {
+            let files = &mut lock(&self.platters.state).files;
+            names.iter().for_each(|name| drop(files.remove(*name)));
+        }
+        self.world.tap_node(&self.world.name(self.life.node), NodeEvent::SetAside);
+        Ok(())
+    }
 }
 
 /// A file opened by one incarnation; every operation fails once that incarnation is dead.
@@ -201,13 +212,17 @@ impl OpenFile {
 
     /// Turns over what faults of the plan have turned over in what was read.
     fn turn_bits(&self, offset: u64, out: &mut [u8]) {
-        let strikes = !out.is_empty() && disk_error::strikes(&self.world, self.life.node, DiskOperation::Flip);
         let now_ms = self.world.now_ms();
+        let turned = [(DiskOperation::Flip, now_ms + FLIPPED_MS), (DiskOperation::Rot, SimMs::MAX)];
+        let turned = turned
+            .into_iter()
+            .filter(|(operation, _)| !out.is_empty() && disk_error::strikes(&self.world, self.life.node, *operation));
+        let turned: Vec<SimMs> = turned.map(|(_, until_ms)| until_ms).collect();
         let State { files, draws, .. } = &mut *lock(&self.platters.state);
         let Some(file) = files.get_mut(&self.name) else { return };
-        if strikes {
+        for until_ms in turned {
             let bit = draws.flip.random_range(0..out.len() as u64 * 8);
-            file.flips.push(Flip { at: offset + bit / 8, mask: 1 << (bit % 8), until_ms: now_ms + FLIPPED_MS });
+            file.flips.push(Flip { at: offset + bit / 8, mask: 1 << (bit % 8), until_ms });
         }
         file.flips.retain(|flip| flip.until_ms > now_ms);
         for Flip { at, mask, .. } in &file.flips {

@@ -59,6 +59,8 @@ pub enum NodeEvent {
     Moved,
     /// Its disk is lost: the next one is empty.
     LostDisk,
+    /// It has set aside what was on its disk.
+    SetAside,
     /// Its disk is as it was some time ago.
     GotOlderDisk,
     /// The process was asked to stop.
@@ -73,6 +75,8 @@ pub enum NodeEvent {
     ReadFailed,
     /// Its disk read a bit wrongly.
     ReadFlipped,
+    /// Its disk has a bit that is wrong for good.
+    ReadRotten,
     /// Its disk failed to write.
     WriteFailed,
     /// Its disk failed to sync.
@@ -94,6 +98,7 @@ impl fmt::Display for NodeEvent {
             Self::Crashed => "crashed",
             Self::Moved => "moved to another address",
             Self::LostDisk => "lost its disk",
+            Self::SetAside => "set aside what was on its disk",
             Self::GotOlderDisk => "got an older disk",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
@@ -101,6 +106,7 @@ impl fmt::Display for NodeEvent {
             Self::Resumed => "resumed",
             Self::ReadFailed => "failed to read",
             Self::ReadFlipped => "read a bit wrongly",
+            Self::ReadRotten => "has a bit that is wrong for good",
             Self::WriteFailed => "failed to write",
             Self::SyncFailed => "failed to sync",
             Self::DiskFull => "had no room on its disk",
