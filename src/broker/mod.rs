@@ -64,7 +64,7 @@ use crate::{
     revive::{self, Peers, ReviveConfig, ReviveService, Reviver, apply::Home},
     sabotage,
     seams::{Host, steady_clock::SteadyClock},
-    store::{CommitListener, Store, StoreConfig, StoreError, Tables as _},
+    store::{CommitListener, Damage, Store, StoreConfig, StoreError, Tables as _},
     wake::Wake,
 };
 
@@ -82,7 +82,7 @@ pub enum BrokerError {
     SetAside {
         /// What is wrong with it.
         #[source]
-        damaged: StoreError,
+        damage: Damage,
         /// What the disk said.
         cause: std::io::Error,
     },

@@ -29,19 +29,20 @@ pub(super) async fn open_store(
     let began = Instant::now();
     let patience = Duration::from_millis(config.begins_anew_after_ms);
     loop {
-        let damaged = match Store::open(host, store.clone(), listener.clone()).await {
-            Err(damaged @ StoreError::Damaged(_)) if begins_anew(config) => damaged,
+        let damage = match Store::open(host, store.clone(), listener.clone()).await {
+            Err(StoreError::Damaged(damage)) if begins_anew(config) => damage,
             opened => return Ok(opened?),
         };
+        let (broker, id) = (&config.name, config.id);
         if began.elapsed() < patience {
-            tracing::error!(broker = %config.name, id = config.id, error = ?damaged, "the store is damaged; reading it again");
+            tracing::error!(%broker, id, %damage, "the store is damaged; reading it again");
             sometimes!("damaged-read-again");
             tokio::time::sleep(RETRY.min(patience)).await;
             continue;
         }
-        tracing::error!(broker = %config.name, id = config.id, error = ?damaged, "the store stays damaged; it is set aside, and this slave begins anew");
+        tracing::error!(%broker, id, %damage, "the store stays damaged; it is set aside, and this slave begins anew");
         sometimes!("damaged-set-aside");
-        Store::set_aside(host).await.map_err(|cause| BrokerError::SetAside { damaged, cause })?;
+        Store::set_aside(host).await.map_err(|cause| BrokerError::SetAside { damage, cause })?;
         return Ok(Store::open(host, store.clone(), listener.clone()).await?);
     }
 }
