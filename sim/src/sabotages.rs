@@ -52,6 +52,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "failing-disk",
     },
     Sabotage {
+        name: "damaged-stays-closed",
+        breaks: "a slave whose store is damaged while it is open goes on without one, and nobody starts it again",
+        promise: "P4",
+        scenario: "rotten-slave",
+    },
+    Sabotage {
         name: "empty-found-is-gone",
         breaks: "a success without a message passes for proof that the message is gone",
         promise: "P1",

@@ -323,6 +323,7 @@ fn wrong_disk_and_clock_faults() {
             "kind = 'frozen-clock'\nnode = 'broker-x'\nat = '5m'\nfor = '1m'",
             "kind = 'frozen-clock'\nnode = 'broker-a'\nat = '5m'\nfor = '0s'",
             "kind = 'frozen-clock'\nnode = 'broker-a'\nat = '5m'\nby = '1m'",
+            "kind = 'disk-error'\nnode = 'broker-a'\noperation = 'rot'\nnth = 1",
         ],
     );
 }

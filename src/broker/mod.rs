@@ -64,6 +64,7 @@ use crate::{
     revive::{self, Peers, ReviveConfig, ReviveService, Reviver, apply::Home},
     sabotage,
     seams::{Host, steady_clock::SteadyClock},
+    sometimes,
     store::{CommitListener, Damage, Store, StoreConfig, StoreError, Tables as _},
     wake::Wake,
 };
@@ -207,8 +208,11 @@ impl Broker {
     /// Waits until this slave has to be shut down and started again: its store is damaged, and only the start sets it aside.
     /// For ever where nothing is ever set aside.
     pub async fn has_to_restart(&self) {
-        match begins_anew(&self.shared.config) {
-            true => self.shared.store.damaged().await,
+        match begins_anew(&self.shared.config) && !sabotage!("damaged-stays-closed") {
+            true => {
+                self.shared.store.damaged().await;
+                sometimes!("damaged-while-open");
+            }
             false => std::future::pending().await,
         }
     }

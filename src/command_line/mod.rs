@@ -292,6 +292,9 @@ mod tests {
             (given.acting_to.as_deref(), given.acting_after_ms, given.check()),
             (Some("broker-b"), 45_000, Ok(()))
         );
-        assert_eq!(config("").acting_after_ms, BrokerConfig::new("a", "l", vec![]).acting_after_ms);
+        let usual = BrokerConfig::new("a", "l", vec![]);
+        assert_eq!(config("").acting_after_ms, usual.acting_after_ms);
+        assert_eq!(config("").begins_anew_after_ms, usual.begins_anew_after_ms);
+        assert_eq!(config("--begins-anew-after 0s").begins_anew_after_ms, 0);
     }
 }

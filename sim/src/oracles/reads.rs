@@ -4,7 +4,8 @@
 //! read of its first and its last message, whatever the disks say: whoever sends it stands for those. In between lie
 //! messages that are wanted and others that only come along; it is a read of those whose chain is in an attempt, that
 //! is durably begun, not concluded, and not read yet; but such a one only came along if a read of its own leaves before the
-//! answer is there, or if its reader had not heard from its own slow disk yet that it is durable. An answer that ends before a message is no read of it.
+//! answer is there, or if its reader had not heard from its own slow disk yet that it is durable. An answer that ends before a
+//! message is no read of it.
 //!
 //! A read whose master does not bring the message may go on at a slave, and at the next one: as long as no other attempt
 //! begins, and no member is asked twice, that is one read, in several tries.

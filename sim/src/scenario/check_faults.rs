@@ -268,7 +268,7 @@ impl Entry<'_, '_, '_> {
         };
         // Whoever is alone with what is damaged stays down.
         if operation == Some(DiskOperation::Rot) {
-            self.is_slave();
+            self.only_slaves();
         }
         Some(FaultKind::DiskError { node: node?, operation: operation?, hits: hits? })
     }
@@ -289,7 +289,7 @@ impl Entry<'_, '_, '_> {
     }
 
     /// A master that loses what is on its disk does not fetch what its slaves have: a known limit.
-    fn is_slave(&mut self) {
+    fn only_slaves(&mut self) {
         let Names { nodes, brokers, members, .. } = self.names;
         if let Some(node) = self.raw.node.as_ref().filter(|node| nodes.contains(node.get())) {
             let slaves: Vec<NodeName> = members.iter().filter(|node| !brokers.contains(node)).cloned().collect();
@@ -316,7 +316,7 @@ impl Entry<'_, '_, '_> {
                 self.f.known("fault.node", "broker", node, &self.names.members);
             }
             (VolumeSpec::Kept, _) => {}
-            (VolumeSpec::Lost | VolumeSpec::AsOf(_), _) => self.is_slave(),
+            (VolumeSpec::Lost | VolumeSpec::AsOf(_), _) => self.only_slaves(),
         }
         let (node, when, down) = process?;
         Some(FaultKind::Replace { node, when, down, volume })

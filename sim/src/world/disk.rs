@@ -71,7 +71,8 @@ struct Flip {
     until_ms: SimMs,
 }
 
-/// How long a bit stays turned over that does not for good, ms: others open the file again meanwhile, and all of it is well in the end.
+/// How long a bit that does not rot stays turned over, ms: others open the file again meanwhile, and all of it is well in
+/// the end.
 const FLIPPED_MS: SimMs = 60_000;
 
 impl Platters {

@@ -87,6 +87,13 @@ async fn neither_a_master_nor_who_is_set_up_to_wait_sets_anything_aside() {
     assert!(disk.content(FILE) == content, "the file was written to");
 }
 
+#[test]
+fn the_wait_is_of_this_world() {
+    let with = |begins_anew_after_ms| BrokerConfig { begins_anew_after_ms, ..slave_config() }.check();
+    assert_eq!(with(0), Ok(()));
+    assert!(matches!(with(u64::MAX), Err(ConfigError::Span { field: "begins_anew_after_ms", .. })));
+}
+
 #[tokio::test]
 async fn a_slave_that_is_damaged_every_time_stays_down_and_says_why() {
     let (world, _master, disk, content) = stopped_slave().await;
