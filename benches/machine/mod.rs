@@ -71,6 +71,13 @@ impl Disk for MemoryDisk {
         names.iter().for_each(|name| drop(locked(&self.files).remove(*name)));
         Ok(())
     }
+
+    fn replace(&self, name: &str, new: &str) -> io::Result<()> {
+        let mut files = locked(&self.files);
+        let content = files.remove(new).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(name.to_owned(), content);
+        Ok(())
+    }
 }
 
 impl StorageBackend for MemoryFile {

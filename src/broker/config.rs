@@ -43,6 +43,10 @@ pub struct BrokerConfig {
     /// anew, ms; 0 leaves that to an operator. A master never does that: what it has, nobody else may have.
     #[serde(default = "default_begins_anew_after")]
     pub begins_anew_after_ms: u64,
+    /// How long a broker that confirms alone reads a damaged store again before it goes on with what is left of it, ms; 0
+    /// leaves that to an operator, as everybody does at a degree of two and more, whose slaves have what it has lost.
+    #[serde(default = "default_salvages_after")]
+    pub salvages_after_ms: u64,
     /// On how many disks a record must be before it is confirmed.
     #[serde(default = "default_degree")]
     pub degree: u32,
@@ -125,6 +129,9 @@ const fn default_acting_after() -> u64 {
 const fn default_begins_anew_after() -> u64 {
     120_000
 }
+const fn default_salvages_after() -> u64 {
+    default_begins_anew_after()
+}
 const fn default_degree() -> u32 {
     1
 }
@@ -170,6 +177,7 @@ impl BrokerConfig {
             acting_to: None,
             acting_after_ms: default_acting_after(),
             begins_anew_after_ms: default_begins_anew_after(),
+            salvages_after_ms: default_salvages_after(),
             degree: default_degree(),
             confirm_within_ms: default_confirm_within(),
             recent_rows: default_recent_rows(),
@@ -216,6 +224,9 @@ impl BrokerConfig {
         }
         if self.begins_anew_after_ms > SPAN_MAX_MS {
             return Err(ConfigError::Span { field: "begins_anew_after_ms", found: self.begins_anew_after_ms });
+        }
+        if self.salvages_after_ms > SPAN_MAX_MS {
+            return Err(ConfigError::Span { field: "salvages_after_ms", found: self.salvages_after_ms });
         }
         self.retention.check()?;
         let attempt_limit_ms = u64::try_from(self.attempt_limit_ms()).unwrap_or(0);

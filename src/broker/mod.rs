@@ -50,7 +50,7 @@ use self::{
     arrivals::Arrivals,
     follower::Following,
     in_sync::InSync,
-    open_store::{begins_anew, open_store},
+    open_store::{has_remedy, open_store},
     registration::{Identity, Registration},
     shared::Shared,
     take_back::TakingBack,
@@ -65,7 +65,7 @@ use crate::{
     sabotage,
     seams::{Host, steady_clock::SteadyClock},
     sometimes,
-    store::{CommitListener, Damage, Store, StoreConfig, StoreError, Tables as _},
+    store::{CommitListener, Damage, SalvageError, Store, StoreConfig, StoreError, Tables as _},
     wake::Wake,
 };
 
@@ -86,6 +86,15 @@ pub enum BrokerError {
         damage: Damage,
         /// What the disk said.
         cause: std::io::Error,
+    },
+    /// Its store is damaged, and what is left of it cannot be put together.
+    #[error("the store is damaged ({damage}), and nothing was salvaged")]
+    Salvage {
+        /// What is wrong with it.
+        damage: Damage,
+        /// What the attempt came to.
+        #[source]
+        cause: SalvageError,
     },
     /// Its address.
     #[error("cannot listen on {address:?}")]
@@ -205,10 +214,10 @@ impl Broker {
         self.metrics.as_ref().map(MetricsServer::address)
     }
 
-    /// Waits until this slave has to be shut down and started again: its store is damaged, and only the start sets it aside.
-    /// For ever where nothing is ever set aside.
+    /// Waits until this broker has to be shut down and started again: its store is damaged, and only the start does something
+    /// about that. For ever where it is left to an operator.
     pub async fn has_to_restart(&self) {
-        match begins_anew(&self.shared.config) && !sabotage!("damaged-stays-closed") {
+        match has_remedy(&self.shared.config) && !sabotage!("damaged-stays-closed") {
             true => {
                 self.shared.store.damaged().await;
                 sometimes!("damaged-while-open");

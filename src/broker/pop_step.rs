@@ -193,7 +193,8 @@ impl PopStep {
             && usize::try_from(next - start).unwrap_or(0) < skip_max + limit
         {
             let Some(stored) = tables.message(&source.topic, queue, next)? else {
-                next += 1; // a hole: nothing was ever stored there
+                // A hole: nothing was ever stored there, or it is lost.
+                next = tables.next_stored(&source.topic, queue, next)?;
                 continue;
             };
             if self.filter.wants(&stored) {

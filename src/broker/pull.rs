@@ -135,8 +135,10 @@ impl Shared {
         let limit = limit.clamp(1, buggify!("pulls-one", 1, BATCH_MAX));
         let wanted = header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
         let bytes_max = wanted.unwrap_or(BYTES_MAX).min(BYTES_MAX);
-        let (mut body, mut next) = (BytesMut::new(), from);
-        for (offset, stored) in view.messages(topic, queue, from, limit)? {
+        let found = view.messages(topic, queue, from, limit)?;
+        // Where nothing is stored any more a client must not ask for one offset after the other.
+        let (mut body, mut next) = (BytesMut::new(), if found.is_empty() { bounds.next } else { from });
+        for (offset, stored) in found {
             let has_room = body.len() + stored.len() <= bytes_max || sabotage!("pulls-without-limit");
             if (!body.is_empty() || sabotage!("large-not-pulled")) && !has_room {
                 break;

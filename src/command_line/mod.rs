@@ -77,6 +77,10 @@ struct BrokerArgs {
     /// anew; 0s leaves that to you. A master never does that.
     #[arg(long, default_value = "2m", value_parser = humantime::parse_duration)]
     begins_anew_after: std::time::Duration,
+    /// How long a broker whose store is damaged reads it again before it goes on with what is left of it; 0s leaves that to
+    /// you. Only where no other member has what it stores, which is --degree 1 at a master.
+    #[arg(long, default_value = "2m", value_parser = humantime::parse_duration)]
+    salvages_after: std::time::Duration,
     /// On how many disks of the group a record must be before it is confirmed, the master's included. Only a master
     /// counts; with --acting-to it is the same at the slave.
     #[arg(long, default_value_t = 1)]
@@ -130,6 +134,7 @@ impl BrokerArgs {
         config.acting_to.clone_from(&self.acting_to);
         config.acting_after_ms = millis(&self.acting_after);
         config.begins_anew_after_ms = millis(&self.begins_anew_after);
+        config.salvages_after_ms = millis(&self.salvages_after);
         config.degree = self.degree;
         config.confirm_within_ms = millis(&self.confirm_within);
         config.read_timeout_ms = millis(&self.read_timeout);
@@ -296,5 +301,7 @@ mod tests {
         assert_eq!(config("").acting_after_ms, usual.acting_after_ms);
         assert_eq!(config("").begins_anew_after_ms, usual.begins_anew_after_ms);
         assert_eq!(config("--begins-anew-after 0s").begins_anew_after_ms, 0);
+        assert_eq!(config("").salvages_after_ms, usual.salvages_after_ms);
+        assert_eq!(config("--salvages-after 0s").salvages_after_ms, 0);
     }
 }

@@ -34,6 +34,10 @@ impl Disk for Nothing {
     fn set_aside(&self, _names: &[&str]) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
+
+    fn replace(&self, _name: &str, _new: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 #[async_trait]

@@ -20,6 +20,13 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// A file cannot be moved, or that was done too often.
     fn set_aside(&self, names: &[&str]) -> io::Result<()>;
+
+    /// Puts the file `new` in the place of `name`, in one go and for good. What was there is kept as
+    /// [`set_aside`](Self::set_aside) keeps it.
+    ///
+    /// # Errors
+    /// A file cannot be moved, or that was done too often; then `name` is what it was.
+    fn replace(&self, name: &str, new: &str) -> io::Result<()>;
 }
 
 /// How often a disk sets files aside: what damages them again and again has to be put right first, and copies fill the disk.

@@ -42,20 +42,36 @@ impl Disk for FileDisk {
     }
 
     fn set_aside(&self, names: &[&str]) -> io::Result<()> {
-        let mut number = 1;
-        while names.iter().any(|name| self.folder.join(aside(name, number)).exists()) {
-            number += 1;
-        }
-        if number > SET_ASIDE_LIMIT {
-            return Err(io::Error::other(SetAsideTooOften));
-        }
+        let number = self.free_number(names)?;
         for name in names {
             match std::fs::rename(self.folder.join(name), self.folder.join(aside(name, number))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => File::open(&self.folder)?.sync_all()?, // a name is on the disk when its folder is
+                _ => self.sync()?,
             }
         }
         Ok(())
+    }
+
+    fn replace(&self, name: &str, new: &str) -> io::Result<()> {
+        let number = self.free_number(&[name])?;
+        // A second name first: a crash leaves the one file or the other in the place, and never none.
+        std::fs::hard_link(self.folder.join(name), self.folder.join(aside(name, number)))?;
+        self.sync()?;
+        std::fs::rename(self.folder.join(new), self.folder.join(name))?;
+        self.sync()
+    }
+}
+
+impl FileDisk {
+    /// The first number under which none of these files was set aside.
+    fn free_number(&self, names: &[&str]) -> io::Result<u32> {
+        let is_free = |number: &u32| !names.iter().any(|name| self.folder.join(aside(name, *number)).exists());
+        (1..=SET_ASIDE_LIMIT).find(is_free).ok_or_else(|| io::Error::other(SetAsideTooOften))
+    }
+
+    /// A name is on the disk when its folder is.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
     }
 }
 
@@ -119,5 +135,24 @@ mod tests {
             (1..=3).map(|number| std::fs::metadata(folder.path().join(aside("store", number))).unwrap().len());
         assert_eq!(lengths.collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(disk.open("store").unwrap().len().unwrap(), 9, "what is refused changes nothing");
+    }
+
+    #[test]
+    fn what_is_replaced_is_kept_under_another_name_and_not_for_ever_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(folder.path()).unwrap();
+        let length = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
+        disk.open("store").unwrap().set_len(1).unwrap();
+        for turn in 2_u8..=4 {
+            disk.open("new").unwrap().set_len(turn.into()).unwrap();
+            disk.replace("store", "new").unwrap();
+            assert_eq!(length("store"), u64::from(turn));
+            assert!(!folder.path().join("new").exists());
+        }
+        disk.open("new").unwrap().set_len(5).unwrap();
+        let refused = disk.replace("store", "new").unwrap_err();
+        assert!(refused.to_string().starts_with("files were set aside 3 times already"), "{refused}");
+        assert_eq!((1..=3).map(|number| length(&aside("store", number))).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(length("store"), 4, "what is refused changes nothing");
     }
 }

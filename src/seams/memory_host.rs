@@ -107,6 +107,14 @@ impl Disk for MemoryDisk {
         }
         Ok(())
     }
+
+    fn replace(&self, name: &str, new: &str) -> io::Result<()> {
+        self.set_aside(&[name])?;
+        let mut files = locked(&self.files);
+        let bytes = files.remove(new).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(name.to_owned(), bytes);
+        Ok(())
+    }
 }
 
 #[derive(Debug)]

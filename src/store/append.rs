@@ -20,7 +20,7 @@ pub struct Place {
 }
 
 /// Records of one log entry share its index; this many bits tell them apart in a physical offset.
-const RECORD_BITS: u32 = 12;
+pub(super) const RECORD_BITS: u32 = 12;
 
 /// The physical offset of a record of the log.
 #[must_use]

@@ -35,9 +35,9 @@ pub(super) const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("row
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
 /// Version of the tables and of the log's encoding.
-const SCHEMA: u64 = 3;
-const SCHEMA_KEY: &str = "schema";
-const TERM_KEY: &str = "term";
+pub(super) const SCHEMA: u64 = 3;
+pub(super) const SCHEMA_KEY: &str = "schema";
+pub(super) const TERM_KEY: &str = "term";
 /// Up to which log index the rows are settled.
 pub(super) const SETTLED_KEY: &str = "settled";
 /// Up to which log index, when the last entry was written, everything was known to be confirmed. Missing where all of it
@@ -120,15 +120,19 @@ pub(super) fn prepare(database: &Marked, term: u64) -> Result<(), StoreError> {
         return if found == SCHEMA { Ok(()) } else { Err(StoreError::Schema { found, expected: SCHEMA }) };
     }
     let transaction = database.begin_write()?;
-    {
-        let mut meta = transaction.open_table(META)?;
-        meta.insert(SCHEMA_KEY, SCHEMA)?;
-        meta.insert(TERM_KEY, term)?;
-        meta.insert(SETTLED_KEY, 0)?;
-        transaction.open_table(LOG)?;
-        transaction.open_table(ROWS)?;
-    }
+    create_tables(&transaction, term)?;
     database.commit(transaction, None)
+}
+
+/// Creates the tables of a fresh store.
+pub(super) fn create_tables(transaction: &WriteTransaction, term: u64) -> Result<(), StoreError> {
+    let mut meta = transaction.open_table(META)?;
+    meta.insert(SCHEMA_KEY, SCHEMA)?;
+    meta.insert(TERM_KEY, term)?;
+    meta.insert(SETTLED_KEY, 0)?;
+    transaction.open_table(LOG)?;
+    transaction.open_table(ROWS)?;
+    Ok(())
 }
 
 /// What confirms alone has confirmed all there is: whoever needs others later must not go by how far it once was.
@@ -206,10 +210,7 @@ fn replay_until(
         Confirms::Alone => u64::MAX,
         Confirms::WhenTold { .. } => found(CONFIRMED_KEY)?.unwrap_or(u64::MAX).max(settled).max(confirmed),
     };
-    let mut counts = Counts::default();
-    for (name, count) in counts.named() {
-        *count = found(name)?.unwrap_or(0);
-    }
+    let counts = counts(database)?;
     let decoded = Arc::new(Decoded::new());
     let state = |told, last| Committed::read(database, decoded.clone(), told, last, settled);
     let base = state((Recent::new(), counts, Cuts::new()), settled)?;
@@ -232,6 +233,16 @@ fn replay_until(
     }
     let head = Arc::new(state(draft.so_far(), last)?);
     Ok((confirmed_state.unwrap_or_else(|| head.clone()), head))
+}
+
+/// The sizes of tables, as far as they are settled.
+pub(super) fn counts(database: &Database) -> Result<Counts, StoreError> {
+    let meta = database.begin_read()?.open_table(META)?;
+    let mut counts = Counts::default();
+    for (name, count) in counts.named() {
+        *count = meta.get(name)?.map_or(0, |row| row.value());
+    }
+    Ok(counts)
 }
 
 /// Writes entries to the log, behind the last one of `base`, and makes them durable; settles confirmed rows when enough have
@@ -331,7 +342,12 @@ fn settle_confirmed(
 }
 
 /// Moves rows into the database.
-fn settle(transaction: &WriteTransaction, rows: &Recent, mut counts: Counts, last: u64) -> Result<(), StoreError> {
+pub(super) fn settle(
+    transaction: &WriteTransaction,
+    rows: &Recent,
+    mut counts: Counts,
+    last: u64,
+) -> Result<(), StoreError> {
     let mut table = transaction.open_table(ROWS)?;
     for (key, change) in rows {
         match &change.row {

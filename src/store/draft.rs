@@ -263,7 +263,7 @@ impl<'t> Draft<'t> {
         self.change(Bytes::from(key.into_bytes()), None);
     }
 
-    fn change(&mut self, key: Bytes, row: Option<Row>) {
+    pub(super) fn change(&mut self, key: Bytes, row: Option<Row>) {
         self.recent.insert(key, Change { at: self.at, row });
     }
 }

@@ -27,7 +27,7 @@ const BATCH: usize = 256;
 
 /// From when on a chain that a record of `at_ms` has made what it is counts as over, Unix ms; `None` while it is live.
 /// Whoever holds the handle of a chain that lives elsewhere may ack it here as long as it is invisible.
-fn over_since_ms(chain: &Chain, at_ms: i64) -> Option<i64> {
+pub(super) fn over_since_ms(chain: &Chain, at_ms: i64) -> Option<i64> {
     let popped_ms = chain.id.pop_time;
     match chain.state {
         ChainState::Open { .. } | ChainState::Moving { .. } | ChainState::Parked { .. } => None,
@@ -37,7 +37,7 @@ fn over_since_ms(chain: &Chain, at_ms: i64) -> Option<i64> {
     }
 }
 
-fn over(since_ms: i64, id: &str) -> Key {
+pub(super) fn over(since_ms: i64, id: &str) -> Key {
     Key::of(Table::Over).number(since_ms).text(id)
 }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::sometimes;
 
 /// How often something was changed that is in no entry of the log.
-const CHANGES_KEY: &str = "changes";
+pub(super) const CHANGES_KEY: &str = "changes";
 
 /// A database whose commits are noted beside it. It is read as any other.
 pub(super) struct Marked {

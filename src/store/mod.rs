@@ -19,11 +19,16 @@ mod error;
 mod follow;
 mod forgetting;
 mod key;
+mod losses;
 mod mark;
 mod marked;
+mod mend;
+mod pages;
+mod remains;
 mod retention;
 mod row;
 mod rows;
+mod salvage;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
@@ -47,9 +52,11 @@ pub use self::{
     confirmation::Confirms,
     error::{Damage, StoreError},
     follow::{Follow, FollowError, LogPart},
+    losses::Losses,
     mark::Progress,
     retention::{Expiry, Retention},
     row::{Bounds, TopicRow},
+    salvage::SalvageError,
     sends::SentAs,
     step::{Step, Txn},
     tables::Tables,
@@ -120,17 +127,9 @@ impl Store {
     /// # Errors
     /// The file cannot be opened, is damaged beyond recovery, or is of another version.
     pub async fn open(host: &Host, config: StoreConfig, listener: CommitListener) -> Result<Self, StoreError> {
-        let opened: Arc<Mutex<Option<Result<database::Opened, StoreError>>>> = Arc::default();
-        let slot = opened.clone();
-        let disk = host.disk.clone();
-        let for_open = config.clone();
-        host.blocking
-            .run(Box::new(move || {
-                let result = database::open(&*disk, &for_open, 0);
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            }))
-            .await;
-        let opened = opened.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(StoreError::Closed)??;
+        let (disk, for_open) = (host.disk.clone(), config.clone());
+        let opened = blocking(host, move || database::open(&*disk, &for_open, 0)).await;
+        let opened = opened.ok_or(StoreError::Closed)??;
         let (steps, waiting) = mpsc::channel(config.waiting_limit);
         let durable = Arc::new(writer::Durable::default());
         *durable.acts.lock().unwrap_or_else(PoisonError::into_inner) = database::acts(&opened.database)?;
@@ -148,14 +147,21 @@ impl Store {
     /// # Errors
     /// The disk does not do that.
     pub async fn set_aside(host: &Host) -> std::io::Result<()> {
-        let done: Arc<Mutex<Option<std::io::Result<()>>>> = Arc::default();
-        let (slot, disk) = (done.clone(), host.disk.clone());
+        let disk = host.disk.clone();
         // The mark goes last: a store without one is taken for whole, and a mark without its store is missed.
-        let set_aside = move || disk.set_aside(&[FILE, mark::FILE]);
-        let work = Box::new(move || *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(set_aside()));
-        host.blocking.run(work).await;
-        let done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let done = blocking(host, move || disk.set_aside(&[FILE, mark::FILE])).await;
         done.unwrap_or_else(|| Err(std::io::Error::other("nothing was done")))
+    }
+
+    /// Puts what is left of a store that is damaged in its place, and tells what is lost; the damaged file is kept under
+    /// another name. `broker` is the group whose store it is. For a broker that is alone: nobody else has what it had.
+    ///
+    /// # Errors
+    /// Too little is left, or the disk fails; then the store is as it was.
+    pub async fn salvage(host: &Host, config: StoreConfig, broker: &str) -> Result<Losses, SalvageError> {
+        let (disk, broker, now_ms) = (host.disk.clone(), broker.to_owned(), host.clock.now_ms());
+        let done = blocking(host, move || salvage::salvage(&*disk, &config, &broker, now_ms)).await;
+        done.unwrap_or(Err(SalvageError::Store(StoreError::Closed)))
     }
 
     fn writer(&self, host: Host, opened: database::Opened) -> writer::Writer {
@@ -337,9 +343,20 @@ impl Store {
     }
 }
 
+/// Runs something where it may block; `None` if it did not end.
+async fn blocking<T: Send + 'static>(host: &Host, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let done: Arc<Mutex<Option<T>>> = Arc::default();
+    let slot = done.clone();
+    let job = Box::new(move || *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(job()));
+    host.blocking.run(job).await;
+    done.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]
 mod limits_tests;
+#[cfg(test)]
+mod salvage_tests;
 #[cfg(test)]
 mod tests;

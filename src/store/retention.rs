@@ -26,7 +26,7 @@ use crate::{
 /// How many log entries expire in one transaction at the most.
 const BATCH: u64 = 1024;
 /// The mark of the first log index that has not expired.
-const EXPIRED_BEFORE: &str = "expired-before";
+pub(super) const EXPIRED_BEFORE: &str = "expired-before";
 
 /// How long messages are kept; without any limit for ever.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,7 +73,7 @@ fn kept(message: &str) -> Key {
     Key::of(Table::Kept).text(message)
 }
 
-fn by_index(table: Table, index: u64) -> Key {
+pub(super) fn by_index(table: Table, index: u64) -> Key {
     Key::of(table).index(index)
 }
 
@@ -139,7 +139,8 @@ impl Draft<'_> {
             if span.before > from && index >= from + batch {
                 break;
             }
-            let Some((entry, size)) = self.base().sized_entry(index)? else { break };
+            // A salvaged log lacks entries; they go along with others.
+            let (entry, size) = self.base().sized_entry(index)?.unwrap_or_default();
             let counting = entry.as_ref().filter(|entry| entry.counts_for_retention());
             let left = self.counts().retained_bytes.saturating_sub(seen.bytes);
             if counting.is_some_and(|entry| !retention.is_over(entry, now_ms, left)) {

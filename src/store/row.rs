@@ -68,6 +68,34 @@ pub(super) enum Table {
 }
 
 impl Table {
+    /// All of them.
+    pub(super) const ALL: [Self; 24] = [
+        Self::Topics,
+        Self::Groups,
+        Self::Bounds,
+        Self::Queues,
+        Self::Offsets,
+        Self::Chains,
+        Self::Due,
+        Self::Parked,
+        Self::Timers,
+        Self::EarlyAcks,
+        Self::EarlyAcksUntil,
+        Self::SetAside,
+        Self::Sends,
+        Self::Kept,
+        Self::Needed,
+        Self::Free,
+        Self::Marks,
+        Self::Over,
+        Self::Forgotten,
+        Self::DeletedTopics,
+        Self::Sealed,
+        Self::Acted,
+        Self::Merged,
+        Self::ActedEnds,
+    ];
+
     /// Its name in error messages.
     pub(super) const fn name(self) -> &'static str {
         match self {

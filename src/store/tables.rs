@@ -137,6 +137,23 @@ pub trait Tables: Source {
         Ok(found)
     }
 
+    /// The first offset at or after `from` at which there is a message, or the queue's end.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn next_stored(&self, topic: &str, queue: i32, from: i64) -> Result<i64, StoreError> {
+        let prefix = Key::of(Table::Queues).text(topic).number(queue.into());
+        let mut rows = self.rows().scan(Table::Queues, Bound::Included(prefix.clone().number(from)), &prefix)?;
+        match rows.next().transpose()? {
+            Some((key, _)) => {
+                let mut parts = Parts::of(&key);
+                let (_, _, offset) = (parts.text(), parts.number(), parts.number());
+                Ok(offset)
+            }
+            None => Ok(self.bounds(topic, queue)?.next),
+        }
+    }
+
     /// The offset of the first message of a queue that was stored at or after `at_ms`, or the queue's end. Messages were
     /// stored in the order of their offsets, by one clock.
     ///

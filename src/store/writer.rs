@@ -237,12 +237,7 @@ impl Writer {
         &self,
         job: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let slot: Arc<Mutex<Option<Result<T, StoreError>>>> = Arc::default();
-        let fill = slot.clone();
-        let job = Box::new(move || *fill.lock().unwrap_or_else(PoisonError::into_inner) = Some(job()));
-        self.host.blocking.run(job).await;
-        let done = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        done.unwrap_or(Err(StoreError::Closed))
+        super::blocking(&self.host, job).await.unwrap_or(Err(StoreError::Closed))
     }
 
     async fn commit(&mut self, batch: Batch) {

@@ -132,6 +132,8 @@ fn config(scenario: &Scenario, member: &Member<'_>, streams: &Streams, addresses
     let mut knobs = streams.stream(&format!("knobs/{node}"));
     config.recent_rows = RECENT_ROWS[knobs.random_range(0..RECENT_ROWS.len())];
     config.begins_anew_after_ms = BEGINS_ANEW_AFTER_MS[knobs.random_range(0..BEGINS_ANEW_AFTER_MS.len())];
+    // What a lone broker has lost for good no oracle could tell from what it must not lose.
+    config.salvages_after_ms = 0;
     config.metrics_listen = Some(format!("{ANY_ADDRESS}:{PAGES_PORT}"));
     config.auto_create_topics = false;
     config.policy = RewritePolicy {

@@ -173,6 +173,14 @@ impl Disk for NodeDisk {
         self.world.tap_node(&self.world.name(self.life.node), NodeEvent::SetAside);
         Ok(())
     }
+
+    fn replace(&self, name: &str, new: &str) -> io::Result<()> {
+        self.life.fence()?;
+        let files = &mut lock(&self.platters.state).files;
+        let file = files.remove(new).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(name.to_owned(), file);
+        Ok(())
+    }
 }
 
 /// A file opened by one incarnation; every operation fails once that incarnation is dead.

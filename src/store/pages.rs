@@ -1,0 +1,484 @@
+//! redb's file page by page, past those that are damaged.
+//!
+//! redb reads a file that is sound, or not at all. Its format is simple, though (`docs/design.md` of redb, version 3): two
+//! commit slots, the last commit and the one before, each with the root of a B+tree that leads to the tables' own; every
+//! page is known to its parent by an XXH3 checksum. A leaf that does not match it costs the keys that its parent says are
+//! there. A branch that does not costs nothing as long as its children match what it says of them.
+
+use std::{io, ops::Range};
+
+use redb::StorageBackend;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Smallest page, and what comes before the first region.
+const PAGE: u64 = 4096;
+const FORMAT: u8 = 3;
+/// Where the commit slots are, and how long.
+const SLOTS: [usize; 2] = [64, 192];
+const SLOT: usize = 128;
+/// Largest page: 4 KiB to the power of this; larger ones do not fit into a region.
+const ORDER_MAX: u32 = 20;
+/// Of a region, as redb creates it unless it is told otherwise: the header says so too, but without a checksum.
+const REGION: u64 = 4 << 30;
+/// No tree is as deep: a page that is its own child ends here.
+const DEPTH_MAX: usize = 32;
+
+/// A file of which pages may be damaged.
+pub(super) struct Pages<'f> {
+    file: &'f dyn StorageBackend,
+    length: u64,
+    commits: Vec<Tree>,
+}
+
+/// Where a tree begins, and what its first page reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tree {
+    page: u64,
+    checksum: u128,
+}
+
+/// How long keys and values of a table are, where all are of one length.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Widths {
+    pub(super) key: Option<usize>,
+    pub(super) value: Option<usize>,
+}
+
+/// Of the tables of tables.
+const TABLES: Widths = Widths { key: None, value: None };
+
+/// Keys that cannot be read: those after the one, if any, up to the other, if any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) after: Option<Vec<u8>>,
+    pub(super) until: Option<Vec<u8>>,
+}
+
+impl Lost {
+    /// Everything there is.
+    pub(super) const ALL: Self = Self { after: None, until: None };
+
+    /// Whether a key would be there, for keys whose order is that of their bytes.
+    pub(super) fn has(&self, key: &[u8]) -> bool {
+        let (after, until) = (self.after.as_deref(), self.until.as_deref());
+        after.is_none_or(|after| after < key) && until.is_none_or(|until| key <= until)
+    }
+}
+
+/// What is met on the way through a table.
+pub(super) enum Met<'p> {
+    /// A key and its value.
+    Pair(&'p [u8], &'p [u8]),
+    /// What reads as a key and its value in a damaged page: for those who can tell whether it is.
+    Doubtful(&'p [u8], &'p [u8]),
+    /// Keys that cannot be read, with the doubtful ones.
+    Lost(Lost),
+}
+
+impl<'f> Pages<'f> {
+    /// A file that redb has written.
+    ///
+    /// # Errors
+    /// The disk does not read it.
+    pub(super) fn of(file: &'f dyn StorageBackend) -> io::Result<Self> {
+        let length = file.len()?;
+        let mut header = vec![0; usize::try_from(length.min(PAGE)).unwrap_or(0)];
+        file.read(0, &mut header)?;
+        let mut commits: Vec<(u64, Tree)> = SLOTS.iter().filter_map(|at| commit(header.get(*at..at + SLOT)?)).collect();
+        commits.sort_by_key(|(transaction, _)| std::cmp::Reverse(*transaction));
+        Ok(Self { file, length, commits: commits.into_iter().map(|(_, tables)| tables).collect() })
+    }
+
+    /// The commits that the file knows of, the last one first: its table of tables each.
+    pub(super) fn commits(&self) -> &[Tree] {
+        &self.commits
+    }
+
+    /// Where a table of a commit begins: `None` if that cannot be read, `Some(None)` if the table is empty or missing.
+    pub(super) fn table(&self, commit: Tree, name: &str) -> io::Result<Option<Option<Tree>>> {
+        let (mut found, mut is_lost) = (None, false);
+        self.walk(Some(commit), TABLES, &mut |met| {
+            match met {
+                Met::Pair(key, value) if key == name.as_bytes() => found = root(value),
+                // It is right if what it leads to is what it says.
+                Met::Doubtful(key, value) if key == name.as_bytes() => {
+                    let doubtful = root(value).flatten();
+                    if let Some(tree) = doubtful
+                        && self.read(tree.page)?.is_some_and(|bytes| Page::any_sound(&bytes, tree.checksum))
+                    {
+                        found = Some(doubtful);
+                    }
+                }
+                Met::Lost(lost) => is_lost |= lost.has(name.as_bytes()),
+                Met::Pair(..) | Met::Doubtful(..) => {}
+            }
+            Ok::<_, io::Error>(())
+        })?;
+        Ok(if found.is_none() && !is_lost { Some(None) } else { found })
+    }
+
+    /// Goes through a table from its first key to its last.
+    pub(super) fn walk<E: From<io::Error>>(
+        &self,
+        tree: Option<Tree>,
+        widths: Widths,
+        meet: &mut impl FnMut(Met<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        tree.map_or(Ok(()), |tree| self.descend((tree, 0), (widths, Trust::Parent), Lost::ALL, meet))
+    }
+
+    fn descend<E: From<io::Error>>(
+        &self,
+        (tree, depth): (Tree, usize),
+        (widths, trust): (Widths, Trust),
+        keys: Lost,
+        meet: &mut impl FnMut(Met<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let bytes = if depth < DEPTH_MAX { self.read(tree.page)? } else { None };
+        let page = bytes.as_deref().and_then(|bytes| Page::read(bytes, widths));
+        match page.filter(|page| trust == Trust::Parent || page.is_sound(tree.checksum)) {
+            Some(page) if page.is_sound(tree.checksum) => match page {
+                Page::Leaf(leaf) => leaf.pairs().try_for_each(|(key, value)| meet(Met::Pair(key, value))),
+                Page::Branch(branch) => branch
+                    .children(keys)
+                    .try_for_each(|(child, keys)| self.descend((child, depth + 1), (widths, trust), keys, meet)),
+            },
+            Some(Page::Leaf(leaf)) => {
+                leaf.pairs().try_for_each(|(key, value)| meet(Met::Doubtful(key, value)))?;
+                meet(Met::Lost(keys))
+            }
+            // Children that match are right. Where one does not, it may be that nothing here is as it was.
+            Some(Page::Branch(branch)) => branch.children(keys.clone()).try_for_each(|(child, _)| {
+                self.descend((child, depth + 1), (widths, Trust::Nobody), keys.clone(), meet)
+            }),
+            None => meet(Met::Lost(keys)),
+        }
+    }
+
+    /// A page's bytes; `None` if the file does not have it.
+    fn read(&self, number: u64) -> io::Result<Option<Vec<u8>>> {
+        let order = u32::try_from(number >> 59).unwrap_or(u32::MAX);
+        if order > ORDER_MAX {
+            return Ok(None);
+        }
+        let (index, region) = (number & (0xF_FFFF >> order), number >> 20 & 0xF_FFFF);
+        let length = PAGE << order;
+        let begin = PAGE + region * REGION + index * length;
+        if begin + length > self.length {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        self.file.read(begin, &mut bytes)?;
+        Ok(Some(bytes))
+    }
+}
+
+/// The number and the table of tables of the commit in a slot, if it is sound and has one.
+fn commit(slot: &[u8]) -> Option<(u64, Tree)> {
+    let sum = u128::from_le_bytes(slot.get(112..128)?.try_into().ok()?);
+    let is_sound = slot.first() == Some(&FORMAT) && xxh3_128(&slot[..112]) == sum;
+    let has_tables = slot.get(1).is_some_and(|there| *there != 0);
+    if !is_sound || !has_tables {
+        return None;
+    }
+    Some((long(slot, 104)?, tree(slot, 8)?))
+}
+
+/// The root in a table's definition: type, length, whether there is one, itself. `Some(None)` is an empty table.
+fn root(definition: &[u8]) -> Option<Option<Tree>> {
+    match definition.get(9)? {
+        0 => Some(None),
+        _ => Some(Some(tree(definition, 10)?)),
+    }
+}
+
+fn tree(bytes: &[u8], at: usize) -> Option<Tree> {
+    let checksum = u128::from_le_bytes(bytes.get(at + 8..at + 24)?.try_into().ok()?);
+    Some(Tree { page: long(bytes, at)?, checksum })
+}
+
+fn long(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+fn size(bytes: &[u8], at: usize) -> Option<usize> {
+    usize::try_from(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?)).ok()
+}
+
+/// Who says what a page reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Its parent, which is sound: if it reads otherwise it is damaged, and may still be of use.
+    Parent,
+    /// A page that is damaged: if it reads otherwise it may be any page.
+    Nobody,
+}
+
+/// A page, sound or not.
+enum Page<'p> {
+    Leaf(Leaf<'p>),
+    Branch(Branch<'p>),
+}
+
+impl<'p> Page<'p> {
+    fn read(bytes: &'p [u8], widths: Widths) -> Option<Self> {
+        let count = usize::from(u16::from_le_bytes(bytes.get(2..4)?.try_into().ok()?));
+        match (bytes.first()?, count) {
+            (_, 0) => None,
+            (1, _) => Some(Self::Leaf(Leaf { bytes, widths, count })),
+            (2, _) => Some(Self::Branch(Branch { bytes, width: widths.key, count })),
+            _ => None,
+        }
+    }
+
+    /// Whether it reads as its parent says; what comes behind its end is anything.
+    fn is_sound(&self, checksum: u128) -> bool {
+        let (bytes, end) = match self {
+            Self::Leaf(leaf) => (leaf.bytes, leaf.value(leaf.count - 1)),
+            Self::Branch(branch) => (branch.bytes, branch.key_place(branch.count - 1)),
+        };
+        let used = end.and_then(|end| bytes.get(..end.end));
+        used.is_some_and(|used| xxh3_128(used) == checksum)
+    }
+
+    /// Whether it reads so as a page of any of the widths that there are.
+    fn any_sound(bytes: &[u8], checksum: u128) -> bool {
+        [(None, None), (Some(8), None), (None, Some(8))]
+            .into_iter()
+            .any(|(key, value)| Page::read(bytes, Widths { key, value }).is_some_and(|page| page.is_sound(checksum)))
+    }
+}
+
+/// Type, padding, count (2 bytes), ends of keys, ends of values, keys, values; no ends where all have one length.
+struct Leaf<'p> {
+    bytes: &'p [u8],
+    widths: Widths,
+    count: usize,
+}
+
+impl<'p> Leaf<'p> {
+    fn pairs(&self) -> impl Iterator<Item = (&'p [u8], &'p [u8])> {
+        (0..self.count).filter_map(|number| self.pair(number))
+    }
+
+    fn pair(&self, number: usize) -> Option<(&'p [u8], &'p [u8])> {
+        Some((self.bytes.get(self.key(number)?)?, self.bytes.get(self.value(number)?)?))
+    }
+
+    const fn ends(&self, width: Option<usize>) -> usize {
+        if width.is_some() { 0 } else { 4 * self.count }
+    }
+
+    fn key(&self, number: usize) -> Option<Range<usize>> {
+        let begin = 4 + self.ends(self.widths.key) + self.ends(self.widths.value);
+        part(self.bytes, number, self.widths.key, (4, begin))
+    }
+
+    fn value(&self, number: usize) -> Option<Range<usize>> {
+        let begin = self.key(self.count.checked_sub(1)?)?.end;
+        part(self.bytes, number, self.widths.value, (4 + self.ends(self.widths.key), begin))
+    }
+}
+
+/// Type, padding, count (2 bytes), padding, checksums of children, their pages, ends of keys, keys.
+struct Branch<'p> {
+    bytes: &'p [u8],
+    width: Option<usize>,
+    /// Keys; there is one child more.
+    count: usize,
+}
+
+impl<'p> Branch<'p> {
+    /// Its children, with the keys that each may have of those that it has.
+    fn children(&self, keys: Lost) -> impl Iterator<Item = (Tree, Lost)> {
+        let mut after = keys.after;
+        (0..=self.count).map_while(move |number| {
+            let until = self.key(number).map(<[u8]>::to_vec).or_else(|| keys.until.clone());
+            let before = std::mem::replace(&mut after, until.clone());
+            Some((self.child(number)?, Lost { after: before, until }))
+        })
+    }
+
+    fn child(&self, number: usize) -> Option<Tree> {
+        let sum = 8 + 16 * number;
+        let checksum = u128::from_le_bytes(self.bytes.get(sum..sum + 16)?.try_into().ok()?);
+        Some(Tree { page: long(self.bytes, 8 + 16 * (self.count + 1) + 8 * number)?, checksum })
+    }
+
+    /// What the keys of this child do not go beyond; none for the last one.
+    fn key(&self, number: usize) -> Option<&'p [u8]> {
+        let place = if number < self.count { self.key_place(number)? } else { return None };
+        self.bytes.get(place)
+    }
+
+    fn key_place(&self, number: usize) -> Option<Range<usize>> {
+        let ends = 8 + 24 * (self.count + 1);
+        let begin = if self.width.is_some() { ends } else { ends + 4 * self.count };
+        part(self.bytes, number, self.width, (ends, begin))
+    }
+}
+
+/// Where one of the parts lies that follow each other from `begin` on: all of one length, or their ends are listed.
+fn part(bytes: &[u8], number: usize, width: Option<usize>, (ends, begin): (usize, usize)) -> Option<Range<usize>> {
+    let place = match (width, number.checked_sub(1)) {
+        (Some(width), _) => begin + width * number..begin + width * (number + 1),
+        (None, None) => begin..size(bytes, ends)?,
+        (None, Some(before)) => size(bytes, ends + 4 * before)?..size(bytes, ends + 4 * number)?,
+    };
+    (place.start <= place.end).then_some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use redb::{Database, TableDefinition};
+
+    use super::*;
+    use crate::seams::{Disk, memory_host::MemoryDisk};
+
+    const BYTES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("bytes");
+    const NUMBERED: TableDefinition<u64, &[u8]> = TableDefinition::new("numbered");
+    const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("numbers");
+
+    type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    /// A file with these rows in each of three tables, written and partly removed again in some commits.
+    fn written(rows: &Rows, removed: &[usize]) -> MemoryDisk {
+        let disk = MemoryDisk::default();
+        let database = Database::builder().create_with_backend(Boxed(disk.open("f").unwrap())).unwrap();
+        for part in rows.iter().collect::<Vec<_>>().chunks(20) {
+            let transaction = database.begin_write().unwrap();
+            for (key, value) in part {
+                transaction.open_table(BYTES).unwrap().insert(&key[..], &value[..]).unwrap();
+                let number = number_of(key);
+                transaction.open_table(NUMBERED).unwrap().insert(number, &value[..]).unwrap();
+                transaction.open_table(NUMBERS).unwrap().insert(&*format!("n{number}"), number).unwrap();
+            }
+            transaction.commit().unwrap();
+        }
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(BYTES).unwrap();
+        for at in removed.iter().filter(|_| !rows.is_empty()) {
+            let key = rows.keys().nth(at % rows.len()).unwrap();
+            transaction.open_table(BYTES).unwrap().remove(&key[..]).unwrap();
+        }
+        transaction.commit().unwrap();
+        disk
+    }
+
+    fn number_of(key: &[u8]) -> u64 {
+        key.iter().fold(7, |number, byte| number.wrapping_mul(31).wrapping_add(u64::from(*byte)))
+    }
+
+    #[derive(Debug)]
+    struct Boxed(Box<dyn StorageBackend>);
+
+    impl StorageBackend for Boxed {
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.0.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.0.set_len(len)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.0.sync_data()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.0.write(offset, data)
+        }
+    }
+
+    fn found(pages: &Pages<'_>, name: &str, widths: Widths) -> Option<(Rows, Vec<Lost>)> {
+        let (mut rows, mut lost) = (Rows::new(), Vec::new());
+        let tree = pages.table(*pages.commits().first()?, name).unwrap()?;
+        pages
+            .walk(tree, widths, &mut |met| {
+                match met {
+                    Met::Pair(key, value) => drop(rows.insert(key.to_vec(), value.to_vec())),
+                    Met::Doubtful(..) => {}
+                    Met::Lost(keys) => lost.push(keys),
+                }
+                Ok::<_, io::Error>(())
+            })
+            .unwrap();
+        Some((rows, lost))
+    }
+
+    fn rows() -> impl Strategy<Value = Rows> {
+        let value = prop_oneof![
+            9 => prop::collection::vec(any::<u8>(), 0..300),
+            1 => prop::collection::vec(any::<u8>(), 0..20_000),
+        ];
+        prop::collection::btree_map(prop::collection::vec(any::<u8>(), 1..40), value, 0..150)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_sound_file_reads_as_redb_reads_it(rows in rows(), removed in prop::collection::vec(any::<usize>(), 0..60)) {
+            let disk = written(&rows, &removed);
+            let file = disk.open("f").unwrap();
+            let pages = Pages::of(&*file).unwrap();
+            let mut kept = rows.clone();
+            for at in removed.iter().filter(|_| !rows.is_empty()) {
+                kept.remove(rows.keys().nth(at % rows.len()).unwrap());
+            }
+            prop_assert_eq!(found(&pages, "bytes", Widths { key: None, value: None }), Some((kept, Vec::new())));
+            let numbered: Rows =
+                rows.iter().map(|(key, value)| (number_of(key).to_le_bytes().to_vec(), value.clone())).collect();
+            prop_assert_eq!(found(&pages, "numbered", Widths { key: Some(8), value: None }), Some((numbered, Vec::new())));
+            let numbers: Rows = rows
+                .keys()
+                .map(|key| (format!("n{}", number_of(key)).into_bytes(), number_of(key).to_le_bytes().to_vec()))
+                .collect();
+            prop_assert_eq!(found(&pages, "numbers", Widths { key: None, value: Some(8) }), Some((numbers, Vec::new())));
+            prop_assert_eq!(pages.table(pages.commits()[0], "none").unwrap(), Some(None));
+        }
+
+        /// Whatever byte is damaged, nothing that was not written is found, and all that is not found is among the lost.
+        #[test]
+        fn of_a_damaged_file_the_rest_is_read(rows in rows(), at in any::<prop::sample::Index>(), bits in 1_u8..) {
+            let disk = written(&rows, &[]);
+            // Of the first page one byte can lead to the commit before.
+            let at = 4096 + at.index(disk.length("f") - 4096);
+            disk.flip("f", at, bits);
+            let file = disk.open("f").unwrap();
+            let pages = Pages::of(&*file).unwrap();
+            // What leads to the table may be damaged itself.
+            let Some((found, lost)) = found(&pages, "bytes", Widths { key: None, value: None }) else { return Ok(()) };
+            for (key, value) in &found {
+                prop_assert_eq!(Some(value), rows.get(key));
+            }
+            let mut missing = rows.keys().filter(|key| !found.contains_key(*key));
+            prop_assert!(missing.all(|key| lost.iter().any(|lost| lost.has(key))));
+        }
+
+        /// A file of anybody's making ends the reading, and not the reader.
+        #[test]
+        fn whatever_is_in_the_file_s_place_is_read_without_harm(
+            rows in rows(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..40),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut content = written(&rows, &[]).content("f");
+            let length = content.len();
+            changes.iter().for_each(|(at, byte)| content[at.index(length.min(400))] = *byte);
+            content.truncate(cut.index(length + 1));
+            let disk = MemoryDisk::default();
+            disk.put("f", content);
+            let file = disk.open("f").unwrap();
+            let pages = Pages::of(&*file).unwrap();
+            for name in ["bytes", "numbered", "numbers"] {
+                found(&pages, name, Widths { key: None, value: None });
+                found(&pages, name, Widths { key: Some(8), value: Some(8) });
+            }
+        }
+    }
+}
