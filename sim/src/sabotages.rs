@@ -58,6 +58,18 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "rotten-slave",
     },
     Sabotage {
+        name: "salvage-leaves-entries-out",
+        breaks: "some log entries of a damaged store are not taken over into the one that takes its place",
+        promise: "P1",
+        scenario: "rotten-broker",
+    },
+    Sabotage {
+        name: "salvage-without-replay",
+        breaks: "the rows of a salvaged store do not follow what was not settled before",
+        promise: "P1",
+        scenario: "rotten-broker",
+    },
+    Sabotage {
         name: "empty-found-is-gone",
         breaks: "a success without a message passes for proof that the message is gone",
         promise: "P1",

@@ -255,8 +255,11 @@ fn of_machine<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> Fa
         Kind::DiskError => {
             let mut operations =
                 vec![DiskOperation::Read, DiskOperation::Write, DiskOperation::Sync, DiskOperation::Flip];
-            if !scenario.brokers.iter().any(|broker| broker.name == node) {
-                operations.push(DiskOperation::Rot); // whoever is alone with what is damaged stays down
+            // A master whose slaves have what it has lost stays down, and of a log that has expired more is lost.
+            let may_rot =
+                |broker: &Broker| broker.name != node || (broker.slaves == 0 && broker.retention.is_for_ever());
+            if scenario.brokers.iter().all(may_rot) {
+                operations.push(DiskOperation::Rot);
             }
             let operation = *dice.one(&operations);
             let hits = match dice.likely(0.5) {

@@ -7,7 +7,8 @@
 //! random subset reached the disk, torn at 512 bytes, as when power is lost; the rest is gone, for Linux marks the pages
 //! of a failed sync as clean and does not write them again. The process lives on and may try again. A bit of
 //! what is read turns over and stays so for a minute, whoever reads it, or (`rot`) for good, unless it is written: what oracles
-//! see of the file is as it was.
+//! see of the file is as it was. Where a broker without slaves rots, log entries are spared, and what leads to the last ones: all
+//! else follows from them, so that nothing is lost if it goes on with what is left.
 //!
 //! Cannot: show what was lost until its page is evicted, as a page cache may.
 

@@ -87,7 +87,16 @@ pub enum EventKind<N = Noted> {
     Noted(N),
 }
 
+/// What happens to a node when what it runs begins from nothing: in a new process, or in the one that it has.
+const BEGINNINGS: [&str; 2] = ["started", "started again in its process"];
+
 impl<N> EventKind<N> {
+    /// Whether what this node runs begins from nothing here.
+    #[must_use]
+    pub fn begins(&self, who: &str) -> bool {
+        matches!(self, Self::Node { node, event } if node == who && BEGINNINGS.contains(&event.as_str()))
+    }
+
     /// A sync that made `writes` durable.
     pub(crate) fn synced(node: &str, sync: u64, writes: &[(u64, Bytes)]) -> Self {
         let bytes = writes.iter().map(|(_, data)| data.len() as u64).sum();

@@ -257,6 +257,8 @@ impl<'h> Ledger<'h> {
                 }
                 Fact::Merged { group, term } => self.merges.push(Merged { event, node, group, term: *term }),
                 Fact::Unknown(what) => self.unknown.push((event, node, what)),
+                // What a broker tells of its own damaged store came from nobody.
+                Fact::SetAside { tag, .. } if tag == "salvage" => {}
                 Fact::SetAside { .. } => self.set_aside.push((event, node)),
                 Fact::Group { name, retry_max_times } => {
                     self.limits.entry((node, name)).or_default().push((at_ms, *retry_max_times));

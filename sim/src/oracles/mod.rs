@@ -15,6 +15,7 @@ mod open;
 pub mod p1_nothing_lost;
 mod p1_park;
 mod p1_retention;
+mod p1_salvage;
 mod p2_forgetting;
 pub mod p2_nothing_revived_twice;
 pub mod p3_ack_is_final;

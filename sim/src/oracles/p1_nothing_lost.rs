@@ -9,7 +9,7 @@
 //! deletes with its topic, or skips by a reset, is owed no longer; what a reset hands out anew has to be popped again. What
 //! a client's own checkpoint tells as acked needs no chain.
 
-use super::{Findings, Reads, p1_park, p1_retention, stuck};
+use super::{Findings, Reads, p1_park, p1_retention, p1_salvage, stuck};
 use crate::{
     evidence::{ChainState, CopyPlace, GoneProof, Outcome},
     history::{Seen, Sent},
@@ -37,6 +37,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
         (ack.group.as_str(), ack.place.0.as_str(), queue, offset)
     });
     p1_retention::check(ledger, found);
+    p1_salvage::check(ledger, found);
     p1_park::check_resumed(ledger, reads, found);
     let settling = Settling { ledger, reads, tried: tried.collect() };
     let end_ms = ledger.history.events.last().map_or(0, |event| event.at_ms);

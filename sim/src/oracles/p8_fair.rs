@@ -10,7 +10,6 @@ use rustc_hash::FxHashMap;
 use super::Findings;
 use crate::{
     evidence::{DurableEntry, Fact},
-    history::EventKind,
     ledger::{GroupSpec, Ledger},
     plan::SimMs,
 };
@@ -63,10 +62,7 @@ enum Happened<'l> {
 fn happened<'l>(ledger: &'l Ledger<'_>, broker: &str) -> Vec<(usize, Happened<'l>)> {
     let log = ledger.logs.get(broker).into_iter().flatten();
     let mut happened: Vec<_> = log.map(|step| (step.event, Happened::Written(step.entry))).collect();
-    let starts = ledger.history.events.iter().enumerate().filter(|(_, event)| match &event.kind {
-        EventKind::Node { node, event } => node == broker && event == "started",
-        _ => false,
-    });
+    let starts = ledger.history.events.iter().enumerate().filter(|(_, event)| event.kind.begins(broker));
     happened.extend(starts.map(|(event, _)| (event, Happened::Began)));
     let mut last = None;
     for delivery in ledger.wire.deliveries.iter().filter(|delivery| delivery.call.server == broker) {

@@ -60,7 +60,7 @@ struct Shown {
     tables: TableFold,
     /// The state of each chain, by its id.
     chains: BTreeMap<String, ChainFact>,
-    /// Counters of the process that runs.
+    /// Counters since it began.
     counts: BTreeMap<String, u64>,
     /// When it last wrote, and what its clock was ahead of the run's then.
     wrote: Option<(SimMs, i64)>,
@@ -76,6 +76,9 @@ struct Shown {
 
 impl Shown {
     fn see(&mut self, broker: &str, at_ms: SimMs, kind: &EventKind) {
+        if kind.begins(broker) {
+            self.counts.clear();
+        }
         match kind {
             EventKind::Noted(Noted::Durable { node, entry, .. }) if node == broker => {
                 let ahead_ms = entry.at_ms.saturating_sub(at_ms.cast_signed());
@@ -86,7 +89,6 @@ impl Shown {
             EventKind::Node { node, event } if node == broker => {
                 self.hit_ms = at_ms;
                 if event == "started" {
-                    self.counts.clear();
                     let misreads = self.misread_ms.is_some_and(|misread_ms| misread_ms + MISREAD_FOR_MS > at_ms);
                     (self.has_doubts, self.registered_ms) = (misreads, None);
                 }
@@ -275,6 +277,15 @@ mod tests {
             shows(&mut story, (true, true), &[(series, shown)]);
             story.breaks("P9", &format!("it shows {series} as {shown}, and its log says {should}"));
         }
+    }
+
+    #[test]
+    fn a_broker_that_begins_anew_in_its_process_counts_from_nothing() {
+        let mut story = quiet();
+        story.event(EventKind::Node { node: "a".into(), event: "started again in its process".into() });
+        story.wait(QUIET_MS);
+        shows(&mut story, (true, true), &[(r#"pop_revive_chains_ended_total{outcome="acked"}"#, 0)]);
+        assert!(!story.is_blamed("P9", "it shows"));
     }
 
     #[test]

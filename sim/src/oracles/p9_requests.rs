@@ -1,7 +1,7 @@
 //! Part of P9: a broker counts what it answers, by what was asked and what it said.
 //!
 //! Rule: of each code that was asked for and each code that it answered with, a broker shows at least as many as left it
-//! since its process began and before it was looked at. More may be: an answer that nobody waits for any more does not leave.
+//! since it began, in a process of its own or in the one it had, and before it was looked at. More may be: an answer that nobody waits for any more does not leave.
 //! Where a fault has answered in its place, nothing is compared.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let mut left: BTreeMap<(i32, i32), Vec<u64>> = BTreeMap::new();
         for event in &ledger.history.events {
             match &event.kind {
-                EventKind::Node { node, event } if node == broker && event == "started" => left.clear(),
+                kind if kind.begins(broker) => left.clear(),
                 EventKind::Response(frame) if *frame.from == **broker => {
                     left.entry((frame.request_code, frame.code)).or_default().push(event.at_ms);
                 }

@@ -13,11 +13,11 @@ use rand::RngExt as _;
 
 use super::observer::Observer;
 use crate::{
-    plan::NodeName,
+    plan::{DiskOperation, NodeName},
     random::Streams,
-    scenario::{Broker as BrokerSpec, NAMESRV, Scenario},
+    scenario::{Broker as BrokerSpec, FaultKind, FaultSpec, NAMESRV, Scenario},
     workload::{Begun, Endpoint, Kept, Recorder, consumer, operator, producer, scraper},
-    world::{StopSignal, World},
+    world::{StopSignal, World, tap::NodeEvent},
 };
 
 /// How long a node that is asked to stop may finish what it has begun.
@@ -81,6 +81,9 @@ pub fn start(world: &World, scenario: &Scenario, observer: &Arc<Observer>) {
     world.add_node(NAMESRV, "10.0.0.1");
     for (index, broker) in scenario.brokers.iter().enumerate() {
         world.add_node(&broker.name, &Addresses::broker(index));
+        if is_mended(scenario, broker) {
+            world.spare_entries(&broker.name);
+        }
     }
     let clients = scenario.producers.iter().map(|p| &p.name).chain(scenario.consumers.iter().map(|c| &c.name));
     for (index, name) in clients.enumerate() {
@@ -117,6 +120,16 @@ fn start_name_server(world: &World, addresses: &Addresses) {
     });
 }
 
+/// Whether a broker without slaves goes on with what is left of its store. Elsewhere it waits for its disk to read rightly again:
+/// what it has lost for good nobody could tell from what it must not lose.
+fn is_mended(scenario: &Scenario, broker: &BrokerSpec) -> bool {
+    let rots = |fault: &FaultSpec| match &fault.what {
+        FaultKind::DiskError { node, operation: DiskOperation::Rot, .. } => *node == broker.name,
+        _ => false,
+    };
+    broker.slaves == 0 && scenario.faults.iter().any(rots)
+}
+
 /// How a member is set up: a slave as its master, but for who it is.
 fn config(scenario: &Scenario, member: &Member<'_>, streams: &Streams, addresses: &Addresses) -> BrokerConfig {
     let Member { broker, id, node } = member;
@@ -132,8 +145,7 @@ fn config(scenario: &Scenario, member: &Member<'_>, streams: &Streams, addresses
     let mut knobs = streams.stream(&format!("knobs/{node}"));
     config.recent_rows = RECENT_ROWS[knobs.random_range(0..RECENT_ROWS.len())];
     config.begins_anew_after_ms = BEGINS_ANEW_AFTER_MS[knobs.random_range(0..BEGINS_ANEW_AFTER_MS.len())];
-    // What a lone broker has lost for good no oracle could tell from what it must not lose.
-    config.salvages_after_ms = 0;
+    config.salvages_after_ms = if is_mended(scenario, broker) { config.begins_anew_after_ms } else { 0 };
     config.metrics_listen = Some(format!("{ANY_ADDRESS}:{PAGES_PORT}"));
     config.auto_create_topics = false;
     config.policy = RewritePolicy {
@@ -150,11 +162,12 @@ fn start_member(world: &World, scenario: &Scenario, member: &Member<'_>, address
     let (config, node) = (config(scenario, member, world.streams(), addresses), &member.node);
     // A check of the scenario is missing, and nothing would ever happen in this run.
     config.check().unwrap_or_else(|error| panic!("{node} cannot be set up as the scenario says: {error}"));
-    world.start(node, move |host, stop| run_broker(host, config.clone(), stop));
+    let (on, name) = (world.clone(), node.clone());
+    world.start(node, move |host, stop| run_broker(host, config.clone(), (on.clone(), name.clone()), stop));
 }
 
 /// Runs a broker until it is asked to stop, and keeps trying when it cannot start.
-async fn run_broker(host: Host, config: BrokerConfig, stop: StopSignal) {
+async fn run_broker(host: Host, config: BrokerConfig, (world, node): (World, NodeName), stop: StopSignal) {
     loop {
         let started = tokio::select! {
             biased;
@@ -166,7 +179,10 @@ async fn run_broker(host: Host, config: BrokerConfig, stop: StopSignal) {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return broker.shutdown(STOP_DEADLINE).await,
-                    () = broker.has_to_restart() => broker.shutdown(STOP_DEADLINE).await,
+                    () = broker.has_to_restart() => {
+                        broker.shutdown(STOP_DEADLINE).await;
+                        world.tap_node(&node, NodeEvent::Restarted);
+                    }
                 }
             }
             Err(error) => tracing::error!(broker = config.name, %error, "the broker does not start"),

@@ -34,6 +34,8 @@ pub(super) struct Names {
     pub(super) brokers: Vec<String>,
     /// The nodes that have a disk: brokers and slaves.
     pub(super) members: Vec<String>,
+    /// Those whose disk may rot: slaves, and brokers without any that keep all of their log, from which the rest follows.
+    pub(super) mendable: Vec<String>,
     pub(super) nodes: Vec<String>,
     topics: Vec<String>,
     groups: Vec<String>,
@@ -70,13 +72,17 @@ impl Names {
         let file = parts.file;
         let brokers: Vec<String> = file.broker.iter().map(|broker| broker.name.get().clone()).collect();
         let members: Vec<String> = brokers.iter().cloned().chain(slaves(file).map(|(name, _)| name)).collect();
+        let is_alone = |broker: &&BrokerEntry| broker.slaves.as_ref().is_none_or(|count| *count.get() == 0);
+        let keeps_all = |broker: &&BrokerEntry| broker.retention.is_none();
+        let alone = file.broker.iter().filter(is_alone).filter(keeps_all).map(|broker| broker.name.get().clone());
+        let mendable = slaves(file).map(|(name, _)| name).chain(alone).collect();
         let clients = parts.producer.iter().map(|producer| &producer.name);
         let clients = clients.chain(parts.consumer.iter().map(|consumer| &consumer.name));
         let nodes = members.iter().cloned().chain([NAMESRV.to_owned()]);
         let nodes = nodes.chain(clients.map(|name| name.get().clone())).collect();
         let topics = file.topic.iter().map(|topic| topic.name.get().clone()).collect();
         let groups = file.group.iter().map(|group| group.name.get().clone()).collect();
-        Self { brokers, members, nodes, topics, groups }
+        Self { brokers, members, mendable, nodes, topics, groups }
     }
 }
 

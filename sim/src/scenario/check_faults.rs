@@ -266,9 +266,11 @@ impl Entry<'_, '_, '_> {
             Some(operation) => Some(*operation.get()),
             None => self.missing("`operation`"),
         };
-        // Whoever is alone with what is damaged stays down.
-        if operation == Some(DiskOperation::Rot) {
-            self.only_slaves();
+        // A master whose slaves have what it has lost stays down; so does nobody else, and nothing may be lost of a log.
+        if let (Some(DiskOperation::Rot), Some(node)) = (operation, &self.raw.node)
+            && self.names.members.contains(node.get())
+        {
+            self.f.known("fault.node", "slave, or broker without slaves and retention", node, &self.names.mendable);
         }
         Some(FaultKind::DiskError { node: node?, operation: operation?, hits: hits? })
     }

@@ -21,9 +21,11 @@ pub const POINTS: &[(&str, &str)] = &[
     ("waited-stale", "a chain was to be parked for an absent peer, and was not due any more"),
     // What a store finds when it is opened (`store`).
     ("store-damaged", "a store's file was found damaged, and left as it is"),
-    ("damaged-while-open", "a slave's store was damaged while it was open, and the slave was started again for that"),
-    ("damaged-read-again", "a slave's store was damaged, and read once more"),
+    ("damaged-while-open", "a store was damaged while it was open, and its broker was started again for that"),
+    ("damaged-read-again", "a store was damaged, and read once more"),
     ("damaged-set-aside", "a slave's store stayed damaged, and the slave set it aside and began anew"),
+    ("damaged-salvaged", "a lone broker's store stayed damaged, and it went on with what was left"),
+    ("bit-put-right", "the one bit of a page that had turned over was found by the page's checksum"),
     ("store-behind", "a store's file was found to lack what had been stored in it"),
     ("block-changed", "a block of a store's file had changed behind its back"),
     // What an attempt comes to (`revive::steps::conclude`, `revive::engine`).

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use pop_revive::seams::Disk;
+use pop_revive::{model::record::MAGIC, seams::Disk, store::FILE};
 use rand::RngExt;
 use redb::StorageBackend;
 
@@ -34,6 +34,8 @@ struct State {
     files: BTreeMap<String, File>,
     /// By the time at which each was taken.
     snapshots: BTreeMap<SimMs, BTreeMap<String, Bytes>>,
+    /// Whether nothing that a log entry lies in is read wrongly, nor what leads to any.
+    spares_entries: bool,
     syncs: u64,
     draws: Draws,
 }
@@ -75,9 +77,22 @@ struct Flip {
 /// the end.
 const FLIPPED_MS: SimMs = 60_000;
 
+/// Length of a database's first page.
+const FIRST_PAGE: u64 = 4096;
+/// How a branch of its trees begins.
+const BRANCH: u8 = 2;
+/// What the leaf reads that leads to the store's tables: their names.
+const TABLES: &[u8] = b"logmetarows";
+
 impl Platters {
     pub(super) fn new(draws: Draws) -> Self {
-        Self { state: Mutex::new(State { files: BTreeMap::new(), snapshots: BTreeMap::new(), syncs: 0, draws }) }
+        let (files, snapshots, spares_entries, syncs) = (BTreeMap::new(), BTreeMap::new(), false, 0);
+        Self { state: Mutex::new(State { files, snapshots, spares_entries, syncs, draws }) }
+    }
+
+    /// Has nothing that a log entry lies in be read wrongly.
+    pub(super) fn spare_entries(&self) {
+        lock(&self.state).spares_entries = true;
     }
 
     /// How many syncs the node has begun in this run.
@@ -221,6 +236,9 @@ impl OpenFile {
 
     /// Turns over what faults of the plan have turned over in what was read.
     fn turn_bits(&self, offset: u64, out: &mut [u8]) {
+        if self.is_spared(offset, out) {
+            return;
+        }
         let now_ms = self.world.now_ms();
         let turned = [(DiskOperation::Flip, now_ms + FLIPPED_MS), (DiskOperation::Rot, SimMs::MAX)];
         let turned = turned
@@ -240,6 +258,15 @@ impl OpenFile {
                 *byte ^= mask;
             }
         }
+    }
+
+    /// Whether this must be read as it is: where the disk spares entries, a page with any, what may lead to one (the first page,
+    /// branches, the table of tables), and other files than the store's.
+    fn is_spared(&self, offset: u64, read: &[u8]) -> bool {
+        let spares = lock(&self.platters.state).spares_entries;
+        let has = |text: &[u8]| read.windows(text.len()).any(|bytes| bytes == text);
+        let leads = || offset < FIRST_PAGE || read.first() == Some(&BRANCH) || has(TABLES);
+        spares && (self.name != FILE || leads() || has(&MAGIC))
     }
 
     fn doubt(&self) {

@@ -202,6 +202,16 @@ impl World {
         assert!(!taken, "the world has a node {name:?} or {ip} already");
     }
 
+    /// Has the disk of `node` read everything rightly that a log entry lies in, whatever faults there are: what is lost of a log
+    /// nobody could tell from what must not be.
+    ///
+    /// # Panics
+    /// `node` was not added.
+    pub(crate) fn spare_entries(&self, node: &str) {
+        let node = self.expect_node(node);
+        lock(&self.inner.nodes).nodes[node.0].platters.spare_entries();
+    }
+
     /// The machine `node` as its current incarnation sees it; what it hands out fails or falls silent with it.
     ///
     /// # Panics

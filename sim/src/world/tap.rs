@@ -49,6 +49,8 @@ impl FrameFacts {
 pub enum NodeEvent {
     /// A new incarnation begins.
     Started,
+    /// It has ended and begins again, in the same process.
+    Restarted,
     /// Its code runs only now, long after the incarnation began.
     Began,
     /// The process died; its disk kept everything written.
@@ -93,6 +95,7 @@ impl fmt::Display for NodeEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Started => "started",
+            Self::Restarted => "started again in its process",
             Self::Began => "began",
             Self::Killed => "killed",
             Self::Crashed => "crashed",

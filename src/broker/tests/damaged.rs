@@ -131,11 +131,11 @@ fn alone_config() -> BrokerConfig {
     BrokerConfig { salvages_after_ms: 300, recent_rows: 1, ..config("broker-a", MASTER) }
 }
 
-/// Turns a bit over in everything of the file that reads so.
+/// Turns bits over in everything of the file that reads so: more than can be put right.
 fn damage(disk: &MemoryDisk, text: &str) {
     let content = disk.content(FILE);
     let places = content.windows(text.len()).enumerate().filter(|(_, bytes)| *bytes == text.as_bytes());
-    places.for_each(|(at, _)| disk.flip(FILE, at, 1));
+    places.for_each(|(at, _)| disk.flip(FILE, at, 3));
 }
 
 /// A broker that is alone, with these messages in one queue of a topic, was stopped: its world and its disk.
@@ -174,8 +174,8 @@ async fn a_broker_that_is_alone_goes_on_with_what_is_left_and_tells_what_is_not(
 #[tokio::test]
 async fn a_broker_of_which_nothing_is_left_stays_down_and_says_why() {
     let (world, disk) = stopped_alone(&["one"]).await;
-    disk.flip(FILE, 70, 1);
-    disk.flip(FILE, 200, 1);
+    disk.flip(FILE, 70, 3);
+    disk.flip(FILE, 200, 3);
     let damaged = disk.content(FILE);
     let refused = Broker::start(host(&disk, world.clock.clone(), &world.net), alone_config()).await.err().unwrap();
     assert!(matches!(refused, BrokerError::Salvage { .. }), "{refused:?}");
