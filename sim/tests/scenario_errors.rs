@@ -323,9 +323,31 @@ fn wrong_disk_and_clock_faults() {
             "kind = 'frozen-clock'\nnode = 'broker-x'\nat = '5m'\nfor = '1m'",
             "kind = 'frozen-clock'\nnode = 'broker-a'\nat = '5m'\nfor = '0s'",
             "kind = 'frozen-clock'\nnode = 'broker-a'\nat = '5m'\nby = '1m'",
-            "kind = 'disk-error'\nnode = 'broker-a'\noperation = 'rot'\nnth = 1",
         ],
     );
+}
+
+/// A master whose slaves have what it has lost stays down, and of a log that has expired not all can be had again.
+#[test]
+fn disks_that_must_not_rot() {
+    let rot = "[[fault]]\nkind = 'disk-error'\nnode = 'broker-a'\noperation = 'rot'\nnth = 1\n";
+    let with = |broker: &str| format!("{broker}\n{rot}");
+    edits(
+        "scenario-errors-rot",
+        &[
+            ("degree = 1\n", &with("slaves = 1\ndegree = 2")),
+            ("degree = 1\n", &with("slaves = 1")),
+            ("degree = 1\n", &with("retention = { age = \"1h\" }")),
+        ],
+    );
+    for node in ["broker-b", "broker-a-s1"] {
+        let text = SOUND.replacen("degree = 1\n", &with("slaves = 1"), 1).replacen(
+            "node = 'broker-a'",
+            &format!("node = '{node}'"),
+            1,
+        );
+        Scenario::parse("x", "x.toml", &text).unwrap();
+    }
 }
 
 #[test]

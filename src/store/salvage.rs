@@ -215,7 +215,7 @@ impl Salvage<'_> {
 
     /// Of a commit that was torn, and of which nobody was told, what comes behind something missing is no loss.
     fn leave_out_torn(&self) -> Result<(), SalvageError> {
-        let Some(noted) = self.noted else { return Ok(()) };
+        let Some(noted) = self.noted.filter(|noted| noted.last > 0) else { return Ok(()) };
         if let Some((first, _)) = self.gaps(noted.last.saturating_add(1), 0)?.first() {
             let transaction = self.database.begin_write()?;
             transaction.open_table(LOG)?.retain_in(*first.., |_, _| false)?;
@@ -240,10 +240,13 @@ impl Salvage<'_> {
         {
             let mut rows = transaction.open_table(ROWS)?;
             rows.retain(|key, _| commit.lost_rows.iter().any(|lost| lost.has(key)))?;
-            self.pages.walk(commit.rows, ROW_WIDTHS, &mut |met| match met {
-                Met::Pair(key, row) => Ok(drop(rows.insert(key, row)?)),
-                Met::Lost(lost) if !commit.lost_rows.contains(&lost) => Err(SalvageError::Unsteady),
-                Met::Doubtful(..) | Met::Lost(_) => Ok(()),
+            self.pages.walk(commit.rows, ROW_WIDTHS, &mut |met| {
+                match met {
+                    Met::Pair(key, row) => drop(rows.insert(key, row)?),
+                    Met::Lost(lost) if !commit.lost_rows.contains(&lost) => return Err(SalvageError::Unsteady),
+                    Met::Doubtful(..) | Met::Lost(_) => {}
+                }
+                Ok(())
             })?;
         }
         transaction.commit()?;

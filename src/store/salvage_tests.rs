@@ -451,6 +451,18 @@ async fn a_store_whose_mark_is_damaged_goes_on_behind_what_may_have_been_there()
     is_listed(&before, &after, &losses);
 }
 
+/// Operators remove the mark to have an older copy of the file opened.
+#[tokio::test]
+async fn a_store_without_a_mark_keeps_all_that_can_be_read() {
+    let disk = lived(60, Log::Expired).await;
+    let before = content_of(&damaged_at(&disk, &[])).await;
+    disk.put(mark::FILE, Vec::new());
+    disk.flip(FILE, 1, 1);
+    let losses = salvage(&disk).await.unwrap();
+    assert_eq!(losses, Losses::default());
+    is_listed(&before, &content_of(&disk).await, &losses);
+}
+
 /// An attempt that was cut off leaves a file behind, and the damaged one in its place.
 #[tokio::test]
 async fn an_attempt_that_was_cut_off_is_repeated() {

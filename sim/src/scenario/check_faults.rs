@@ -270,7 +270,7 @@ impl Entry<'_, '_, '_> {
         if let (Some(DiskOperation::Rot), Some(node)) = (operation, &self.raw.node)
             && self.names.members.contains(node.get())
         {
-            self.f.known("fault.node", "slave, or broker without slaves and retention", node, &self.names.mendable);
+            self.f.known("fault.node", "slave or lone broker that keeps all", node, &self.names.mendable);
         }
         Some(FaultKind::DiskError { node: node?, operation: operation?, hits: hits? })
     }
