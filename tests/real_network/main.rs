@@ -222,3 +222,33 @@ async fn a_node_that_is_told_to_stop_does_so_in_order() {
     assert_eq!(popped.len(), 1, "the store was closed in order and opened again");
     assert!(name_server.stop_by("-TERM").success());
 }
+
+#[tokio::test]
+async fn a_lone_broker_goes_on_with_what_is_left_of_its_damaged_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let name_server = Node::name_server(folder.path());
+    let mut a = Node::broker(folder.path(), "broker-a", "127.0.0.1:0", &name_server, &[]);
+    let consumer = Consumer::new();
+    consumer.create_topic(&a.address).await;
+    for body in ["one", "two"] {
+        consumer.send(&a.address, body).await;
+    }
+    a.kill();
+
+    let store = folder.path().join("broker-a").join("store.redb");
+    let mut damaged = std::fs::read(&store).unwrap();
+    let is_there = |at: &usize| damaged[*at..].starts_with(b"two");
+    let copies: Vec<usize> = (0..damaged.len()).filter(is_there).collect();
+    assert!(!copies.is_empty());
+    copies.into_iter().for_each(|at| damaged[at] ^= 1);
+    damaged[1] ^= 1; // and redb's magic number, so that it does not open at all
+    std::fs::write(&store, &damaged).unwrap();
+
+    let a = Node::broker(folder.path(), "broker-a", "127.0.0.1:0", &name_server, &["--salvages-after", "1s"]);
+    let popped = consumer.pop(&a.address, "broker-a", INVISIBLE_MS, 5_000).await;
+    let bodies: BTreeSet<_> = popped.iter().map(|delivered| delivered.body.as_str()).collect();
+    assert_eq!(bodies, BTreeSet::from(["one", "two"]), "the bit was put right");
+    assert_eq!(std::fs::read(folder.path().join("broker-a").join("store.redb.damaged-1")).unwrap(), damaged);
+    assert!(a.log_text().contains("nothing of the damaged store is lost"), "{}", a.log_text());
+    assert_eq!(a.metric("pop_revive_set_aside", ""), 1.0);
+}
