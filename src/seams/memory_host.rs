@@ -109,9 +109,10 @@ impl Disk for MemoryDisk {
     }
 
     fn replace(&self, name: &str, new: &str) -> io::Result<()> {
+        let bytes = locked(&self.files).get(new).cloned().ok_or(io::ErrorKind::NotFound)?;
         self.set_aside(&[name])?;
         let mut files = locked(&self.files);
-        let bytes = files.remove(new).ok_or(io::ErrorKind::NotFound)?;
+        files.remove(new);
         files.insert(name.to_owned(), bytes);
         Ok(())
     }

@@ -174,8 +174,8 @@ impl Salvage<'_> {
         }
         // Where it was not known up to where the rows were settled, some of this was said twice.
         self.settle(last.max(settled), |draft| mending.mend(draft, &mut losses))?;
-        let changes = commits.iter().map(|commit| commit.number(CHANGES_KEY)).max().unwrap_or(0);
-        self.tell((end, later), changes, losses)
+        let most = |name| commits.iter().map(|commit| commit.number(name)).max().unwrap_or(0);
+        self.tell((end, later), (most(TERM_KEY), most(CHANGES_KEY)), losses)
     }
 
     /// The log as the last commit has it, and what it has lost of that as the one before had it.
@@ -331,7 +331,13 @@ impl Salvage<'_> {
     }
 
     /// Ends the log with an entry that tells what is lost.
-    fn tell(&self, (end, later): (u64, u64), changes: u64, mut losses: Losses) -> Result<Losses, SalvageError> {
+    /// Its term is later than any before: also than that of such an entry which is lost itself, and which `meta` knows.
+    fn tell(
+        &self,
+        (end, later): (u64, u64),
+        (known_term, changes): (u64, u64),
+        mut losses: Losses,
+    ) -> Result<Losses, SalvageError> {
         let transaction = self.database.begin_read()?;
         let term = match transaction.open_table(LOG)?.last()? {
             Some((_, entry)) => LogEntry::peek(entry.value()).map_or(0, |(position, _)| position.term),
@@ -339,7 +345,8 @@ impl Salvage<'_> {
         };
         drop(transaction);
         // Behind whatever may have been there.
-        let position = LogPosition { term: term.max(self.config.term) + 1, index: end + self.unknown() + 1 };
+        let position =
+            LogPosition { term: term.max(known_term).max(self.config.term) + 1, index: end + self.unknown() + 1 };
         losses.later_entries = self.noted.is_none();
         losses.entries = self.gaps(self.expired_before()?, end)?;
         let skipped = i64::try_from(later << RECORD_BITS).unwrap_or(0);

@@ -437,6 +437,23 @@ async fn nothing_that_comes_later_takes_the_place_of_what_is_lost() {
     assert!(forgotten >= Some(POPPED_MS), "a lost chain is not taken for one that never was: {forgotten:?}");
 }
 
+/// The entry that ends a salvaged log can be lost as well: the next one has another term all the same.
+#[tokio::test]
+async fn a_store_that_is_salvaged_twice_takes_no_term_twice() {
+    let disk = damaged_at(&lived(40, Log::Whole).await, &[1]);
+    let report = "nothing is lost";
+    assert!(salvage(&disk).await.unwrap().is_empty());
+    let first = open(&disk).await.unwrap();
+    let term = first.term();
+    first.close().await;
+    let file = disk.content(FILE);
+    let places = (0..file.len()).filter(|at| file[*at..].starts_with(report.as_bytes()));
+    places.for_each(|at| disk.flip(FILE, at, 3));
+    let losses = salvage(&disk).await.unwrap();
+    assert_eq!(losses.entries.len(), 1, "the entry that told of the first is lost: {losses:?}");
+    assert!(open(&disk).await.unwrap().term() > term);
+}
+
 #[tokio::test]
 async fn a_store_whose_mark_is_damaged_goes_on_behind_what_may_have_been_there() {
     let disk = lived(40, Log::Whole).await;
