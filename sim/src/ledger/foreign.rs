@@ -32,7 +32,9 @@ impl Foreign {
                 let (broker, topic) = (checkpoint.broker.clone(), checkpoint.topic.clone());
                 let message = (broker, topic, checkpoint.queue, offset, checkpoint.group.clone());
                 if let Some((event, 0)) = send.call.answer.filter(|_| is_acked) {
-                    foreign.acked.entry(message.clone()).or_insert(event);
+                    // A checkpoint that is sent again may be answered before the first one is.
+                    let first = foreign.acked.entry(message.clone()).or_insert(event);
+                    *first = event.min(*first);
                 }
                 named.insert((message, checkpoint.pop_time));
             }
@@ -123,14 +125,27 @@ mod tests {
 
     /// The client sends the checkpoint of `count` messages in the old form with these acked; `b` has the chains and says so.
     fn kept(story: &mut Story, chains: &[ChainFact], acked: i32, durable: &[&ChainFact]) {
+        let call = sent(story, chains, acked);
+        story.durable("b", durable.iter().map(|chain| (*chain).clone().fact()).collect());
+        told(story, call);
+        committed(story, chains);
+    }
+
+    fn sent(story: &mut Story, chains: &[ChainFact], acked: i32) -> i32 {
         let (count, time) = (chains.len(), chains[0].id.pop_time);
         let body =
             format!(r#"{{"bm":{acked},"bn":"a","c":"g","it":10000,"n":{count},"pt":{time},"q":0,"so":0,"t":"t"}}"#);
         let ext = [("b", "rmq_sys_REVIVE_LOG_C"), ("i", "TAGS\u{1}ck\u{2}")];
-        let call = story.request("c", "b", code::SEND_V2, &ext, body.as_bytes());
-        story.durable("b", durable.iter().map(|chain| (*chain).clone().fact()).collect());
+        story.request("c", "b", code::SEND_V2, &ext, body.as_bytes())
+    }
+
+    /// `b` says that it is stored.
+    fn told(story: &mut Story, call: i32) {
         story.response(("b", "c", call), (code::SEND_V2, 0), &[("queueId", "0"), ("queueOffset", "0")], b"");
-        let offset = i64::try_from(count).unwrap_or(0);
+    }
+
+    fn committed(story: &mut Story, chains: &[ChainFact]) {
+        let offset = i64::try_from(chains.len()).unwrap_or(0);
         story.durable("a", vec![Fact::Offset { group: "g".into(), topic: "t".into(), queue: 0, offset }]);
     }
 
@@ -156,6 +171,17 @@ mod tests {
         ] {
             assert!(unmarked.is_blamed(promise, words), "{promise} {words}");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_that_was_sent_again_is_stored_when_the_first_answer_says_so() {
+        let (mut story, chains) = handed_out(1);
+        let (lost, again) = (sent(&mut story, &chains, 0b1), sent(&mut story, &chains, 0b1));
+        told(&mut story, again);
+        story.ack(&chains[0], 0, 0, Seen::Ok(AckVerdict::Absorbed));
+        committed(&mut story, &chains);
+        told(&mut story, lost);
+        story.holds();
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Rule: on a connection of a broker's or a slave's, no request leaves later than [`GIVEN_UP_MS`] after the first of
 //! [`UNHEARD`] that nothing has come since, neither their answers nor others. The other end may be gone without a word: a new
-//! connection would get to whoever is there.
+//! connection would get to whoever is there. What is asked while an answer that the network made up is on its way does not
+//! count.
 
 use std::collections::BTreeMap;
 
@@ -34,9 +35,10 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     let asks = |node: &str| obligations.slaves.contains_key(node) || obligations.brokers.iter().any(|it| it == node);
     // By whose connections they are.
     let mut connections: BTreeMap<&str, BTreeMap<u64, Passed>> = BTreeMap::new();
+    let mut arrives_until_ms = None;
     for Event { at_ms, kind } in &ledger.history.events {
         match kind {
-            EventKind::Request(frame) if asks(&frame.from) => {
+            EventKind::Request(frame) if asks(&frame.from) && Some(*at_ms) > arrives_until_ms => {
                 let of_node = connections.entry(&frame.from).or_default();
                 let passed = of_node.entry(frame.connection).or_default();
                 if let Some(silent_ms) = passed.asks(ledger, frame, *at_ms) {
@@ -55,6 +57,7 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
             // What the network makes of an answer, or answers in a peer's place, is heard as well; whose it was is not told.
             EventKind::Fault { text, .. } if text.starts_with("answer: ") || text.starts_with("damaged-answer") => {
                 connections.clear();
+                arrives_until_ms = Some(at_ms + GIVEN_UP_MS);
             }
             _ => {}
         }
@@ -117,6 +120,23 @@ mod tests {
             })
         };
         assert!(!is_blamed(answered(Some(1_000))) && is_blamed(answered(None)));
+    }
+
+    #[test]
+    fn what_the_network_makes_up_is_on_its_way_for_a_while() {
+        let made_up = |story: &mut Story| {
+            story.event(EventKind::Fault { index: Some(0), text: "answer: a→b request 11".into() });
+        };
+        let asked = |after_ms: u64| {
+            let mut story = asks_again(0, made_up);
+            story.wait(after_ms);
+            for offset in (0..).take(UNHEARD) {
+                story.read(offset);
+            }
+            story.wait(GIVEN_UP_MS + 1).read(8);
+            is_blamed(story)
+        };
+        assert!(!asked(GIVEN_UP_MS) && asked(GIVEN_UP_MS + 1));
     }
 
     #[test]
