@@ -12,13 +12,13 @@ use super::{
 use crate::{
     buggify,
     model::{chain::LogPosition, group::SubscriptionGroupConfig},
-    remote::read::{HOLDER_TERM, TOPIC_DELETED, TOPIC_EPOCH, position_text},
+    remote::read::{HOLDER_TERM, INNER_CONSUMER_GROUP, TOPIC_DELETED, TOPIC_EPOCH, position_text},
     remoting::{
         Command,
         code::response,
         headers::{PullMessageHeader, PullMessageResponseHeader},
     },
-    sabotage,
+    sabotage, sometimes,
     store::{Bounds, Tables},
 };
 
@@ -58,7 +58,11 @@ impl Shared {
         let until = tokio::time::Instant::now() + suspend;
         let waiting = self.arrivals.wait_for(vec![header.topic.clone()]);
         loop {
-            let pulled = match self.read_queue(&header, &filter) {
+            let read = self.read_queue(&header, &filter);
+            if !matches!(&read, Ok(Pulled { code: response::SUCCESS, .. })) && self.is_held_back(&header)? {
+                return Err(sometimes!("pull-held-back", Refusal::Unconfirmed));
+            }
+            let pulled = match read {
                 Ok(pulled) => pulled,
                 Err(refusal) if self.config.is_slave() => return Err(Refusal::SlaveBehind(Box::new(refusal))),
                 Err(refusal) => return self.refused_about_topic(&header.topic, refusal),
@@ -76,22 +80,31 @@ impl Shared {
         }
     }
 
+    /// Whether a reviver asks for a message that this disk has and nobody may see yet. It was popped, so it was confirmed,
+    /// perhaps before this broker began: to say that there is none would be the end of it for a reviver of RocketMQ's.
+    fn is_held_back(&self, header: &PullMessageHeader) -> Result<bool, Refusal> {
+        let (topic, queue) = (&header.topic, header.queue_id);
+        if !header.consumer_group.starts_with(INNER_CONSUMER_GROUP) || sabotage!("held-back-not-found") {
+            return Ok(false);
+        }
+        let held_back = self.store.view()?.bounds(topic, queue)?.next..self.store.durable()?.bounds(topic, queue)?.next;
+        Ok(held_back.contains(&header.queue_offset))
+    }
+
     /// The term under which this member holds its group, which makes its word final: a slave's is not.
     fn holder_term(&self) -> Option<u64> {
         let speaks = !self.config.is_slave() || sabotage!("slave-speaks-for-master");
         speaks.then(|| self.store.term())
     }
 
-    /// The group that reads, created if that is allowed and it is missing. A slave creates none: it lets the inner groups
-    /// of other brokers read, which its master would create.
+    /// The group that reads, created if that is allowed and it is missing; only its master creates any. The groups of other
+    /// brokers need not be there: a member that can write nothing just then can be read from.
     async fn reading_group(&self, name: &str) -> Result<SubscriptionGroupConfig, Refusal> {
-        if !self.config.is_slave() {
-            return self.group(name).await;
-        }
         match self.store.view()?.group(name)? {
             Some(group) => Ok(group),
-            None if name.starts_with("InnerConsumerGroup_") => Ok(SubscriptionGroupConfig::named(name)),
-            None => Err(Refusal::SlaveBehind(Box::new(Refusal::GroupUnknown(name.into())))),
+            None if name.starts_with(INNER_CONSUMER_GROUP) => Ok(SubscriptionGroupConfig::named(name)),
+            None if self.config.is_slave() => Err(Refusal::SlaveBehind(Box::new(Refusal::GroupUnknown(name.into())))),
+            None => self.group(name).await,
         }
     }
 

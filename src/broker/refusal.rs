@@ -75,6 +75,9 @@ pub enum Refusal {
     /// A slave that does not know what was asked for, which its master may know.
     #[error("this member of the group is a slave and may be behind: {0}")]
     SlaveBehind(Box<Refusal>),
+    /// The message is on this disk, perhaps confirmed before this broker began: only the other members can tell.
+    #[error("the message is here, and the other members of the group have not said yet that they have it too")]
+    Unconfirmed,
     /// This broker is stopping.
     #[error("the broker is stopping")]
     Stopping,
@@ -101,6 +104,7 @@ impl Refusal {
             Self::Store(StoreError::Overloaded { .. }) | Self::NotConfirmed(_) | Self::NotRouted(_) => {
                 response::SYSTEM_BUSY
             }
+            Self::Unconfirmed => response::SLAVE_NOT_AVAILABLE,
             Self::Store(_) => response::SYSTEM_ERROR,
         }
     }

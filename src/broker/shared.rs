@@ -17,7 +17,7 @@ use super::{
 use crate::{
     metrics::Metrics,
     model::{group::SubscriptionGroupConfig, record::Record},
-    remote::Neighbours,
+    remote::{Neighbours, read::INNER_CONSUMER_GROUP},
     remoting::Client,
     revive::{ReviveService, apply::Home},
     seams::Host,
@@ -96,7 +96,7 @@ impl Shared {
         if let Some(group) = self.store.view()?.group(name)? {
             return Ok(group);
         }
-        let internal = name.starts_with("CID_RMQ_SYS_") || name.starts_with("InnerConsumerGroup_");
+        let internal = name.starts_with("CID_RMQ_SYS_") || name.starts_with(INNER_CONSUMER_GROUP);
         if !self.config.auto_create_groups && !internal {
             return Err(Refusal::GroupUnknown(name.into()));
         }

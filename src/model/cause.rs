@@ -24,6 +24,8 @@ pub enum Cause {
     NotServing,
     /// The peer says "not found", which a lagging replica says too: no proof of anything.
     NotFound,
+    /// The owner has the message and does not know yet that enough members of its group do.
+    Unconfirmed,
     /// The peer says "retry at once": it skipped what was asked for.
     RetryImmediately,
     /// The peer says the offset is outside its queue, without proving that the message is gone.
@@ -66,6 +68,7 @@ impl Cause {
             Self::Timeout | Self::Refused | Self::Reset | Self::NoRoute | Self::Busy | Self::NotServing => true,
             Self::Overloaded
             | Self::NotFound
+            | Self::Unconfirmed
             | Self::RetryImmediately
             | Self::OffsetMoved
             | Self::WrongMessage { .. }
@@ -95,6 +98,7 @@ impl Cause {
             Self::Busy => "busy",
             Self::NotServing => "not-serving",
             Self::NotFound => "not-found",
+            Self::Unconfirmed => "unconfirmed",
             Self::RetryImmediately => "retry-immediately",
             Self::OffsetMoved => "offset-moved",
             Self::WrongMessage { .. } => "wrong-message",

@@ -224,6 +224,7 @@ fn is_the_one(chain: &Chain, message: &Message) -> bool {
 fn cause_of(code: i32, chain: &Chain, answer: &Answered) -> Cause {
     match code {
         response::PULL_NOT_FOUND => sometimes!("cause-not-found", Cause::NotFound),
+        response::SLAVE_NOT_AVAILABLE => sometimes!("cause-unconfirmed", Cause::Unconfirmed),
         response::PULL_RETRY_IMMEDIATELY => sometimes!("cause-retry-immediately", Cause::RetryImmediately),
         response::PULL_OFFSET_MOVED => match is_beyond_end(chain, answer) {
             true => sometimes!("cause-beyond-end", Cause::BeyondEnd),

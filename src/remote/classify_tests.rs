@@ -52,6 +52,8 @@ fn intended(code: i32) -> Cause {
         response::SYSTEM_BUSY | response::FLOW_CONTROL => Cause::Busy,
         // Alive, but not serving this now.
         response::SERVICE_NOT_AVAILABLE | response::NOT_LEADER_FOR_QUEUE | response::GO_AWAY => Cause::NotServing,
+        // It has the message, and not enough members of its group to say so.
+        response::SLAVE_NOT_AVAILABLE => Cause::Unconfirmed,
         // Decisions of the owner.
         response::NO_PERMISSION => Cause::NoPermission,
         response::TOPIC_NOT_EXIST => Cause::TopicUnknown,
@@ -64,7 +66,6 @@ fn intended(code: i32) -> Cause {
         | response::VERSION_NOT_SUPPORTED
         // About storing, not about reading.
         | response::FLUSH_DISK_TIMEOUT
-        | response::SLAVE_NOT_AVAILABLE
         | response::FLUSH_SLAVE_TIMEOUT
         | response::MESSAGE_ILLEGAL
         | response::TOPIC_EXIST_ALREADY

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::{
     breaker::BreakerConfig,
     breakers::{Breakers, PeerState},
+    read::INNER_CONSUMER_GROUP,
     routes::Routes,
 };
 use crate::{
@@ -72,7 +73,7 @@ impl Neighbours {
 
     /// The group under which this broker reads from others.
     pub(super) fn inner_consumer_group(&self) -> String {
-        format!("InnerConsumerGroup_{}_{}", self.config.own_broker, self.config.own_id)
+        format!("{INNER_CONSUMER_GROUP}{}_{}", self.config.own_broker, self.config.own_id)
     }
 }
 

@@ -30,6 +30,9 @@ pub const TOPIC_EPOCH: &str = "topicEpoch";
 /// Ext field of a refusal to PULL: the topic existed and was deleted by this entry of the holder's log, `term-index`.
 pub const TOPIC_DELETED: &str = "topicDeleted";
 
+/// How the names of the groups begin under which brokers read from each other (`EscapeBridge.innerConsumerGroupName`).
+pub const INNER_CONSUMER_GROUP: &str = "InnerConsumerGroup_";
+
 /// PULL's system flag: the subscription is in the request.
 const SUBSCRIPTION_GIVEN: i32 = 4;
 

@@ -58,6 +58,7 @@ pub fn class(cause: &Cause) -> Class {
         | Cause::Busy
         | Cause::NotServing
         | Cause::NotFound
+        | Cause::Unconfirmed
         | Cause::RetryImmediately
         | Cause::OffsetMoved
         | Cause::WrongMessage { .. }
@@ -81,6 +82,8 @@ mod tests {
             Cause::Timeout | Cause::Refused | Cause::Reset | Cause::NoRoute | Cause::Away => true,
             // Load, or the peer is not in service yet.
             Cause::Overloaded | Cause::Busy | Cause::NotServing => true,
+            // The other members of its group may come back.
+            Cause::Unconfirmed => true,
             // A lagging replica says these; so does a broker that skipped over what was asked for.
             Cause::NotFound | Cause::RetryImmediately | Cause::OffsetMoved => true,
             // A defective answer says nothing about the message; the next answer may be sound.
@@ -106,6 +109,7 @@ mod tests {
             Cause::Busy,
             Cause::NotServing,
             Cause::NotFound,
+            Cause::Unconfirmed,
             Cause::RetryImmediately,
             Cause::OffsetMoved,
             Cause::WrongMessage { offset: 1 },

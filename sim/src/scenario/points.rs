@@ -92,6 +92,7 @@ pub const POINTS: &[(&str, &str)] = &[
     ("proof-topic-recreated", "the holder proved that a topic was created again"),
     ("proof-below-minimum", "the holder proved that a message has gone from its queue"),
     ("cause-not-found", "a read was answered with PULL_NOT_FOUND"),
+    ("cause-unconfirmed", "a read was answered with SLAVE_NOT_AVAILABLE: other members have to confirm the message"),
     ("cause-retry-immediately", "a read was answered with PULL_RETRY_IMMEDIATELY"),
     ("cause-beyond-end", "the holder's queue ends before a message of its own term"),
     ("cause-offset-moved", "a read was answered with PULL_OFFSET_MOVED, and nothing was proved"),
@@ -102,6 +103,7 @@ pub const POINTS: &[(&str, &str)] = &[
     ("cause-group-unknown", "the peer of a read did not know the group"),
     ("cause-bad-request", "the peer of a read found it wrong"),
     ("cause-other-code", "a read was answered with a code that says nothing of reads"),
+    ("pull-held-back", "a reviver asked for a message of which its broker does not know whether it is confirmed"),
     // Calls to other groups, and their breakers (`remote::read`, `remote::neighbours`, `remote::breaker`).
     ("read-part-answered", "a part of a read was answered"),
     ("read-not-answered", "a read ended because its peer did not answer a part of it"),
@@ -239,6 +241,7 @@ pub const NOT_REACHED: &[(&str, &str)] = &[
     ("block-changed", "a bit has to turn over between two reads of one block; some seeds of failing-disk get here"),
     ("peer-back-untried", "a resumption has to come into the commit that takes up chains whose peer is back"),
     ("peer-back-stale", "an ack has to come into the commit that takes up chains whose peer is back"),
+    ("pull-held-back", "a slave has to freeze as its master comes back; some seeds of paused-holder get here"),
     ("waited-stale", "an ack has to come into the commit that parks what has waited too long"),
     ("attempt-used-up", "the home has to die in the middle of a policy's last attempt; crash points get here"),
     ("results-wait-for-store", "a slave has to be slow to confirm and not away; a regression gets here"),

@@ -82,6 +82,39 @@ async fn what_was_written_while_the_slave_was_away_is_confirmed_when_it_is_back(
     assert_eq!(bodies(&world.pop_now(&popping("t")).await), ["one", "two"], "the repeated send is known");
 }
 
+/// How a broker answers a group that pulls the message at this offset, and asks for no wait.
+async fn pulled(world: &World, group: &str, topic: &str, offset: i64) -> i32 {
+    let header = PullMessageHeader {
+        consumer_group: group.into(),
+        topic: topic.into(),
+        queue_offset: offset,
+        max_msg_nums: 1,
+        ..PullMessageHeader::default()
+    };
+    world.ask(MASTER, Command::request(request::PULL_MESSAGE).with_header(&header)).await.code
+}
+
+/// Known defect A18: a master that begins again and waits for its slave answers as if the message were gone.
+#[tokio::test]
+async fn a_reviver_is_never_told_that_what_waits_for_the_slave_is_not_there() {
+    const REVIVER: &str = "InnerConsumerGroup_broker-b_0";
+    let world = World::new().await;
+    let disk = MemoryDisk::default();
+    let first = master(&world, &disk, 2).await;
+    let follower = slave(&world, &MemoryDisk::default(), FIRST_SLAVE).await;
+    send_until_stored(&world, "one").await;
+    assert_eq!(pulled(&world, "g", "t", 0).await, response::SUCCESS);
+    follower.shutdown(Duration::from_secs(1)).await;
+    assert_ne!(world.send_with("t", "two", &[]).await.code, response::SUCCESS);
+    first.shutdown(Duration::from_secs(1)).await;
+    // Who was told of the second message, it cannot know any more.
+    let _again = master(&world, &disk, 2).await;
+    assert_eq!(pulled(&world, REVIVER, "t", 0).await, response::SUCCESS);
+    assert_eq!(pulled(&world, REVIVER, "t", 1).await, response::SLAVE_NOT_AVAILABLE);
+    assert_eq!(pulled(&world, REVIVER, "t", 2).await, response::PULL_OFFSET_MOVED, "nobody has that");
+    assert_eq!(pulled(&world, "g", "t", 1).await, response::PULL_NOT_FOUND, "for a consumer there is nothing yet");
+}
+
 #[tokio::test]
 async fn degree_three_takes_two_slaves() {
     let world = World::new().await;
