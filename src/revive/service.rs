@@ -210,7 +210,10 @@ impl ReviveService {
             return Ok(pause);
         }
         *ticked = Some(Instant::now());
-        let done = self.store.submit_at_length(Tick { home: self.home.clone(), keys, hurried, waited }).await?;
+        let peers = self.peers.clone();
+        let is_away = Box::new(move |peer: &str| peers.away_for(peer).is_some());
+        let done =
+            self.store.submit_at_length(Tick { home: self.home.clone(), keys, hurried, waited, is_away }).await?;
         if let Some(due_ms) = done.not_yet_ms {
             agenda.look_again_from(due_ms);
         }

@@ -128,7 +128,14 @@ impl World {
         self.clock.set(now_ms);
         let due = self.store.view().unwrap().due_keys(9).unwrap().into_iter();
         let keys = due.filter(|(due_ms, _)| *due_ms <= now_ms).map(|(_, key)| key).collect();
-        self.do_step(Tick { home: home(), keys, hurried: BTreeSet::new(), waited: Vec::new() }).await
+        self.do_step(Tick {
+            home: home(),
+            keys,
+            hurried: BTreeSet::new(),
+            waited: Vec::new(),
+            is_away: Box::new(|_| true),
+        })
+        .await
     }
 
     /// When the next chain is due.

@@ -22,6 +22,8 @@ pub struct Tick {
     pub hurried: BTreeSet<String>,
     /// Those that have waited for an absent peer for as long as the policy lasts, and for whom.
     pub waited: Vec<(String, ReadFailure)>,
+    /// Whether a peer is still away: it may have come back while this waited for the commit before.
+    pub is_away: Box<dyn Fn(&str) -> bool + Send>,
 }
 
 /// What a tick came to.
@@ -29,7 +31,8 @@ pub struct Tick {
 pub struct Ticked {
     /// Jobs to be done now.
     pub jobs: Vec<Job>,
-    /// When the first of the chains is due that turned out not to be due yet, Unix ms: the clock was set back.
+    /// When the first of the chains is due that were left alone, Unix ms: they are not due yet, for the clock was set back,
+    /// or their peer is back after all.
     pub not_yet_ms: Option<i64>,
 }
 
@@ -49,9 +52,13 @@ impl Step for Tick {
             let Some(chain) = txn.chain_by_key(&key)? else {
                 return Err(StoreError::Dangling { table: "due", key, index: 0 });
             };
-            let is_early = |due_ms: &i64| *due_ms > now_ms && !matches!(event, Event::PeerBack);
-            if let Some(due_ms) = chain.due_ms().filter(is_early) {
-                sometimes!("tick-early");
+            let is_early = |due_ms: i64| due_ms > now_ms && !matches!(event, Event::PeerBack);
+            let is_in_vain = !matches!(&event, Event::Waited { failure } if !(self.is_away)(&failure.peer));
+            if let Some(due_ms) = chain.due_ms().filter(|due_ms| is_early(*due_ms) || !is_in_vain) {
+                match is_in_vain {
+                    true => sometimes!("tick-early"),
+                    false => sometimes!("tick-peer-back"),
+                }
                 ticked.not_yet_ms = Some(ticked.not_yet_ms.map_or(due_ms, |first| first.min(due_ms)));
                 continue;
             }

@@ -162,7 +162,13 @@ impl Doing<'_> {
         let Some((due_ms, key)) = self.log.due.clone() else {
             return (self.log.entries.clone(), Reply::Nothing);
         };
-        let tick = Tick { home: self.home(), keys: vec![key], hurried: Default::default(), waited: Vec::new() };
+        let tick = Tick {
+            home: self.home(),
+            keys: vec![key],
+            hurried: Default::default(),
+            waited: Vec::new(),
+            is_away: Box::new(|_| true),
+        };
         self.run(due_ms, tick, |ticked| Reply::TakenUp(ticked.jobs.first().map(|job| Handle::of(&job.chain().id))))
     }
 

@@ -124,6 +124,7 @@ async fn what_is_not_due_any_more_is_left_alone() {
         keys: vec![chain(OTHER).id.to_string(), at_offset(OTHER, 1).id.to_string()],
         hurried: BTreeSet::new(),
         waited: Vec::new(),
+        is_away: Box::new(|_| true),
     };
     world.clock.set(DUE_MS - 1);
     let ticked = world.do_step(tick()).await;
@@ -135,6 +136,24 @@ async fn what_is_not_due_any_more_is_left_alone() {
     assert_eq!((taken, ticked.not_yet_ms), (vec![1], None));
     let ticked = world.do_step(tick()).await;
     assert_eq!(ticked.jobs.len(), 0, "its attempt is under way, and the next one is planned");
+}
+
+#[tokio::test]
+async fn what_waited_for_a_peer_is_parked_only_if_that_is_away_still() {
+    let world = World::with(chain(OTHER)).await;
+    world.clock.set(DUE_MS + 60_000);
+    let tick = |is_away: bool| Tick {
+        home: home(),
+        keys: Vec::new(),
+        hurried: BTreeSet::new(),
+        waited: vec![(chain(OTHER).id.to_string(), failure(Cause::Away))],
+        is_away: Box::new(move |peer| is_away && peer == failure(Cause::Away).peer),
+    };
+    let state = || world.chain(&chain(OTHER).id).state;
+    let ticked = world.do_step(tick(false)).await;
+    assert_eq!((ticked.not_yet_ms, state()), (Some(DUE_MS), ChainState::Open { due_ms: DUE_MS }));
+    world.do_step(tick(true)).await;
+    assert!(matches!(state(), ChainState::Parked { reason: ParkReason::PolicyExhausted, .. }));
 }
 
 // Conclude
