@@ -33,7 +33,7 @@ pub(crate) fn message(topic: &str, offset: i64, number: u32, reconsume: i32) -> 
         body: Bytes::from(format!("<<p#{number}>>body")),
         properties: vec![("KEYS".into(), format!("k{number}")), ("TAGS".into(), "A".into())],
         born_timestamp: EPOCH_MS,
-        born_host: "1.2.3.4:5".into(),
+        born_host: "1.2.3.9:5".into(),
         flag: 3,
         sys_flag: 0,
         store_timestamp: EPOCH_MS,
@@ -121,7 +121,7 @@ pub(crate) fn encode(message: &StoredMessage) -> Vec<u8> {
     record.extend([0; 8]);
     record.extend(message.sys_flag.to_be_bytes());
     record.extend(message.born_timestamp.to_be_bytes());
-    record.extend([1, 2, 3, 4, 0, 0, 0, 5]);
+    record.extend([1, 2, 3, 9, 0, 0, 0, 5]);
     record.extend(message.store_timestamp.to_be_bytes());
     record.extend([1, 2, 3, 4, 0, 0, 0, 6]);
     record.extend(message.reconsume.to_be_bytes());

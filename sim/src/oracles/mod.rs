@@ -18,6 +18,7 @@ mod p1_retention;
 mod p1_salvage;
 mod p2_forgetting;
 pub mod p2_nothing_revived_twice;
+mod p2_one_home;
 pub mod p3_ack_is_final;
 pub mod p4_comes_to_something;
 mod p4_every_chain_ends;

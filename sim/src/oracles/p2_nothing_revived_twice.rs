@@ -7,9 +7,9 @@
 //! does so with one key, to one broker, and within the time in which a broker knows a send by its key. An operator's reset
 //! allows one more of each for what it hands out anew, and ends what else would bring it; a root in a topic that was deleted
 //! allows one in its successor. After its topic's deletion no chain is revived by the broker that deleted it. What may be
-//! forgotten, and what comes of that, is `p2_forgetting`'s rule.
+//! forgotten, and what comes of that, is `p2_forgetting`'s rule; that one broker at a time decides on a chain is `p2_one_home`'s.
 
-use super::{Findings, Reads, p2_forgetting};
+use super::{Findings, Reads, p2_forgetting, p2_one_home};
 use crate::{
     evidence::{ChainState, Outcome, ParkReason},
     history::LedgerId,
@@ -24,6 +24,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     resets(ledger, found);
     resurrections(ledger, found);
     p2_forgetting::check(ledger, found);
+    p2_one_home::check(ledger, found);
 }
 
 fn copies(ledger: &Ledger<'_>, found: &mut Findings<'_>) {

@@ -6,19 +6,23 @@
 //! reached and not before, in the group's dead-letter topic and says where it is from; that limit is the group's own when
 //! it was popped. What a
 //! client was handed is one that its group's filter wants, and the durable message likewise, and so is what a slave's answer to a read brings. The message that
-//! was stored has the body that was sent.
+//! was stored has the body and the properties that were sent, but for [`BROKER_S_OWN`], and tells a client's address.
 
 use super::{Findings, Reads};
 use crate::{
     evidence::{ChainState, Outcome, StoredMessage, frame::Handle},
     history::{EventKind, Noted, Seen},
-    ledger::{ChainLife, Ledger, Place, obligations::is_any_copy_topic},
+    ledger::{ChainLife, Ledger, Place, obligations::is_any_copy_topic, wire::Send},
     plan::SimMs,
 };
 use rustc_hash::FxHashMap;
+use std::net::Ipv4Addr;
 
 /// The properties in which a copy or a delivery may differ from its original.
 pub const MAY_DIFFER: [&str; 4] = ["1ST_POP_TIME", "POP_CK", "DLQ_ORIGIN_TOPIC", "DLQ_ORIGIN_MESSAGE_ID"];
+
+/// The properties that a broker sets itself, whatever a client says.
+const BROKER_S_OWN: [&str; 2] = ["POP_CK", "CLUSTER"];
 
 /// System flag bits that tell how addresses are stored.
 const ADDRESS_BITS: i32 = 0x30;
@@ -207,15 +211,36 @@ fn replicated(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 }
 
 fn roots(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
-    let sent = ledger.wire.sends.iter().filter_map(|send| Some((send.ledger.as_ref()?, send.body)));
+    let sent = ledger.wire.sends.iter().filter_map(|send| Some((send.ledger.as_ref()?, send)));
     let sent: FxHashMap<_, _> = sent.collect();
     for stored in ledger.messages.iter().filter(|stored| !is_any_copy_topic(stored.place.topic)) {
-        let Some(stamp) = &stored.message.ledger else { continue };
-        if let Some(body) = sent.get(stamp).filter(|body| ***body != stored.message.body[..]) {
-            let detail = format!("sent with a body of {} bytes, stored with {}", body.len(), stored.message.body.len());
+        let Some((stamp, send)) = stored.message.ledger.as_ref().and_then(|it| Some((it, sent.get(it)?))) else {
+            continue;
+        };
+        for detail in wrongly_stored(send, stored.message) {
             found.message(stored.at_ms, stamp, detail);
         }
     }
+}
+
+/// What was stored otherwise than it was sent.
+fn wrongly_stored(send: &Send<'_>, stored: &StoredMessage) -> Vec<String> {
+    let mut wrongs = Vec::new();
+    if send.body != &stored.body[..] {
+        wrongs.push(format!("sent with a body of {} bytes, stored with {}", send.body.len(), stored.body.len()));
+    }
+    let is_kept = |(name, _): &&(String, String)| !BROKER_S_OWN.contains(&name.as_str());
+    for (name, value) in send.properties.iter().filter(is_kept) {
+        if property(stored, name) != Some(value) {
+            wrongs.push(format!("sent with {name} {value:?}, stored with {:?}", property(stored, name)));
+        }
+    }
+    let born = stored.born_host.rsplit_once(':').and_then(|(address, _)| address.parse::<Ipv4Addr>().ok());
+    let is_broker_s = |born: Ipv4Addr| stored.offset_id.starts_with(&format!("{:08X}", u32::from(born)));
+    if born.is_some_and(is_broker_s) {
+        wrongs.push(format!("born at {}, where it is stored", stored.born_host));
+    }
+    wrongs
 }
 
 #[cfg(test)]
@@ -381,5 +406,23 @@ mod tests {
         cut.body = Bytes::from_static(b"<<p#1>>");
         story.durable("a", vec![Fact::Message(cut)]).answer_send(call, 1, 0);
         story.breaks("P7", "sent with a body of 11 bytes, stored with 7");
+    }
+
+    #[test]
+    fn what_was_said_of_it_is_stored_too() {
+        let stored = |change: fn(&mut StoredMessage)| {
+            let mut story = Story::new();
+            let call = story.ask_send(1);
+            let mut other = message("t", 0, 1, 0);
+            change(&mut other);
+            story.durable("a", vec![Fact::Message(other)]).answer_send(call, 1, 0);
+            story
+        };
+        stored(|it| it.properties.retain(|(name, _)| name != "TAGS"))
+            .breaks("P7", "sent with TAGS \"A\", stored with None");
+        let at_broker = |it: &mut StoredMessage| {
+            (it.born_host, it.offset_id) = ("10.0.1.1:5".into(), "0A00010100002A9F0000000000000001".into());
+        };
+        stored(at_broker).breaks("P7", "born at 10.0.1.1:5, where it is stored");
     }
 }

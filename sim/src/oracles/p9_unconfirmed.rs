@@ -7,7 +7,7 @@
 use super::Findings;
 use crate::{
     evidence::Fact,
-    history::{EventKind, Noted},
+    history::{Event, EventKind, Noted},
     ledger::{Ledger, LogStep},
     plan::SimMs,
 };
@@ -48,11 +48,23 @@ impl Wait {
     }
 }
 
-/// When the broker last began to count before an event: whoever starts or opens its store again does so anew.
+/// When the broker last began to count before an event: whoever starts or opens its store again does so anew. One whose
+/// store reads wrongly may take its time until it reads it again; to open a store is to sync it.
 fn begun_ms(ledger: &Ledger<'_>, broker: &str, before: usize) -> SimMs {
-    let events = ledger.history.events[..before].iter().rev();
-    let hit = events.filter(|event| matches!(&event.kind, EventKind::Node { node, .. } if node == broker));
-    hit.map(|event| event.at_ms).next().unwrap_or(0)
+    let events = &ledger.history.events;
+    let hit = |event: &Event| match &event.kind {
+        EventKind::Node { node, event } if node == broker => Some(event.starts_with("read a bit wrongly")),
+        _ => None,
+    };
+    let Some((number, is_misread)) = (0..before).rev().find_map(|number| Some((number, hit(&events[number])?))) else {
+        return 0;
+    };
+    let syncs = |event: &&Event| matches!(&event.kind, EventKind::Synced { node, .. } if node == broker);
+    let opened = events[number..before].iter().find(syncs);
+    match is_misread {
+        true => opened.unwrap_or(&events[before]).at_ms,
+        false => events[number].at_ms,
+    }
 }
 
 fn writes_on(ledger: &Ledger<'_>, broker: &str, (log, waits): (&[LogStep<'_>], &[Wait]), found: &mut Findings<'_>) {
@@ -140,6 +152,17 @@ mod tests {
         story.wait(STALLED_MS + 1).event(EventKind::Node { node: "a".into(), event: "started".into() });
         story.wait(1_000).durable("a", vec![]);
         assert!(!story.is_blamed("P9", "while an earlier one waits"));
+    }
+
+    #[test]
+    fn who_reads_wrongly_counts_from_when_its_store_is_open_again() {
+        for (is_open_for_ms, noticed) in [(STALLED_MS, false), (STALLED_MS + 1, true)] {
+            let mut story = alone();
+            story.wait(1_000).event(EventKind::Node { node: "a".into(), event: "read a bit wrongly".into() });
+            story.wait(60_000).event(EventKind::Synced { node: "a".into(), sync: 7, bytes: 20 });
+            story.wait(is_open_for_ms).durable("a", vec![]);
+            assert_eq!(story.is_blamed("P9", "while an earlier one waits"), noticed, "open for {is_open_for_ms} ms");
+        }
     }
 
     #[test]
