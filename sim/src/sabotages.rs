@@ -22,6 +22,24 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "restart-mid-revive",
     },
     Sabotage {
+        name: "hop-not-counted",
+        breaks: "whoever hands a chain over does not count that",
+        promise: "P2",
+        scenario: "flaky-link",
+    },
+    Sabotage {
+        name: "withdrawn-elsewhere",
+        breaks: "a deletion or a reset ends chains whose home is another group",
+        promise: "P2",
+        scenario: "topic-recreated",
+    },
+    Sabotage {
+        name: "sent-without-keys",
+        breaks: "a message is stored without the keys that it was sent with",
+        promise: "P7",
+        scenario: "flaky-link",
+    },
+    Sabotage {
         name: "dedupe-without-group",
         breaks: "a checkpoint counts as known when another consumer group's is",
         promise: "P1",

@@ -128,6 +128,9 @@ impl Shared {
         check_queue(queue_id, topic.write_queue_nums)?;
         // A handle that was sent along would name a pop that this message never saw.
         properties.remove(names::POP_CK);
+        if sabotage!("sent-without-keys") {
+            properties.remove(names::KEYS);
+        }
         properties.set(names::CLUSTER, self.config.cluster.clone());
         Ok(Message {
             topic: topic.topic_name,

@@ -216,7 +216,7 @@ impl Reviver {
                 sometimes!("handed-taken");
                 let mut next = chain.clone();
                 next.state = ChainState::Moved { to: to.clone() };
-                next.hop = next.hop.saturating_add(1);
+                next.hop = next.hop.saturating_add(u32::from(!sabotage!("hop-not-counted")));
                 Transition::to(next, Effect::None)
             }
             Err(_) if begun != (chain.round, chain.attempt) => {
@@ -305,7 +305,7 @@ fn settled(chain: &Chain, outcome: Outcome, now_ms: i64) -> Transition {
 
 /// A chain that goes, or may have gone, to another group ends there: only its home decides.
 fn withdrawn(chain: &Chain, outcome: Outcome, now_ms: i64) -> Transition {
-    match refusal_of(&chain.state) {
+    match refusal_of(&chain.state).filter(|_| !sabotage!("withdrawn-elsewhere")) {
         None => sometimes!("withdrawn", Transition::to(end(chain.clone(), now_ms, outcome), Effect::None)),
         Some(_) => sometimes!("not-withdrawn", Transition::stay(Answer::Stale)),
     }
