@@ -6,12 +6,13 @@
 //! one pop answer per group; each timer fires at most once; a message has one root, however often its producer sent it: it
 //! does so with one key, to one broker, and within the time in which a broker knows a send by its key. An operator's reset
 //! allows one more of each for what it hands out anew, and ends what else would bring it; a root in a topic that was deleted
-//! allows one in its successor. After its topic's deletion no chain is revived by the broker that deleted it. What may be
+//! allows one in its successor. After its topic's deletion no chain is revived by the broker that deleted it, and nothing
+//! delayed comes of it. What may be
 //! forgotten, and what comes of that, is `p2_forgetting`'s rule; that one broker at a time decides on a chain is `p2_one_home`'s.
 
 use super::{Findings, Reads, p2_forgetting, p2_one_home};
 use crate::{
-    evidence::{ChainState, Outcome, ParkReason},
+    evidence::{ChainState, Fact, Outcome, ParkReason},
     history::LedgerId,
     ledger::{ChainLife, ChainStep, FiredStep, Ledger, OffsetReset, Place, obligations::is_any_copy_topic},
 };
@@ -23,6 +24,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     timers(ledger, found);
     resets(ledger, found);
     resurrections(ledger, found);
+    successors(ledger, found);
     p2_forgetting::check(ledger, found);
     p2_one_home::check(ledger, found);
 }
@@ -149,6 +151,20 @@ fn resurrections(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     }
 }
 
+/// Delayed messages of a topic that was deleted, in its successor.
+fn successors(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
+    let timers: FxHashMap<_, _> = ledger.timers.iter().map(|timer| ((timer.node, timer.record), timer)).collect();
+    for fired in &ledger.fired {
+        let Some(timer) = timers.get(&(fired.node, fired.record)) else { continue };
+        let is_it = |fact: &Fact| matches!(fact, Fact::Message(it) if it.ledger == timer.message.ledger);
+        let is_deleted = ledger.era_in(fired.node, &timer.message.topic, fired.entry.index) > timer.era;
+        if is_deleted && fired.entry.facts.iter().any(is_it) {
+            let detail = "what was sent to a topic that was deleted comes in its successor".to_owned();
+            found.stamped(ledger.at_ms(fired.event), timer.message.ledger.as_ref(), fired.node, detail);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -239,6 +255,23 @@ mod tests {
         story.pop("t", 0, 1, 0);
         story.wait(10).reset(0, &[]);
         story.breaks("P2", "and the chain goes on");
+    }
+
+    #[test]
+    fn what_was_delayed_goes_with_its_topic() {
+        for is_deleted in [false, true] {
+            let mut story = Story::new();
+            story.durable("a", vec![Fact::Timer { due_ms: 1, message: message("t", 0, 1, 0) }]);
+            let index = story.last_entry_of("a").index;
+            if is_deleted {
+                story.delete_topic();
+            }
+            let fired = Fact::TimerFired { due_ms: 1, index, record: 0 };
+            story.durable("a", vec![fired.clone()]);
+            assert!(!story.is_blamed("P2", "comes in its successor"));
+            story.durable("a", vec![Fact::Message(message("t", 0, 1, 0)), fired]);
+            assert_eq!(story.is_blamed("P2", "comes in its successor"), is_deleted);
+        }
     }
 
     #[test]
