@@ -204,28 +204,31 @@ impl Confirmation {
         while let Some(next) = state.waiting.pop_front_if(|next| next.last_index <= state.told) {
             let Waiting { last_index, state: reached, entries, batch, .. } = next;
             state.confirmed_index = last_index;
-            match reached {
+            let batch = match reached {
                 Some(reached) => {
                     state.shown = Some(reached);
                     if !entries.is_empty() {
                         (self.listener)(&entries);
                     }
+                    batch
                 }
-                // Its state went with the database: it is shown, and announced, with what comes next.
-                None => state.carry_over(entries),
-            }
+                // Its state went with the database: it is shown, announced and told of with what comes next.
+                None => state.carry_over(entries, batch),
+            };
             batch.into_iter().for_each(|step| step.finish(Ok(())));
         }
     }
 }
 
 impl State {
-    /// Has entries announced together with the next ones.
-    fn carry_over(&mut self, mut entries: Vec<Arc<LogEntry>>) {
-        if let Some(next) = self.waiting.front_mut() {
-            entries.append(&mut next.entries);
-            next.entries = entries;
-        }
+    /// Has entries announced, and whoever waits for them told, together with the next ones: nobody may be told of what
+    /// others do not see yet. Gives back whom there is nothing to wait with for.
+    fn carry_over(&mut self, mut entries: Vec<Arc<LogEntry>>, mut batch: Batch) -> Batch {
+        let Some(next) = self.waiting.front_mut() else { return batch };
+        entries.append(&mut next.entries);
+        batch.append(&mut next.batch);
+        (next.entries, next.batch) = (entries, batch);
+        Batch::new()
     }
 }
 
