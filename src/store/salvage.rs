@@ -339,11 +339,14 @@ impl Salvage<'_> {
         mut losses: Losses,
     ) -> Result<Losses, SalvageError> {
         let transaction = self.database.begin_read()?;
-        let term = match transaction.open_table(LOG)?.last()? {
-            Some((_, entry)) => LogEntry::peek(entry.value()).map_or(0, |(position, _)| position.term),
-            None => 0,
+        let last = match transaction.open_table(LOG)?.last()? {
+            Some((_, entry)) => LogEntry::decode(entry.value()).ok(),
+            None => None,
         };
         drop(transaction);
+        let (term, last_ms) = last.map_or((0, i64::MIN), |last| (last.position.term, last.at_ms));
+        // The clock may have been set back; a log's never is.
+        let at_ms = self.now_ms.max(last_ms);
         // Behind whatever may have been there.
         let position =
             LogPosition { term: term.max(known_term).max(self.config.term) + 1, index: end + self.unknown() + 1 };
@@ -355,9 +358,9 @@ impl Salvage<'_> {
             tag: TAG.into(),
             body: Bytes::from(serde_json::to_vec(&losses).map_err(io::Error::from)?),
             reason: format!("`{FILE}` was damaged; {told}"),
-            at_ms: self.now_ms,
+            at_ms,
         });
-        let entry = LogEntry { position, at_ms: self.now_ms, records: vec![record] };
+        let entry = LogEntry { position, at_ms, records: vec![record] };
         let bytes = entry.encode().map_err(StoreError::from)?;
         self.settle(end, |draft| {
             mend::skip(draft, skipped)?;

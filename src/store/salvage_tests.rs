@@ -439,6 +439,14 @@ async fn nothing_that_comes_later_takes_the_place_of_what_is_lost() {
 
 /// The entry that ends a salvaged log can be lost as well: the next one has another term all the same.
 #[tokio::test]
+async fn a_log_goes_on_no_earlier_than_it_ended_when_the_clock_was_set_back() {
+    let disk = damaged_at(&lived(40, Log::Whole).await, &[1]);
+    salvage(&disk).await.unwrap();
+    let entries = content_of(&disk).await.entries;
+    assert!(entries.values().map(|entry| LogEntry::decode(entry).unwrap().at_ms).is_sorted());
+}
+
+#[tokio::test]
 async fn a_store_that_is_salvaged_twice_takes_no_term_twice() {
     let disk = damaged_at(&lived(40, Log::Whole).await, &[1]);
     let report = "nothing is lost";
