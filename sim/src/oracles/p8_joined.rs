@@ -2,9 +2,10 @@
 //!
 //! Rule: of the chains whose attempts begin in one log entry, those about messages of one queue of another broker that lie
 //! side by side (each at most [`GAP`] after the one before, all within [`SPAN`], no more than [`CHAINS`]) are asked for by one
-//! read, as far as they are asked for before the last of their attempts has come to something.
+//! read, as far as they are asked for before the last of their attempts has come to something, and by the same process:
+//! whoever begins anew takes up each when its own wait is over.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use rustc_hash::FxHashMap;
 
@@ -44,6 +45,7 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let runs = attempts.chunk_by(|one, next| next.offset - one.offset <= GAP);
         let needed: i64 = runs.map(needed).sum();
         let until = attempts.iter().map(|attempt| attempt.until).max().unwrap_or(event);
+        let until = begins_anew(ledger, way.0, event..until).unwrap_or(until);
         let position = |event: usize| pulls.partition_point(|pull| pull.call.event < event);
         let (chains, made) = (attempts.len(), made(&attempts, &pulls[position(event)..position(until)]));
         if made > needed {
@@ -52,6 +54,12 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
             found.broken(ledger.at_ms(event), home, detail);
         }
     }
+}
+
+/// The first event at which the home begins anew.
+fn begins_anew(ledger: &Ledger<'_>, home: &str, within: Range<usize>) -> Option<usize> {
+    let events = &ledger.history.events[within.start..within.end.min(ledger.history.events.len())];
+    events.iter().position(|event| event.kind.begins(home)).map(|after| within.start + after)
 }
 
 /// The fewest of these reads that can have brought what the attempts asked for, which lie in the order of their offsets: another
@@ -101,15 +109,28 @@ fn begins(life: &ChainLife<'_>, number: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::oracles::fixture::{Story, chain};
+    use crate::{
+        history::EventKind,
+        oracles::fixture::{Story, chain},
+    };
 
     /// Chains of these messages of `a`'s fall due together at `b`, which asks for them by these reads: offset and how many.
     fn is_blamed(offsets: &[i64], reads: impl IntoIterator<Item = (i64, i64)>) -> bool {
+        is_blamed_after(offsets, None, reads)
+    }
+
+    /// The same, if something happens to `b` before it asks.
+    fn is_blamed_after(
+        offsets: &[i64],
+        happens: Option<EventKind>,
+        reads: impl IntoIterator<Item = (i64, i64)>,
+    ) -> bool {
         let mut story = Story::new();
         let chains: Vec<_> = offsets.iter().map(|offset| chain("t", *offset, story.now_ms)).collect();
         story.durable("b", chains.iter().map(|chain| chain.clone().fact()).collect()).wait(10_000);
         let due_ms = story.now_ms + 17_000;
         story.durable("b", chains.iter().map(|chain| chain.clone().attempt(1).open(due_ms).fact()).collect());
+        happens.map(|kind| story.event(kind));
         for (first, count) in reads {
             story.wait(1).read_span(first, count);
         }
@@ -123,6 +144,14 @@ mod tests {
         assert!(!is_blamed(&[0, 100, 200], [(0, 1), (100, 1), (200, 1)]), "they lie far apart");
         let many: Vec<i64> = (0..64).collect();
         assert!(!is_blamed(&many, [(0, 32), (32, 32)]) && is_blamed(&many, (0..4).map(|part| (part * 16, 16))));
+    }
+
+    #[test]
+    fn whoever_begins_anew_takes_up_each_by_itself() {
+        let node = |event: &str| Some(EventKind::Node { node: "b".into(), event: event.into() });
+        let one_by_one = || (0..5).map(|offset| (offset, 1));
+        assert!(!is_blamed_after(&[0, 1, 2, 3, 4], node("started"), one_by_one()));
+        assert!(is_blamed_after(&[0, 1, 2, 3, 4], node("paused"), one_by_one()));
     }
 
     #[test]
