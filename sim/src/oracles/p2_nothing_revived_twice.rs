@@ -7,8 +7,8 @@
 //! does so with one key, to one broker, and within the time in which a broker knows a send by its key. An operator's reset
 //! allows one more of each for what it hands out anew, and ends what else would bring it; a root in a topic that was deleted
 //! allows one in its successor. After its topic's deletion no chain is revived by the broker that deleted it, and nothing
-//! delayed comes of it. What may be
-//! forgotten, and what comes of that, is `p2_forgetting`'s rule; that one broker at a time decides on a chain is `p2_one_home`'s.
+//! delayed comes of it. What may be forgotten, and what comes of that, is `p2_forgetting`'s rule; that one broker at a time
+//! decides on a chain is `p2_one_home`'s.
 
 use super::{Findings, Reads, p2_forgetting, p2_one_home};
 use crate::{
