@@ -231,7 +231,9 @@ fn start_operator(world: &World, scenario: &Scenario, recorder: &Recorder, obser
     let cluster = operator::Cluster { topics: scenario.topics.clone(), groups: scenario.groups.clone(), brokers };
     let shown = |at: &Endpoint| Endpoint { name: at.name.clone(), address: format!("{}:{PAGES_PORT}", at.name) };
     let watched: Vec<Endpoint> = cluster.brokers.iter().map(shown).collect();
-    let steps = scenario.operators.clone();
+    // Drawn and changed scenarios, as files, say what is done in any order.
+    let mut steps = scenario.operators.clone();
+    steps.sort_by_key(|step| step.at_ms);
     let (recorder, observer) = (recorder.clone(), observer.clone());
     world.start_workload(OPERATOR, move |host, _, stop: StopSignal| {
         let (cluster, steps, watched) = (cluster.clone(), steps.clone(), watched.clone());
@@ -292,5 +294,24 @@ name = "t"
             ..slave
         };
         assert_eq!(like_master, master);
+    }
+
+    #[test]
+    fn what_a_human_does_is_done_in_order_of_time_however_it_is_told() {
+        let [reset, delete, create] = [
+            "[[operator]]\nat = '1m'\ndo = 'reset-offset'\ngroup = 'g'\n",
+            "[[operator]]\nat = '2m'\ndo = 'delete-topic'\ntopic = 't'\n",
+            "[[operator]]\nat = '3m'\ndo = 'create-topic'\ntopic = 't'\n",
+        ];
+        let cast = "summary = 'x'\nduration = '4m'\n[[broker]]\nname = 'a'\n[[topic]]\nname = 't'\n\
+                    [[group]]\nname = 'g'\ntopic = 't'\n";
+        let fingerprint = |steps: [&str; 3]| {
+            let scenario = Arc::new(Scenario::parse("x", "x.toml", &format!("{cast}{}", steps.concat())).unwrap());
+            crate::run::run_seed(crate::run::SeedRun { scenario, seed: 1, sabotage: None, until_ms: None })
+                .unwrap()
+                .fingerprint
+        };
+        assert_eq!(fingerprint([create, reset, delete]), fingerprint([reset, delete, create]));
+        assert_ne!(fingerprint([reset, delete, create]), fingerprint([delete, create, ""]));
     }
 }

@@ -119,8 +119,7 @@ pub(super) fn assemble(f: &mut Findings, name: &str, parts: &Parts<'_>) -> Scena
     check_cast(f, parts);
     let policy = policy(f, parts.policy);
     let shortest_window_ms = check_windows(f, file, &policy);
-    let mut operators: Vec<_> = parts.operator.iter().map(|entry| operator(f, entry, &names)).collect();
-    operators.sort_by_key(|step| step.at_ms);
+    let operators = parts.operator.iter().map(|entry| operator(f, entry, &names)).collect();
     let scenario = Scenario {
         name: name.to_owned(),
         summary: file.summary.get().trim().to_owned(),

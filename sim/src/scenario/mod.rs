@@ -74,7 +74,7 @@ pub struct Scenario {
     pub network: Option<Network>,
     /// What breaks, in the order of the file.
     pub faults: Vec<FaultSpec>,
-    /// What a human does, in order of time.
+    /// What a human does, in the order of the file; it is done in order of time.
     pub operators: Vec<OperatorStep>,
     /// What a sweep must reach.
     pub expect: Expect,
