@@ -1,8 +1,8 @@
 //! Part of P4: what needs a peer that answers is taken up.
 //!
 //! Rule: a chain that needs another broker is due, and that one has answered the chain's home since what was broken last has
-//! failed: then the home does not leave it alone, asking it for nothing at all, for longer than [`LATE_MS`]. How it drains what has
-//! piled up is its own affair, as long as it goes on.
+//! failed: then the home does not leave it alone, asking it for nothing at all, for longer than [`LATE_MS`], and after it was
+//! put off by it, till the next probe is due. How it drains what has piled up is its own affair, as long as it goes on.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use super::{
     Findings,
     p4_every_chain_ends::ATTEMPT_LIMIT_MS,
     p4_taken_up::{LATE_MS, is_confirmed_at_once, latest_ms},
+    p8_bounded::LATER_PROBE_EVERY_MS,
     waiting::{self, ABSENT_ANSWERS, PULL_HEARD_MS, SEND_HEARD_MS},
 };
 use crate::{
@@ -21,8 +22,8 @@ use crate::{
 /// What one broker asked another for.
 #[derive(Default)]
 struct Way {
-    /// When each call left, simulated ms.
-    asked_ms: Vec<SimMs>,
+    /// When each call left, and until when the peer may be left alone after it, simulated ms.
+    asked_ms: Vec<(SimMs, SimMs)>,
     /// Answers that reached the caller while it surely waited for them: when, and what happened by then.
     heard: Vec<(SimMs, usize)>,
 }
@@ -71,7 +72,8 @@ fn ways<'l>(ledger: &'l Ledger<'_>) -> BTreeMap<(&'l str, &'l str), Way> {
     };
     for (call, heard_within_ms) in calls.filter(|(call, _)| is_own(call)) {
         let way = ways.entry((call.from, call.to)).or_default();
-        way.asked_ms.push(call.at_ms);
+        let is_put_off = call.answer.is_some_and(|(_, code)| ABSENT_ANSWERS.contains(&code));
+        way.asked_ms.push((call.at_ms, call.at_ms + if is_put_off { LATER_PROBE_EVERY_MS } else { 0 }));
         let answer = call.answer.filter(|(_, code)| !call.is_to_slave() && !ABSENT_ANSWERS.contains(code));
         if let Some((event, _)) = answer
             && let EventKind::Response(frame) = &ledger.history.events[event].kind
@@ -111,16 +113,18 @@ fn lies_idle(
     let (heard_ms, heard) = *way.heard.iter().find(|(heard_ms, _)| is_quiet(heard_ms))?;
     // Whatever it was kept by is over once this is heard.
     let since_ms = due_ms.max(heard_ms.saturating_add(LATE_MS + may_take_ms)) - LATE_MS;
-    let asked = way.asked_ms.iter().filter(|at_ms| (since_ms..next_ms).contains(at_ms));
-    let times: Vec<SimMs> = std::iter::once(since_ms).chain(asked.copied()).chain([next_ms]).collect();
-    let idle_ms = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0);
+    let (mut idle_ms, mut spared_until_ms) = (0, since_ms);
+    for (at_ms, until_ms) in way.asked_ms.iter().copied().filter(|(at_ms, _)| *at_ms < next_ms).chain([(next_ms, 0)]) {
+        idle_ms = at_ms.saturating_sub(spared_until_ms).max(idle_ms);
+        spared_until_ms = until_ms.max(since_ms);
+    }
     let is_idle = heard < next && idle_ms > LATE_MS && is_confirmed_at_once(ledger, life.node, step, next);
     is_idle.then_some(idle_ms)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ATTEMPT_LIMIT_MS, LATE_MS};
+    use super::{ATTEMPT_LIMIT_MS, LATE_MS, LATER_PROBE_EVERY_MS};
     use crate::{
         evidence::frame::code,
         history::EventKind,
@@ -166,6 +170,22 @@ mod tests {
             let begun = chain.attempt(1).open(story.wait(2 * LATE_MS + 1).now_ms + 17_000);
             story.durable("b", vec![begun.fact()]);
             assert_eq!(story.is_blamed("P4", "was asked for nothing"), blamed);
+        }
+    }
+
+    #[test]
+    fn whoever_puts_off_is_asked_again_with_the_next_probe() {
+        for (after_ms, blamed) in [(0, false), (1, true)] {
+            let (mut story, chain) = Story::due();
+            let call = story.read(7);
+            let body = encode(&story.stored_message(7));
+            story.response(("a", "b", call), (code::PULL, 0), &[], &body);
+            let call = story.wait(1_250).read(8);
+            story.response(("a", "b", call), (code::PULL, 2), &[], &[]);
+            story.wait(LATER_PROBE_EVERY_MS + LATE_MS + after_ms);
+            let begun = chain.attempt(1).open(story.now_ms + 17_000);
+            story.durable("b", vec![begun.fact()]);
+            assert_eq!(story.is_blamed("P4", "was asked for nothing"), blamed, "{after_ms} ms later");
         }
     }
 
