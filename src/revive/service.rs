@@ -7,6 +7,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -48,10 +49,11 @@ pub trait Peers: Send + Sync + 'static {
     fn back_for(&self, peer: &str) -> Duration;
 
     /// Reads the chains' messages, neighbours in one queue, from the group that owns them. Ends within the attempt
-    /// limit, with one outcome for each chain, in their order.
+    /// limit, with one outcome for each chain, in their order. Counts as under way once it has been polled.
     async fn read(&self, chains: &[Chain]) -> Vec<ReadOutcome>;
 
-    /// Asks `to` to become the home of these chains of one checkpoint. `Ok` only once it confirmed.
+    /// Asks `to` to become the home of these chains of one checkpoint. `Ok` only once it confirmed. Counts as under way
+    /// once it has been polled.
     ///
     /// # Errors
     /// Why it is not known to have them. Ends within the attempt limit.
@@ -338,10 +340,15 @@ impl ReviveService {
         let ids: Vec<ChainId> = work.chains().iter().map(|chain| chain.id.clone()).collect();
         let claim = self.claims.claim(&ids);
         let service = self.clone();
-        tokio::spawn(async move {
+        let mut trip = Box::pin(async move {
             let outcomes = service.perform(work).await;
             service.conclude(outcomes, claim).await;
         });
+        // Its first step takes its place at the peer: the next look at what is admitted may come before a task of its own
+        // begins to run.
+        if trip.as_mut().now_or_never().is_none() {
+            tokio::spawn(trip);
+        }
     }
 
     async fn perform(&self, work: Work) -> Vec<Outcome> {

@@ -154,6 +154,21 @@ async fn pass(ms: u64) {
 }
 
 #[tokio::test]
+async fn what_is_started_has_its_place_at_the_peer_before_the_next_look() {
+    let clock = RunningClock::from(POPPED_MS);
+    let machine = host(&MemoryDisk::default(), clock.clone(), &MemoryTransport::default());
+    let store = Store::open(&machine, StoreConfig::default(), Arc::new(|_: &[Arc<LogEntry>]| {})).await.unwrap();
+    let peers = Arc::new(Fake {
+        admission: Mutex::new(Admission::Calls(8)),
+        away_since: Mutex::default(),
+        reads: Mutex::default(),
+    });
+    let service = ReviveService::new(home(), store, clock, peers.clone(), Arc::default(), ReviveConfig::default());
+    service.start(Work::Read(vec![chain(SLOW)]));
+    assert_eq!(peers.reads.lock().unwrap().len(), 1, "no other task has run yet");
+}
+
+#[tokio::test]
 async fn what_is_due_within_an_interval_is_one_tick_one_read_and_one_conclusion() {
     let chains: Vec<Chain> = (0..5).map(|offset| due(OTHER, offset, 1_000 + offset * 200)).collect();
     let world = World::with(chains.clone(), Admission::Calls(8)).await;

@@ -97,6 +97,8 @@ pub struct Ledger<'h> {
     standing: BTreeMap<&'h str, Vec<(SimMs, SimMs)>>,
     /// When a fault fired or a node was hit: positions.
     disturbances: Vec<usize>,
+    /// How many faults that last are open from each event on at which one begins or ends.
+    windows: Vec<(usize, i32)>,
     by_place: FxHashMap<Place<'h>, usize>,
     /// Stamp → position in `lists` of its messages.
     by_stamp: FxHashMap<&'h str, usize>,
@@ -141,6 +143,7 @@ impl<'h> Ledger<'h> {
             foreign: Foreign::default(),
             standing: BTreeMap::new(),
             disturbances: Vec::new(),
+            windows: Vec::new(),
             by_place: FxHashMap::default(),
             by_stamp: FxHashMap::default(),
             chain_by_id: FxHashMap::default(),
@@ -180,6 +183,7 @@ impl<'h> Ledger<'h> {
                 EventKind::Fault { text, .. } if text == "healed" => {}
                 EventKind::Fault { text, .. } => {
                     ledger.disturbances.push(event);
+                    ledger.window(event, text);
                     if text.starts_with("damaged-answer") {
                         ledger.wire.damaged(event);
                     }
@@ -473,6 +477,21 @@ impl<'h> Ledger<'h> {
     pub fn stood_ms(&self, node: &str, from_ms: SimMs, to_ms: SimMs) -> SimMs {
         let spans = self.standing.get(node).map_or(&[][..], Vec::as_slice);
         spans.iter().map(|(from, to)| to_ms.min(*to).saturating_sub(from_ms.max(*from))).sum()
+    }
+
+    fn window(&mut self, event: usize, fault: &str) {
+        let by = i32::from(fault.ends_with(" begins")) - i32::from(fault.ends_with(" ends"));
+        if by != 0 {
+            let open = self.windows.last().map_or(0, |(_, open)| *open);
+            self.windows.push((event, open + by));
+        }
+    }
+
+    /// Whether something that lasts is broken right before an event.
+    #[must_use]
+    pub fn is_broken_at(&self, event: usize) -> bool {
+        let begun = self.windows.partition_point(|(at, _)| *at < event);
+        begun.checked_sub(1).is_some_and(|last| self.windows[last].1 > 0)
     }
 
     /// Whether a fault fired, or a node was hit, from `from` to `to` (positions, both included).

@@ -29,36 +29,19 @@ struct Way {
 }
 
 pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
-    let (ways, open) = (ways(ledger), open_windows(ledger));
+    let ways = ways(ledger);
     let Some(end) = ledger.history.events.len().checked_sub(1) else { return };
     for life in &ledger.chains {
         for (number, step) in life.steps.iter().enumerate() {
             let next = life.steps.get(number + 1).map_or(end, |next| next.event);
             let peer = waiting::peer(life, step);
             let Some(way) = ways.get(&(life.node, peer)).filter(|_| peer != life.node) else { continue };
-            if let Some(idle_ms) = lies_idle(ledger, life, (step, next), (way, &open)) {
+            if let Some(idle_ms) = lies_idle(ledger, life, (step, next), way) {
                 let detail = format!("it was due for {idle_ms} ms and {peer}, which answers, was asked for nothing");
                 found.broken(ledger.at_ms(next), format!("chain {}", life.id), detail);
             }
         }
     }
-}
-
-/// How many windows of faults are open from each event on at which one begins or ends.
-fn open_windows(ledger: &Ledger<'_>) -> Vec<(usize, i32)> {
-    let mut count = 0;
-    let events = ledger.history.events.iter().enumerate();
-    let turns = events.filter_map(|(number, event)| match &event.kind {
-        EventKind::Fault { text, .. } if text.ends_with(" begins") => Some((number, 1)),
-        EventKind::Fault { text, .. } if text.ends_with(" ends") => Some((number, -1)),
-        _ => None,
-    });
-    turns
-        .map(|(number, by)| {
-            count += by;
-            (number, count)
-        })
-        .collect()
 }
 
 fn ways<'l>(ledger: &'l Ledger<'_>) -> BTreeMap<(&'l str, &'l str), Way> {
@@ -94,7 +77,7 @@ fn lies_idle(
     ledger: &Ledger<'_>,
     life: &ChainLife<'_>,
     (step, next): (&ChainStep<'_>, usize),
-    (way, open): (&Way, &[(usize, i32)]),
+    way: &Way,
 ) -> Option<SimMs> {
     let next_ms = ledger.at_ms(next);
     let may_take_ms = ledger.stood_ms(life.node, step.at_ms, next_ms) + ledger.obligations.writes_within_ms(life.node);
@@ -106,9 +89,7 @@ fn lies_idle(
     let is_quiet = |heard_ms: &SimMs| {
         let before_ms = heard_ms.saturating_sub(ATTEMPT_LIMIT_MS);
         let before = ledger.history.events.partition_point(|event| event.at_ms < before_ms);
-        let is_open =
-            open[..open.partition_point(|(event, _)| *event < before)].last().is_some_and(|(_, count)| *count > 0);
-        !is_open && !ledger.was_disturbed(before, next)
+        !ledger.is_broken_at(before) && !ledger.was_disturbed(before, next)
     };
     let (heard_ms, heard) = *way.heard.iter().find(|(heard_ms, _)| is_quiet(heard_ms))?;
     // Whatever it was kept by is over once this is heard.

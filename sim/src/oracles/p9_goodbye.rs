@@ -1,7 +1,8 @@
 //! Part of P9: a broker that stops in order says goodbye, so that nobody is sent to where nobody is.
 //!
 //! Rule: between the signal and its end it asks the name server to take it off the routes, unless something else was
-//! broken since the name server last answered it, or it had not for [`HEARD_MS`].
+//! broken since the name server last answered it, or it had not for [`HEARD_MS`]. While every answer is slow, the time it
+//! has may be over before its last registration is answered, which a goodbye must not overtake.
 
 use super::Findings;
 use crate::{evidence::frame::code, history::EventKind, ledger::Ledger, plan::SimMs};
@@ -51,7 +52,9 @@ fn was_heard(ledger: &Ledger<'_>, node: &str, stopping: usize) -> bool {
     // The signal itself is told right before, and so is the fault that sends it.
     let last = (0..stopping).rev().find(|event| ledger.at_ms(*event) < at_ms).unwrap_or(0);
     answered.is_some_and(|event| {
-        ledger.at_ms(event).saturating_add(HEARD_MS) >= at_ms && !ledger.was_disturbed(event, last)
+        ledger.at_ms(event).saturating_add(HEARD_MS) >= at_ms
+            && !ledger.is_broken_at(event)
+            && !ledger.was_disturbed(event, last)
     })
 }
 
@@ -79,6 +82,25 @@ mod tests {
         story.wait(10);
         node(&mut story, "stopped");
         story
+    }
+
+    #[test]
+    fn while_something_lasts_it_may_have_no_time_for_that() {
+        for (ends, noticed) in [(true, true), (false, false)] {
+            let mut story = Story::new();
+            let fault = |text: &str| EventKind::Fault { index: Some(0), text: text.into() };
+            story.event(fault("latency begins"));
+            if ends {
+                story.event(fault("latency ends"));
+            }
+            let call = story.request("a", "namesrv", code::REGISTER_BROKER, &[], b"{}");
+            story.response(("namesrv", "a", call), (code::REGISTER_BROKER, 0), &[], b"");
+            story.wait(1_000);
+            node(&mut story, "stopping");
+            story.wait(10);
+            node(&mut story, "stopped");
+            assert_eq!(story.is_blamed("P9", "it stops in order and stays"), noticed);
+        }
     }
 
     #[test]
