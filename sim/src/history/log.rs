@@ -190,7 +190,7 @@ impl<N: Send> Tap for Log<N> {
         self.arrived(facts);
     }
 
-    fn synced(&self, at_ms: SimMs, node: &str, sync: u64, writes: &[(u64, Bytes)]) {
+    fn synced(&self, at_ms: SimMs, node: &str, sync: u64, _: &str, writes: &[(u64, Bytes)]) {
         self.push(at_ms, EventKind::synced(node, sync, writes));
     }
 

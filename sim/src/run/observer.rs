@@ -159,8 +159,10 @@ impl Tap for Observer {
         self.log.arrived(facts);
     }
 
-    fn synced(&self, at_ms: SimMs, node: &str, sync: u64, writes: &[(u64, Bytes)]) {
-        let slices: Vec<(u64, &[u8])> = writes.iter().map(|(offset, data)| (*offset, data.as_ref())).collect();
+    fn synced(&self, at_ms: SimMs, node: &str, sync: u64, file: &str, writes: &[(u64, Bytes)]) {
+        // A store that is being put together in another file is in force once that takes this one's place.
+        let writes_to_store = if file == pop_revive::store::FILE { writes } else { &[] };
+        let slices: Vec<(u64, &[u8])> = writes_to_store.iter().map(|(offset, data)| (*offset, data.as_ref())).collect();
         let found = self.books().found(at_ms, node, sync, &slices);
         self.log.push_all(at_ms, found.into_iter().chain([EventKind::synced(node, sync, writes)]));
     }

@@ -191,9 +191,14 @@ impl Disk for NodeDisk {
 
     fn replace(&self, name: &str, new: &str) -> io::Result<()> {
         self.life.fence()?;
-        let files = &mut lock(&self.platters.state).files;
-        let file = files.remove(new).ok_or(io::ErrorKind::NotFound)?;
-        files.insert(name.to_owned(), file);
+        let (syncs, content) = {
+            let State { files, syncs, .. } = &mut *lock(&self.platters.state);
+            let file = files.remove(new).ok_or(io::ErrorKind::NotFound)?;
+            let content = file.image.durable();
+            files.insert(name.to_owned(), file);
+            (*syncs, content)
+        };
+        self.world.left_with(self.life.node, syncs, name, &content);
         Ok(())
     }
 }
@@ -357,7 +362,7 @@ impl StorageBackend for OpenFile {
             self.world.left_with(self.life.node, sync_no, &self.name, &content);
             Vec::new()
         });
-        self.world.synced(self.life.node, sync_no, &writes);
+        self.world.synced(self.life.node, sync_no, &self.name, &writes);
         self.life.fence()
     }
 

@@ -250,9 +250,9 @@ impl World {
     }
 
     /// Tells of writes that became durable, then lets the faults strike that wait for this sync.
-    fn synced(&self, node: NodeIndex, sync_no: u64, writes: &[(u64, Bytes)]) {
+    fn synced(&self, node: NodeIndex, sync_no: u64, file: &str, writes: &[(u64, Bytes)]) {
         let name = self.name(node);
-        self.inner.tap.synced(self.now_ms(), &name, sync_no, writes);
+        self.inner.tap.synced(self.now_ms(), &name, sync_no, file, writes);
         let due = self.armed().after_sync(node, sync_no);
         due.into_iter().for_each(|strike| strike.land(self));
     }

@@ -137,13 +137,13 @@ pub trait Tap: Send + Sync {
         let _ = frame;
     }
 
-    /// The node's `sync_no`-th disk sync (from 1) made `writes`, given as (offset, data) in write order, durable.
-    fn synced(&self, at_ms: SimMs, node: &str, sync_no: u64, writes: &[(u64, Bytes)]) {
-        let _ = (at_ms, node, sync_no, writes);
+    /// The node's `sync_no`-th disk sync (from 1) made `writes` to `file`, given as (offset, data) in write order, durable.
+    fn synced(&self, at_ms: SimMs, node: &str, sync_no: u64, file: &str, writes: &[(u64, Bytes)]) {
+        let _ = (at_ms, node, sync_no, file, writes);
     }
 
-    /// The node lost power, a sync failed, or an operation had failed before the sync that made `content` durable: `file`
-    /// holds it from now on, and pages alone do not tell what of it is in force. `syncs` is how many syncs the node had
+    /// The node lost power, a sync failed, an operation had failed before the sync that made `content` durable, or another
+    /// file took the place of this one: `file` holds it from now on, and pages alone do not tell what of it is in force. `syncs` is how many syncs the node had
     /// begun.
     fn left_with(&self, at_ms: SimMs, node: &str, syncs: u64, file: &str, content: &Bytes) {
         let _ = (at_ms, node, syncs, file, content);

@@ -349,3 +349,18 @@ fn a_slow_disk_takes_its_time_in_its_window() {
         assert_eq!(world.fired(0), 1);
     });
 }
+
+#[test]
+fn what_takes_another_files_place_is_told_of_with_what_of_it_is_durable() {
+    run(1, Vec::new(), |world, log| async move {
+        let host = world.host("b");
+        let new = host.disk.open("new").unwrap();
+        new.write(0, &[1; 10]).unwrap();
+        new.sync_data().unwrap();
+        new.write(10, &[1; 10]).unwrap();
+        new.close().unwrap();
+        host.disk.replace("f", "new").unwrap();
+        assert!(log.lines().iter().any(|line| line.ends_with("left b 1 with 10 bytes of f")), "{:?}", log.lines());
+        assert!(host.disk.replace("f", "new").is_err(), "it has another name by now");
+    });
+}

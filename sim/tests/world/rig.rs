@@ -54,7 +54,7 @@ impl Tap for Log {
     fn delivered(&self, frame: &FrameFacts) {
         self.frame("delivered", frame);
     }
-    fn synced(&self, at_ms: SimMs, node: &str, sync_no: u64, writes: &[(u64, Bytes)]) {
+    fn synced(&self, at_ms: SimMs, node: &str, sync_no: u64, _: &str, writes: &[(u64, Bytes)]) {
         self.push(format!("{at_ms} synced {node} {sync_no}: {} writes", writes.len()));
     }
     fn left_with(&self, at_ms: SimMs, node: &str, syncs: u64, file: &str, content: &Bytes) {
