@@ -169,6 +169,7 @@ fn start_member(world: &World, scenario: &Scenario, member: &Member<'_>, address
 /// Runs a broker until it is asked to stop, and keeps trying when it cannot start.
 async fn run_broker(host: Host, config: BrokerConfig, (world, node): (World, NodeName), stop: StopSignal) {
     loop {
+        world.goes_by_its_clock(&node);
         let started = tokio::select! {
             biased;
             () = stop.cancelled() => return,

@@ -277,6 +277,19 @@ impl World {
         self.order(&life, Task::Restart(SHORTEST_DOWN_MS));
     }
 
+    /// From now on `node` goes by what its wall clock shows, as a process does that begins: tells what that has gained since it
+    /// last did so. The world knows of that when an incarnation starts; what runs later, or anew within one, says so here.
+    ///
+    /// # Panics
+    /// `node` was not added.
+    pub fn goes_by_its_clock(&self, node: &str) {
+        let index = self.expect_node(node);
+        let gained_ms = lock(&self.inner.nodes).nodes[index.0].offset.gained_ms(self.now());
+        if gained_ms != 0 {
+            self.tap_node(node, NodeEvent::ClockGained(gained_ms));
+        }
+    }
+
     /// Steps the wall clock of `node` by `delta_ms`; sleepers for a stored time notice at once.
     ///
     /// # Panics

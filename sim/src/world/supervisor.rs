@@ -99,7 +99,7 @@ impl World {
         if last.is_alive() {
             return;
         }
-        let (name, id, gained_ms, incarnation) = {
+        let (name, id, incarnation) = {
             let mut nodes = lock(&self.inner.nodes);
             if nodes.ended {
                 return;
@@ -107,12 +107,10 @@ impl World {
             let node = &mut nodes.nodes[last.node.0];
             node.life = last.next();
             node.finished = false;
-            (node.name.clone(), node.id, node.offset.gained_ms(self.now()), node.life.number)
+            (node.name.clone(), node.id, node.life.number)
         };
         self.tap_node(&name, NodeEvent::Started);
-        if gained_ms != 0 {
-            self.tap_node(&name, NodeEvent::ClockGained(gained_ms));
-        }
+        self.goes_by_its_clock(&name);
         if let Some(id) = id {
             self.inner.handle.restart(id);
         }

@@ -501,3 +501,16 @@ fn a_crash_loop_waits_for_a_node_that_is_down_counts_no_other_end_and_ends_with_
         assert_eq!((world.is_up("b"), world.fired(0)), (true, fired));
     });
 }
+
+#[test]
+fn what_a_clock_gains_before_code_goes_by_it_is_told_once() {
+    run(1, Vec::new(), |world, log| async move {
+        world.goes_by_its_clock("b");
+        assert_eq!(log.count("ClockGained"), 0, "it has gained nothing");
+        world.step("b", 1_500);
+        sleep(10).await;
+        world.goes_by_its_clock("b");
+        world.goes_by_its_clock("b");
+        assert_eq!((log.count("ClockGained"), log.count("node b ClockGained(1500)")), (1, 1));
+    });
+}
