@@ -143,8 +143,8 @@ pub trait Tap: Send + Sync {
     }
 
     /// The node lost power, a sync failed, an operation had failed before the sync that made `content` durable, or another
-    /// file took the place of this one: `file` holds it from now on, and pages alone do not tell what of it is in force. `syncs` is how many syncs the node had
-    /// begun.
+    /// file took the place of this one: `file` holds it from now on, and pages alone do not tell what of it is in force.
+    /// `syncs` is how many syncs the node had begun.
     fn left_with(&self, at_ms: SimMs, node: &str, syncs: u64, file: &str, content: &Bytes) {
         let _ = (at_ms, node, syncs, file, content);
     }
