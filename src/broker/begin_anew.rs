@@ -16,10 +16,19 @@ use crate::{
     sabotage, sometimes,
 };
 
+/// How sure it is that a slave has lost some of what it had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// It has nothing, or less than it had.
+    Certain,
+    /// It lacks what this master wrote last, and may never have had that.
+    Possible,
+}
+
 impl Shared {
     /// Merges what was done by the slave that had this one's place, if there is anything. What the slave is told if that
     /// cannot be; `None` if it may follow.
-    pub(super) async fn begin_anew(&self) -> Result<Option<Command>, Refusal> {
+    pub(super) async fn begin_anew(&self, loss: Loss) -> Result<Option<Command>, Refusal> {
         let Some(target) = self.config.acting_to.clone() else { return Ok(None) };
         if !self.taking_back.was_followed() || sabotage!("lost-slave-forgotten") {
             return Ok(None);
@@ -30,12 +39,15 @@ impl Shared {
         // other's chains, and both slaves begin anew, neither could be told.
         let sealed = match self.neighbours.acted(&target).await {
             Ok(Acted { sealed, .. }) if sealed <= own => return sometimes!("anew-nothing-sealed", Ok(None)),
+            // As a rule nothing is lost. To end a term that nobody used would need the other group, which may need this one.
+            Ok(Acted { chains, .. }) if loss == Loss::Possible && !chains.iter().any(|chain| is_later(chain, own)) => {
+                return sometimes!("anew-nothing-lost", Ok(None));
+            }
             Ok(Acted { sealed, .. }) => sometimes!("anew-sealed", sealed),
             Err(failure) => return sometimes!("anew-waits", Err(self.cannot_merge(failure))),
         };
         let (term, Acted { end, chains, .. }) = self.facts(&target, sealed).await?;
-        let is_later = |chain: &Chain| chain.acted_for.as_ref().is_some_and(|acting| acting.term > own);
-        if !chains.iter().any(is_later) {
+        if !chains.iter().any(|chain| is_later(chain, own)) {
             // What nobody used contradicts nothing. It is over all the same, and this log has to say so: the lost slave may
             // have asked for a merge, and that may come late.
             let merged = Merge { group: self.config.name.clone(), target, before: own, term, chains: Vec::new() };
@@ -54,4 +66,9 @@ impl Shared {
         sometimes!("anew-merged");
         Ok(None)
     }
+}
+
+/// Whether a chain was handed over under a later term than that.
+fn is_later(chain: &Chain, own: u64) -> bool {
+    chain.acted_for.as_ref().is_some_and(|acting| acting.term > own)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::{refusal::Refusal, shared::Shared};
+use super::{begin_anew::Loss, refusal::Refusal, shared::Shared};
 use crate::{
     buggify,
     model::chain::LogPosition,
@@ -39,8 +39,12 @@ impl Shared {
         if let Some(term) = header.acting_term {
             return self.take_back(end, u64::try_from(term).unwrap_or(0)).await;
         }
-        if (has_less || end == LogEnd::default())
-            && let Some(refused) = self.begin_anew().await?
+        let loss = match has_less || end == LogEnd::default() {
+            true => Some(Loss::Certain),
+            false => self.may_have_less(follower, end)?.then_some(Loss::Possible),
+        };
+        if let Some(loss) = loss
+            && let Some(refused) = self.begin_anew(loss).await?
         {
             return Ok(refused);
         }
@@ -82,6 +86,14 @@ impl Shared {
     fn has_less_than_it_had(&self, follower: u64, end: LogEnd) -> bool {
         let had = self.in_sync.end_of(follower).unwrap_or_else(|| self.store.confirmed_index());
         end.position.index < had && self.config.acting_to.is_some() && !sabotage!("older-disk-unnoticed")
+    }
+
+    /// Whether a follower whose log ends so may have an older disk than it had, for all that is known here: a master that has
+    /// begun again does not know of its last entries that they were confirmed.
+    fn may_have_less(&self, follower: u64, end: LogEnd) -> Result<bool, Refusal> {
+        let is_unheard = self.in_sync.end_of(follower).is_none();
+        let may_have = is_unheard && self.config.acting_to.is_some() && !sabotage!("older-disk-unnoticed");
+        Ok(may_have && end.position.index < self.store.durable()?.last_index()?)
     }
 
     /// Whoever lacks what was confirmed must not act on what is left, however long its master is away.

@@ -213,6 +213,10 @@ pub const POINTS: &[(&str, &str)] = &[
     ("take-back-merged", "a master merged what was done in its place"),
     ("anew-nothing-sealed", "a slave began with an empty log, and nobody had acted since its master's last merge"),
     ("anew-sealed", "a slave began with an empty log, and somebody had taken a term since its master's last merge"),
+    (
+        "anew-nothing-lost",
+        "a slave lacked what its master had written last, and nobody had acted on what it may have had",
+    ),
     ("anew-waits", "a slave began with an empty log, and its master could not ask whether anybody had acted"),
     ("anew-nothing-done", "a slave began with an empty log, and nothing was done under the terms that were taken"),
     ("anew-end-unknown", "nobody could say where the log of a lost slave ended that had acted"),

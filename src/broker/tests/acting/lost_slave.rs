@@ -217,3 +217,22 @@ async fn who_has_less_than_it_had_is_told_until_it_has_forgotten_what_it_was() {
         assert_eq!(answer.body.is_empty(), acting_term.is_some() || is_told, "{caught_up:?} {acting_term:?}");
     }
 }
+
+/// A master that has begun again does not know that its last entry was confirmed: a slave that lacks just that one may never have
+/// had it, or have lost it with what it did.
+#[tokio::test]
+async fn a_master_that_has_begun_again_asks_for_a_slave_that_lacks_only_its_end() {
+    let mut group = Group::new().await;
+    group.popped("one").await;
+    let older = group.end();
+    group.send("two").await;
+    let chain = group.hands_over(Some(group.end())).await;
+    group.stop_slave().await;
+    group.stop_master().await;
+    group.start_master().await;
+    assert_eq!(group.master().shared.store.confirmed_index(), older.position.index, "as far as it knows");
+    let ask = Command::request(request::REPLICATE).with_header(&ends_at(older));
+    assert_eq!(group.world.ask(MASTER, ask).await.code, response::SUCCESS);
+    let moved = group.durable().chain(&chain.id).unwrap().unwrap();
+    assert_eq!(moved.state, ChainState::Moved { to: "broker-b".into() }, "what was done is merged first");
+}
