@@ -795,6 +795,25 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P8",
         scenario: "large-messages",
     },
+    Sabotage {
+        name: "batch-acks-refused",
+        breaks: "every batch ack is refused as one that is too long",
+        promise: "P9",
+        scenario: "flaky-link",
+    },
+    Sabotage { name: "delay-ignored", breaks: "a delayed message is there at once", promise: "P6", scenario: "calm" },
+    Sabotage {
+        name: "due-as-planned",
+        breaks: "the wait after a failure counts from where the attempt might have ended at the latest",
+        promise: "P4",
+        scenario: "remote-read-timeout",
+    },
+    Sabotage {
+        name: "topic-recorded-again",
+        breaks: "a topic that is created again as it is is written down again",
+        promise: "P8",
+        scenario: "confirmed-backlog",
+    },
 ];
 
 /// The sabotage of that name.

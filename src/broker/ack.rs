@@ -84,7 +84,7 @@ impl Shared {
         if ids.is_empty() {
             return Err(Refusal::NoMessage("the batch acks nothing".into()));
         }
-        if ids.len() > BATCH_ACK_MAX {
+        if ids.len() > BATCH_ACK_MAX || sabotage!("batch-acks-refused") {
             let found = ids.len().to_string();
             return Err(Refusal::Field { field: "acks", found, expected: format!("at most {BATCH_ACK_MAX} messages") });
         }

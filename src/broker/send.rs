@@ -50,7 +50,7 @@ impl Shared {
         }
         let topic = self.send_target(&header).await?;
         let message = self.message_of(peer, request, &header, properties, topic)?;
-        let due_ms = due_of(&message.properties, self.host.clock.now_ms())?;
+        let due_ms = due_of(&message.properties, self.host.clock.now_ms())?.filter(|_| !sabotage!("delay-ignored"));
         let unique_key = message.unique_key().map(str::to_owned);
         let window_ms = self.send_window_ms(&message.topic);
         let stored = self.store.submit(SendStep { message, due_ms, window_ms }).await?;

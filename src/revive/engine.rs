@@ -242,7 +242,9 @@ impl Reviver {
         match self.policy.next_due_ms(&next, from) {
             Some(due) => {
                 sometimes!("rewritten");
-                set_due(&mut next.state, due);
+                if !sabotage!("due-as-planned") {
+                    set_due(&mut next.state, due);
+                }
                 if sabotage!("attempt-not-persisted") {
                     next.attempt -= 1;
                 }

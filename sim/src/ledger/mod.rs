@@ -342,12 +342,17 @@ impl<'h> Ledger<'h> {
         u32::try_from(before.count()).unwrap_or(u32::MAX)
     }
 
+    /// Whether the commit that made something durable at a node at `event` had ended by `at_ms`.
+    #[must_use]
+    pub fn is_written(&self, node: &str, event: usize, at_ms: SimMs) -> bool {
+        self.at_ms(event) + COMMIT_MS + self.obligations.writes_within_ms(node) < at_ms
+    }
+
     /// The first era that the answer of a broker which was asked at `asked` may be of: a deletion that is being written, or
     /// that it does not know to be confirmed, is not known to whoever tells only what is.
     #[must_use]
     pub fn first_era_told(&self, node: &str, topic: &str, asked: usize) -> u32 {
-        let may_take_ms = COMMIT_MS + self.obligations.writes_within_ms(node);
-        let is_written = |it: &Deletion| self.at_ms(it.event) + may_take_ms < self.at_ms(asked);
+        let is_written = |it: &Deletion| self.is_written(node, it.event, self.at_ms(asked));
         let is_known = |it: &&Deletion| is_written(it) && self.is_told(node, it.at.index, it.event, asked);
         let before = self.deletions_of(node, topic).iter().filter(is_known);
         u32::try_from(before.count()).unwrap_or(u32::MAX)

@@ -144,9 +144,9 @@ pub struct Delivery<'h> {
     pub at_most: usize,
 }
 
-/// A pop that was answered with nothing.
+/// A pop that was answered with nothing, or refused.
 #[derive(Debug)]
-pub struct EmptyPop<'h> {
+pub struct VainPop<'h> {
     /// Who and when, with the answer.
     pub call: Call<'h>,
     /// The consumer group.
@@ -188,7 +188,9 @@ pub struct Wire<'h> {
     /// Messages in pops' answers.
     pub deliveries: Vec<Delivery<'h>>,
     /// Pops that were answered with nothing.
-    pub empty_pops: Vec<EmptyPop<'h>>,
+    pub empty_pops: Vec<VainPop<'h>>,
+    /// Pops that were refused.
+    pub refused_pops: Vec<VainPop<'h>>,
     /// Acks of one message.
     pub acks: Vec<Settle<'h>>,
     /// Renewals.
@@ -349,10 +351,11 @@ impl<'h> Wire<'h> {
             }
             Pending::Pop { mut call, group, topic, at_most, poll_ms } => {
                 call.answer = answer;
-                if frame.code == POLLING_TIMEOUT {
-                    self.empty_pops.push(EmptyPop { call, group, topic, poll_ms });
-                } else if let Some(read) = read.filter(|_| frame.code == 0) {
-                    self.popped(at_ms, call, (&group, &topic, at_most), &read);
+                match (frame.code, read) {
+                    (POLLING_TIMEOUT, _) => self.empty_pops.push(VainPop { call, group, topic, poll_ms }),
+                    (0, Some(read)) => self.popped(at_ms, call, (&group, &topic, at_most), &read),
+                    (0, None) => {}
+                    _ => self.refused_pops.push(VainPop { call, group, topic, poll_ms }),
                 }
             }
         }

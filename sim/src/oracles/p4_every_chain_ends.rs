@@ -140,11 +140,8 @@ const fn due_ms(chain: &ChainFact) -> Option<i64> {
 fn wrong_wait(ledger: &Ledger<'_>, old: &ChainFact, step: &ChainStep<'_>) -> Option<String> {
     let new = step.chain;
     let (was, is) = (due_ms(old)?, due_ms(new)?);
-    if was == is && old.attempt == new.attempt {
-        return None;
-    }
     if old.attempt == new.attempt && old.failures == new.failures {
-        return Some(format!("its due time moved from {was} to {is} and no failure was recorded"));
+        return (was != is).then(|| format!("its due time moved from {was} to {is} and no failure was recorded"));
     }
     let policy = &ledger.obligations.policy;
     let wait = policy.shortest_wait_ms(new.attempt);
@@ -207,6 +204,17 @@ mod tests {
         let chain = story.attempt(chain, 2000);
         end(&mut story, &chain);
         assert!(story.holds().reached.contains("remote-read"));
+    }
+
+    /// What was planned when the attempt began is for whoever dies in the middle of it.
+    #[test]
+    fn the_wait_begins_with_the_failure_and_not_with_what_was_planned() {
+        let (mut story, chain) = Story::due();
+        let begun = chain.attempt(1).open(story.now_ms + 17_000);
+        story.durable("b", vec![begun.clone().fact()]);
+        story.read(0);
+        story.wait(10).durable("b", vec![begun.failed("timeout").fact()]);
+        story.breaks("P4", "after attempt 1 it is due 15940 ms after the policy's wait of 1000 ms is over");
     }
 
     #[test]

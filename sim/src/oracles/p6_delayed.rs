@@ -2,9 +2,9 @@
 //!
 //! Rule: a timer is due, by the broker's own clock, as long after its request came as its sender asked for, and that lies
 //! between the request and the entry that accepts it. It fires no earlier; and, if nothing was broken since it was
-//! accepted, soon after.
+//! accepted, soon after. What was to be delayed is not in its topic before its time without a timer.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Findings;
 use crate::{
@@ -39,6 +39,16 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         if told_ms > asked_ms + SLACK_MS || told_ms + accepting_ms + SLACK_MS < asked_ms {
             let detail = format!("to be there after {asked_ms} ms, accepted for {told_ms} ms later");
             found.stamped(ledger.at_ms(timer.event), timer.message.ledger.as_ref(), timer.node, detail);
+        }
+    }
+    let timed: FxHashSet<&LedgerId> = ledger.timers.iter().filter_map(|timer| timer.message.ledger.as_ref()).collect();
+    for stored in &ledger.messages {
+        let Some(stamp) = stored.message.ledger.as_ref().filter(|stamp| !timed.contains(stamp)) else { continue };
+        let Some((began_ms, delay_ms)) = delays.get(stamp) else { continue };
+        let early_ms = (began_ms + delay_ms).saturating_sub(stored.at_ms);
+        if early_ms > SLACK_MS.unsigned_abs() {
+            let detail = format!("it is there {early_ms} ms before its time");
+            found.stamped(stored.at_ms, Some(stamp), stored.place, detail);
         }
     }
     for fired in &ledger.fired {
@@ -112,6 +122,16 @@ mod tests {
     #[test]
     fn a_delayed_message_comes_when_it_was_asked_for() {
         assert!(!is_blamed(10_000, 10_000, false) && !is_blamed(10_000, 14_000, false));
+    }
+
+    #[test]
+    fn nor_is_it_there_at_once_as_if_it_had_not_been_asked_for() {
+        for (after_ms, noticed) in [(0, true), (10_000, false)] {
+            let mut story = accepted(10_000);
+            story.history.events.pop();
+            story.wait(after_ms).durable("a", vec![Fact::Message(message("t", 0, 1, 0))]);
+            assert_eq!(story.is_blamed("P6", "it is there 10000 ms before its time"), noticed);
+        }
     }
 
     #[test]

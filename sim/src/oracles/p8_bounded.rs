@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
     Findings, Reads, p8_absent_home, p8_at_once, p8_bytes, p8_early_acks, p8_fair, p8_joined, p8_merges, p8_polls,
-    p8_tables, p8_waits, silence::silences,
+    p8_repeats, p8_tables, p8_waits, silence::silences,
 };
 use crate::{
     history::{EventKind, Noted},
@@ -135,6 +135,7 @@ pub(super) fn check(ledger: &Ledger<'_>, reads: &Reads<'_>, found: &mut Findings
     p8_fair::check(ledger, found);
     p8_joined::check(ledger, found);
     p8_polls::check(ledger, found);
+    p8_repeats::check(ledger, found);
     p8_at_once::check(ledger, found);
     p8_waits::check(ledger, found);
     p8_bytes::check(ledger, found);

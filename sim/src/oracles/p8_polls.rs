@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use super::Findings;
 use crate::{
     evidence::{DurableEntry, Fact, StoredMessage},
-    ledger::{GroupSpec, Ledger, wire::EmptyPop},
+    ledger::{GroupSpec, Ledger, wire::VainPop},
     plan::SimMs,
 };
 
@@ -19,7 +19,7 @@ const SEEN_MS: SimMs = 2_000;
 pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for broker in &ledger.obligations.brokers {
         let pops = ledger.wire.empty_pops.iter().filter(|pop| pop.call.server == broker);
-        let mut pops: Vec<(usize, &EmptyPop<'_>)> = pops.filter_map(|pop| Some((pop.call.answer?.0, pop))).collect();
+        let mut pops: Vec<(usize, &VainPop<'_>)> = pops.filter_map(|pop| Some((pop.call.answer?.0, pop))).collect();
         if pops.is_empty() || ledger.obligations.other_disks(broker) > 0 {
             continue;
         }
