@@ -4,19 +4,20 @@
 //! Rule: from the moment at which a chain was first durable anywhere to the moment at which its message is stored as a
 //! copy, its invisible time passes, in simulated time, which no clock shows. A broker that follows its wall clock by
 //! slewing may be a thousandth off. A broker that begins to run knows from its wall clock alone for how long it was away:
-//! what that has gained since it last began to, the message may come early. By its own clock a broker that takes a chain
+//! what that has gained since it last began to, the message may come early; and so it may if no answer ever left that hands it
+//! out. By its own clock a broker that takes a chain
 //! has it due when the rest of its invisible time is over, and one that opens it when all of it is. Delayed messages are
 //! in `p6_delayed`, chains that others take in `p6_moved`, renewals in `p6_renewed`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{Findings, Reads, p6_acting, p6_delayed, p6_moved, p6_renewed};
 use crate::{
     evidence::{ChainId, ChainState, Outcome},
     history::EventKind,
-    ledger::{ChainLife, Ledger},
+    ledger::{ChainLife, Ledger, wire::Delivery},
     plan::SimMs,
 };
 
@@ -48,11 +49,16 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         }
     }
     let gains = gains(ledger);
+    let handed_out: FxHashSet<_> = ledger.wire.deliveries.iter().map(Popping::of_delivery).collect();
     for life in &ledger.chains {
         let is_copied = |state: &ChainState| {
             matches!(state, ChainState::Ended { outcome: Outcome::Revived(_) | Outcome::DeadLettered(_), .. })
         };
         let Some(copied) = life.steps.iter().find(|step| is_copied(&step.chain.state)) else { continue };
+        let is_popped_here = copied.chain.generation == 0 && life.node == life.id.broker;
+        if is_popped_here && !handed_out.contains(&Popping::of_chain(life.id)) {
+            continue;
+        }
         let span = opened[life.id]..=copied.at_ms;
         let passed = i64::try_from(copied.at_ms - opened[life.id]).unwrap_or(i64::MAX);
         let invisible = copied.chain.invisible_ms;
@@ -67,6 +73,26 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
             let stamp = ledger.stored(&life.origin()).and_then(|stored| stored.message.ledger.as_ref());
             found.stamped(copied.at_ms, stamp, format!("chain {}", life.id), detail);
         }
+    }
+}
+
+/// What a handle and a chain's id have in common.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Popping<'h> {
+    topic: &'h str,
+    queue: i32,
+    offset: i64,
+    group: &'h str,
+    pop_time: i64,
+}
+
+impl<'h> Popping<'h> {
+    fn of_delivery(Delivery { topic, message, group, pop_time, .. }: &'h Delivery<'_>) -> Self {
+        Self { topic, queue: message.queue, offset: message.offset, group, pop_time: *pop_time }
+    }
+
+    fn of_chain(ChainId { topic, queue, offset, group, pop_time, .. }: &'h ChainId) -> Self {
+        Self { topic, queue: *queue, offset: *offset, group, pop_time: *pop_time }
     }
 }
 
@@ -137,6 +163,18 @@ mod tests {
         assert!(!is_blamed(10_000) && !is_blamed(60_000));
         assert!(!is_blamed(9_976), "the clock was slewed");
         assert!(is_blamed(9_970) && is_blamed(10));
+    }
+
+    #[test]
+    fn what_nobody_was_handed_may_come_at_once() {
+        let mut story = Story::new();
+        story.send(1, 0).wait(10);
+        let mut chain = crate::oracles::fixture::chain("t", 0, story.now_ms);
+        chain.invisible_ms = 10_000;
+        story.durable("a", vec![chain.clone().fact()]).wait(10);
+        let copy = CopyPlace { topic: "%RETRY%g_t".into(), queue: 0, offset: 0 };
+        story.durable("a", vec![chain.ended(Outcome::Revived(copy)).fact()]);
+        assert!(!story.is_blamed("P6", "it comes back after"));
     }
 
     #[test]

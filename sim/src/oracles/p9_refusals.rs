@@ -2,7 +2,7 @@
 //!
 //! What the clients and brokers of a run ask for is well-formed, allowed, and about groups that are there or made by asking. So
 //! no server says that it does not understand a request, or does not allow it, but for a checkpoint whose chain it may have
-//! forgotten, and for an offset that may have been passed. A master at degree 1 denies no topic that has been on its disk for long enough and is not deleted; and while its
+//! forgotten, an offset that may have been passed, and a message for a topic that takes none. A master at degree 1 denies no topic that has been on its disk for long enough and is not deleted; and while its
 //! disk does what it should it has no errors of its own, and serves unless it starts or stops: nobody but itself has to
 //! confirm anything there. (Others may deny what they do not know to be confirmed.) Answers made up by the network are no responses of a server.
 
@@ -24,6 +24,10 @@ const ERROR: i32 = 1;
 const ILLEGAL: i32 = 13;
 /// SERVICE_NOT_AVAILABLE.
 const NOT_SERVING: i32 = 14;
+/// NO_PERMISSION.
+const NOT_ALLOWED: i32 = 16;
+/// Permission bit of a topic that takes messages.
+const WRITE: u32 = 2;
 /// TOPIC_NOT_EXIST.
 const NO_TOPIC: i32 = 17;
 
@@ -32,7 +36,7 @@ const BLAMES: [(i32, &str); 8] = [
     (3, "REQUEST_CODE_NOT_SUPPORTED"),
     (ILLEGAL, "MESSAGE_ILLEGAL"),
     (15, "VERSION_NOT_SUPPORTED"),
-    (16, "NO_PERMISSION"),
+    (NOT_ALLOWED, "NO_PERMISSION"),
     (23, "SUBSCRIPTION_PARSE_FAILED"),
     (24, "SUBSCRIPTION_NOT_EXIST"),
     (26, "SUBSCRIPTION_GROUP_NOT_EXIST"),
@@ -48,8 +52,13 @@ const DISK_HITS: [&str; 4] = ["failed to", "had no room", "read a bit", "has a b
 pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for (event, happened) in ledger.history.events.iter().enumerate() {
         let EventKind::Response(frame) = &happened.kind else { continue };
-        let blame = BLAMES.iter().find(|(code, _)| *code == frame.code && frame.request_code != COMMIT_OFFSET);
-        if let Some((_, name)) = blame.filter(|_| frame.code != ILLEGAL || !is_forgotten(ledger, event)) {
+        let is_excused = match frame.code {
+            ILLEGAL => is_forgotten(ledger, event),
+            NOT_ALLOWED => is_read_only(ledger, event),
+            _ => frame.request_code == COMMIT_OFFSET,
+        };
+        let blame = BLAMES.iter().find(|(code, _)| *code == frame.code);
+        if let Some((_, name)) = blame.filter(|_| !is_excused) {
             let detail = format!("it refuses request {} of {} as {name}", frame.request_code, frame.to);
             found.broken(happened.at_ms, &frame.from, detail);
         }
@@ -83,6 +92,15 @@ fn is_forgotten(ledger: &Ledger<'_>, event: usize) -> bool {
         let (is_there, id) = (forgetting.node == send.call.to && forgetting.event < event, forgetting.id);
         is_there && id.broker == checkpoint.broker && id.pop_time >= checkpoint.pop_time
     })
+}
+
+/// Whether what was refused with this answer is a message for a topic that takes none: it is there for chains that are kept for
+/// others.
+fn is_read_only(ledger: &Ledger<'_>, event: usize) -> bool {
+    let is_it = |send: &&Send<'_>| send.call.answer == Some((event, NOT_ALLOWED));
+    let Some(send) = ledger.wire.sends.iter().find(is_it) else { return false };
+    let topic = ledger.topics.get(&(send.call.to, send.topic.as_str())).map_or(&[][..], Vec::as_slice);
+    topic.iter().take_while(|step| step.event < event).last().is_some_and(|step| step.perm & WRITE == 0)
 }
 
 fn has_no_reason(ledger: &Ledger<'_>, event: usize, frame: &Frame) -> bool {
@@ -152,6 +170,17 @@ mod tests {
             let call = story.request("a", "b", code::SEND_V2, &ext, body.as_bytes());
             story.response(("b", "a", call), (code::SEND_V2, 13), &[], b"");
             assert_eq!(story.is_blamed("P9", "as MESSAGE_ILLEGAL"), noticed);
+        }
+    }
+
+    #[test]
+    fn a_topic_that_takes_no_message_says_so() {
+        for (perm, noticed) in [(6, true), (4, false)] {
+            let mut story = Story::new();
+            let Fact::Topic { name, read_queues, write_queues, epoch, .. } = story.topic("kept") else { return };
+            story.durable("a", vec![Fact::Topic { name, perm, read_queues, write_queues, epoch }]);
+            answered(&mut story, code::SEND_V2, &[("b", "kept")], 16);
+            assert_eq!(story.is_blamed("P9", "as NO_PERMISSION"), noticed, "{perm}");
         }
     }
 
