@@ -796,6 +796,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "large-messages",
     },
     Sabotage {
+        name: "copies-without-position",
+        breaks: "a copy has the message id of what it is a copy of",
+        promise: "P7",
+        scenario: "calm",
+    },
+    Sabotage {
         name: "batch-acks-refused",
         breaks: "every batch ack is refused as one that is too long",
         promise: "P9",

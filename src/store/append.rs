@@ -41,7 +41,9 @@ impl Txn<'_, '_> {
     pub fn append(&mut self, mut message: Message) -> Result<Result<Place, EncodeError>, StoreError> {
         let offset = self.bounds(&message.topic, message.queue_id)?.next;
         message.queue_offset = offset;
-        message.physical_offset = physical_offset(self.position().index, self.next_record());
+        if !sabotage!("copies-without-position") {
+            message.physical_offset = physical_offset(self.position().index, self.next_record());
+        }
         let stored = match message.encode() {
             Ok(stored) => stored,
             Err(refused) => return Ok(Err(refused)),

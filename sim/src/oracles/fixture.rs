@@ -152,7 +152,7 @@ impl Story {
                 copy.properties.push(("1ST_POP_TIME".into(), first.to_string()));
             }
             if copy.topic.starts_with("%DLQ%") {
-                copy.properties.push(("DLQ_ORIGIN_MESSAGE_ID".into(), copy.offset_id.clone()));
+                copy.properties.push(("DLQ_ORIGIN_MESSAGE_ID".into(), message(&by.topic, by.offset, 0, 0).offset_id));
                 copy.properties.push(("DLQ_ORIGIN_TOPIC".into(), by.topic.clone()));
             }
         }

@@ -23,8 +23,9 @@ pub(crate) fn at(ms: u64) -> i64 {
     EPOCH_MS + i64::try_from(ms).unwrap()
 }
 
-/// The message `number` as it is stored in a queue.
+/// The message `number` as it is stored in a queue; each place has an id of its own.
 pub(crate) fn message(topic: &str, offset: i64, number: u32, reconsume: i32) -> StoredMessage {
+    let physical = topic.bytes().fold(offset, |so_far, byte| so_far.wrapping_mul(31).wrapping_add(byte.into()));
     StoredMessage {
         topic: topic.into(),
         queue: 0,
@@ -38,7 +39,7 @@ pub(crate) fn message(topic: &str, offset: i64, number: u32, reconsume: i32) -> 
         sys_flag: 0,
         store_timestamp: EPOCH_MS,
         ledger: Some(stamp(number)),
-        offset_id: "0102030400000006".to_owned() + "0000000000000000",
+        offset_id: format!("0102030400000006{physical:016X}"),
     }
 }
 
@@ -118,7 +119,7 @@ pub(crate) fn encode(message: &StoredMessage) -> Vec<u8> {
     record.extend(message.queue.to_be_bytes());
     record.extend(message.flag.to_be_bytes());
     record.extend(message.offset.to_be_bytes());
-    record.extend([0; 8]);
+    record.extend(u64::from_str_radix(&message.offset_id[16..], 16).unwrap().to_be_bytes());
     record.extend(message.sys_flag.to_be_bytes());
     record.extend(message.born_timestamp.to_be_bytes());
     record.extend([1, 2, 3, 9, 0, 0, 0, 5]);

@@ -37,6 +37,7 @@ pub mod p6_exclusive;
 mod p6_moved;
 mod p6_renewed;
 pub mod p7_identity;
+mod p7_message_ids;
 mod p8_absent_home;
 mod p8_at_once;
 pub mod p8_bounded;

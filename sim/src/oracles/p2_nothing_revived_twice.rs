@@ -295,7 +295,10 @@ mod tests {
     fn a_root_in_a_successor_is_another_one() {
         let mut story = Story::new();
         story.send(1, 0).wait(10).delete_topic();
-        story.create_topic().send(1, 0).wait(10);
+        let call = story.create_topic().ask_send(1);
+        let mut again = message("t", 0, 1, 0);
+        again.offset_id = "0102030400000006FFFFFFFFFFFFFFFF".into();
+        story.durable("a", vec![Fact::Message(again)]).answer_send(call, 1, 0).wait(10);
         let chain = story.pop("t", 0, 1, 0);
         story.absorb(&chain, 1, 0).holds();
         story.durable("a", vec![Fact::Message(message("t", 1, 1, 0))]);

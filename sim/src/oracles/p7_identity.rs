@@ -5,10 +5,10 @@
 //! the message was popped for the first time, lies in the retry topic of its group and topic, or, when the group's limit was
 //! reached and not before, in the group's dead-letter topic and says where it is from; that limit is the group's own when
 //! it was popped. What a
-//! client was handed is one that its group's filter wants, and the durable message likewise, and so is what a slave's answer to a read brings. The message that
+//! client was handed is one that its group's filter wants, and the durable message likewise, and so is what a slave's answer to a read brings. An id names one message (see `p7_message_ids`). The message that
 //! was stored has the body and the properties that were sent, but for [`BROKER_S_OWN`], and tells a client's address.
 
-use super::{Findings, Reads};
+use super::{Findings, Reads, p7_message_ids};
 use crate::{
     evidence::{ChainState, Outcome, StoredMessage, frame::Handle},
     history::{EventKind, Noted, Seen},
@@ -34,6 +34,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     handed_out(ledger, found);
     replicated(ledger, found);
     roots(ledger, found);
+    p7_message_ids::check(ledger, found);
 }
 
 /// Messages under another topic than their consumer asked for, whatever topic they lie in, ones that it does not want, and
