@@ -2,7 +2,8 @@
 //!
 //! What the clients and brokers of a run ask for is well-formed, allowed, and about groups that are there or made by asking. So
 //! no server says that it does not understand a request, or does not allow it, but for a checkpoint whose chain it may have
-//! forgotten, an offset that may have been passed, and a message for a topic that takes none. A master at degree 1 denies no topic that has been on its disk for long enough and is not deleted; and while its
+//! forgotten, an offset that may have been passed, a message for a topic that takes none, and a queue that the topic's successor
+//! lacks. A master at degree 1 denies no topic that has been on its disk for long enough and is not deleted; and while its
 //! disk does what it should it has no errors of its own, and serves unless it starts or stops: nobody but itself has to
 //! confirm anything there. (Others may deny what they do not know to be confirmed.) Answers made up by the network are no responses of a server.
 
@@ -11,7 +12,7 @@ use crate::{
     history::{Event, EventKind, Frame},
     ledger::{
         Ledger,
-        wire::{Call, Send},
+        wire::{Call, Pull, Send},
     },
     plan::SimMs,
 };
@@ -26,6 +27,8 @@ const ILLEGAL: i32 = 13;
 const NOT_SERVING: i32 = 14;
 /// NO_PERMISSION.
 const NOT_ALLOWED: i32 = 16;
+/// INVALID_PARAMETER.
+const WRONG: i32 = 29;
 /// Permission bit of a topic that takes messages.
 const WRITE: u32 = 2;
 /// TOPIC_NOT_EXIST.
@@ -40,7 +43,7 @@ const BLAMES: [(i32, &str); 8] = [
     (23, "SUBSCRIPTION_PARSE_FAILED"),
     (24, "SUBSCRIPTION_NOT_EXIST"),
     (26, "SUBSCRIPTION_GROUP_NOT_EXIST"),
-    (29, "INVALID_PARAMETER"),
+    (WRONG, "INVALID_PARAMETER"),
 ];
 
 /// How long a broker takes to start or to stop, ms.
@@ -55,6 +58,7 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let is_excused = match frame.code {
             ILLEGAL => is_forgotten(ledger, event),
             NOT_ALLOWED => is_read_only(ledger, event),
+            WRONG if lacks_queue(ledger, event) => true,
             _ => frame.request_code == COMMIT_OFFSET,
         };
         let blame = BLAMES.iter().find(|(code, _)| *code == frame.code);
@@ -101,6 +105,19 @@ fn is_read_only(ledger: &Ledger<'_>, event: usize) -> bool {
     let Some(send) = ledger.wire.sends.iter().find(is_it) else { return false };
     let topic = ledger.topics.get(&(send.call.to, send.topic.as_str())).map_or(&[][..], Vec::as_slice);
     topic.iter().take_while(|step| step.event < event).last().is_some_and(|step| step.perm & WRITE == 0)
+}
+
+/// Whether what was refused with this answer is about a queue that the topic's successor does not have, or may not have.
+fn lacks_queue(ledger: &Ledger<'_>, event: usize) -> bool {
+    let answer = Some((event, WRONG));
+    let mut sends = ledger.wire.sends.iter().filter(|send| send.call.answer == answer);
+    let mut pulls = ledger.wire.pulls.iter().filter(|pull| pull.call.answer == answer);
+    let was_deleted = |send: &Send<'_>| ledger.era_at(send.call.to, &send.topic, event) > 0;
+    let has_it = |pull: &Pull<'_>| {
+        let steps = ledger.topics.get(&(pull.call.to, pull.topic.as_str())).map_or(&[][..], Vec::as_slice);
+        steps.iter().take_while(|step| step.event < event).last().is_none_or(|step| pull.queue < step.read_queues)
+    };
+    pulls.any(|pull| !has_it(pull)) || sends.any(was_deleted)
 }
 
 fn has_no_reason(ledger: &Ledger<'_>, event: usize, frame: &Frame) -> bool {
@@ -181,6 +198,16 @@ mod tests {
             story.durable("a", vec![Fact::Topic { name, perm, read_queues, write_queues, epoch }]);
             answered(&mut story, code::SEND_V2, &[("b", "kept")], 16);
             assert_eq!(story.is_blamed("P9", "as NO_PERMISSION"), noticed, "{perm}");
+        }
+    }
+
+    #[test]
+    fn a_queue_that_the_successor_of_a_topic_lacks_may_be_refused() {
+        for (queue, noticed) in [("0", true), ("1", false)] {
+            let mut story = Story::new();
+            let pull = [("topic", "t"), ("queueId", queue), ("queueOffset", "0"), ("consumerGroup", "g")];
+            answered(&mut story, code::PULL, &pull, 29);
+            assert_eq!(story.is_blamed("P9", "as INVALID_PARAMETER"), noticed, "{queue}");
         }
     }
 
