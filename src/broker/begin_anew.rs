@@ -1,8 +1,8 @@
 //! A slave whose log is empty, or shorter than it was, may have lost its disk or got an older one, and with that lost what it
 //! did in its master's place. The group that keeps the chains knows: the master asks it before it gives the slave anything.
 //!
-//! This is the one moment to ask. Whoever has some of this log was given it after the question, and keeps on the same disk
-//! whether it acts: it says so, and does not follow.
+//! Whoever has some of this log was given it after the question, and keeps on the same disk whether it acts: it says so, and
+//! does not follow. Only a master that has begun again, and does not know what its slave had, asks once more.
 
 use super::{refusal::Refusal, shared::Shared};
 use crate::{
