@@ -4,10 +4,10 @@
 //! Rule: from the moment at which a chain was first durable anywhere to the moment at which its message is stored as a
 //! copy, its invisible time passes, in simulated time, which no clock shows. A broker that follows its wall clock by
 //! slewing may be a thousandth off. A broker that begins to run knows from its wall clock alone for how long it was away:
-//! what that has gained since it last began to, the message may come early; and so it may if no answer ever left that hands it
-//! out. By its own clock a broker that takes a chain
-//! has it due when the rest of its invisible time is over, and one that opens it when all of it is. Delayed messages are
-//! in `p6_delayed`, chains that others take in `p6_moved`, renewals in `p6_renewed`.
+//! what that has gained since it last began to, the message may come early; and so it may if no answer ever left that hands
+//! it out. By its own clock a broker that takes a chain has it due when the rest of its invisible time is over, and one that
+//! opens it when all of it is. Delayed messages are in `p6_delayed`, chains that others take in `p6_moved`, renewals in
+//! `p6_renewed`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

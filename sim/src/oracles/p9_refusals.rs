@@ -5,9 +5,10 @@
 //! forgotten, an offset that may have been passed, a message for a topic that takes none, and a queue that the topic's successor
 //! lacks. A master at degree 1 denies no topic that has been on its disk for long enough and is not deleted; and while its
 //! disk does what it should it has no errors of its own, and serves unless it starts or stops: nobody but itself has to
-//! confirm anything there. (Others may deny what they do not know to be confirmed.) Answers made up by the network are no responses of a server.
+//! confirm anything there. (Others may deny what they do not know to be confirmed.) Answers made up by the network are no
+//! responses of a server.
 
-use super::Findings;
+use super::{Findings, p9_requests::named};
 use crate::{
     history::{Event, EventKind, Frame},
     ledger::{
@@ -15,6 +16,7 @@ use crate::{
         wire::{Call, Pull, Send},
     },
     plan::SimMs,
+    scenario::wire_names::ANSWERS,
 };
 
 /// UPDATE_CONSUMER_OFFSET: what it commits may have been passed by others meanwhile.
@@ -34,16 +36,16 @@ const WRITE: u32 = 2;
 /// TOPIC_NOT_EXIST.
 const NO_TOPIC: i32 = 17;
 
-/// Codes that blame the request.
-const BLAMES: [(i32, &str); 8] = [
-    (3, "REQUEST_CODE_NOT_SUPPORTED"),
-    (ILLEGAL, "MESSAGE_ILLEGAL"),
-    (15, "VERSION_NOT_SUPPORTED"),
-    (NOT_ALLOWED, "NO_PERMISSION"),
-    (23, "SUBSCRIPTION_PARSE_FAILED"),
-    (24, "SUBSCRIPTION_NOT_EXIST"),
-    (26, "SUBSCRIPTION_GROUP_NOT_EXIST"),
-    (WRONG, "INVALID_PARAMETER"),
+/// Answers that blame the request.
+const BLAMES: [&str; 8] = [
+    "REQUEST_CODE_NOT_SUPPORTED",
+    "MESSAGE_ILLEGAL",
+    "VERSION_NOT_SUPPORTED",
+    "NO_PERMISSION",
+    "SUBSCRIPTION_PARSE_FAILED",
+    "SUBSCRIPTION_NOT_EXIST",
+    "SUBSCRIPTION_GROUP_NOT_EXIST",
+    "INVALID_PARAMETER",
 ];
 
 /// How long a broker takes to start or to stop, ms.
@@ -58,11 +60,11 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let is_excused = match frame.code {
             ILLEGAL => is_forgotten(ledger, event),
             NOT_ALLOWED => is_read_only(ledger, event),
-            WRONG if lacks_queue(ledger, event) => true,
-            _ => frame.request_code == COMMIT_OFFSET,
+            WRONG => frame.request_code == COMMIT_OFFSET || lacks_queue(ledger, event),
+            _ => false,
         };
-        let blame = BLAMES.iter().find(|(code, _)| *code == frame.code);
-        if let Some((_, name)) = blame.filter(|_| !is_excused) {
+        let blame = named(frame.code, ANSWERS).filter(|name| BLAMES.contains(name));
+        if let Some(name) = blame.filter(|_| !is_excused) {
             let detail = format!("it refuses request {} of {} as {name}", frame.request_code, frame.to);
             found.broken(happened.at_ms, &frame.from, detail);
         }
@@ -78,11 +80,8 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for (call, topic) in pops.chain(sends).chain(pulls) {
         let Some((event, NO_TOPIC)) = call.answer else { continue };
         if has_topic(ledger, call, event, topic) {
-            found.broken(
-                ledger.at_ms(event),
-                call.server,
-                format!("it denies {} that it has topic {topic}", call.from),
-            );
+            let detail = format!("it denies {} that it has topic {topic}", call.from);
+            found.broken(ledger.at_ms(event), call.server, detail);
         }
     }
 }
@@ -155,7 +154,7 @@ fn has_topic(ledger: &Ledger<'_>, call: &Call<'_>, answered: usize, topic: &str)
 #[cfg(test)]
 mod tests {
     use crate::{
-        evidence::{Fact, Outcome, frame::code},
+        evidence::{Fact, Outcome, Position, frame::code},
         history::EventKind,
         oracles::fixture::{Story, at, chain},
     };
@@ -194,8 +193,8 @@ mod tests {
     fn a_topic_that_takes_no_message_says_so() {
         for (perm, noticed) in [(6, true), (4, false)] {
             let mut story = Story::new();
-            let Fact::Topic { name, read_queues, write_queues, epoch, .. } = story.topic("kept") else { return };
-            story.durable("a", vec![Fact::Topic { name, perm, read_queues, write_queues, epoch }]);
+            let (name, epoch) = ("kept".into(), Position { term: 1, index: 1 });
+            story.durable("a", vec![Fact::Topic { name, perm, read_queues: 1, write_queues: 1, epoch }]);
             answered(&mut story, code::SEND_V2, &[("b", "kept")], 16);
             assert_eq!(story.is_blamed("P9", "as NO_PERMISSION"), noticed, "{perm}");
         }

@@ -50,7 +50,8 @@ fn compare<'l>(
     })
 }
 
-fn named(code: i32, names: &'static [(&'static str, i32)]) -> Option<&'static str> {
+/// The name of a code.
+pub(super) fn named(code: i32, names: &'static [(&'static str, i32)]) -> Option<&'static str> {
     names.iter().find(|(_, known)| *known == code).map(|(name, _)| *name)
 }
 
