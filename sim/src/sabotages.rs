@@ -807,6 +807,18 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P9",
         scenario: "flaky-link",
     },
+    Sabotage {
+        name: "topic-denied",
+        breaks: "a broker says of each topic that is asked for that it is not there",
+        promise: "P9",
+        scenario: "calm",
+    },
+    Sabotage {
+        name: "absence-as-error",
+        breaks: "a broker whose chains have no home for now says that it has an error of its own",
+        promise: "P9",
+        scenario: "flaky-link",
+    },
     Sabotage { name: "delay-ignored", breaks: "a delayed message is there at once", promise: "P6", scenario: "calm" },
     Sabotage {
         name: "due-as-planned",

@@ -3,6 +3,7 @@
 use crate::{
     model::cause::ReadFailure,
     remoting::{Command, HeaderError, code::response},
+    sabotage,
     store::StoreError,
 };
 
@@ -112,6 +113,8 @@ impl Refusal {
     /// The answer.
     #[must_use]
     pub fn into_answer(self) -> Command {
-        Command::response(self.code()).with_remark(self.to_string())
+        let is_hidden = matches!(self, Self::NotConfirmed(_)) && sabotage!("absence-as-error");
+        let code = if is_hidden { response::SYSTEM_ERROR } else { self.code() };
+        Command::response(code).with_remark(self.to_string())
     }
 }

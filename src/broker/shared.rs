@@ -20,6 +20,7 @@ use crate::{
     remote::{Neighbours, read::INNER_CONSUMER_GROUP},
     remoting::Client,
     revive::{ReviveService, apply::Home},
+    sabotage,
     seams::Host,
     store::{Step, Store, StoreError, Tables, TopicRow, Txn},
     wake::Wake,
@@ -128,6 +129,7 @@ impl Step for EnsureGroup {
 
 /// The topic that was found, if there is one and messages may be read from it.
 pub(super) fn readable(found: Option<TopicRow>, name: &str) -> Result<TopicRow, Refusal> {
+    let found = found.filter(|_| !sabotage!("topic-denied"));
     let row = found.ok_or_else(|| Refusal::TopicUnknown(name.into()))?;
     match row.config.perm.is_readable() {
         true => Ok(row),
