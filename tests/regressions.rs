@@ -21,33 +21,24 @@ const KNOWN: &[&str] = &[
 
 /// Rows that may wait for something that is being built. It only ever gets smaller.
 const PENDING_MAX: usize = 0;
-/// Rows that cannot be tested before there are replicas. It only ever gets smaller.
-const REPLICAS_MAX: usize = 3;
-/// Heading of the section that holds exactly those rows.
-const REPLICAS: &str = "Waits for replicas";
 
 /// A row of the table.
 #[derive(Debug, Clone)]
 struct Row {
     id: String,
-    section: String,
     status: String,
     held_by: String,
 }
 
 fn rows(table: &str) -> Vec<Row> {
-    let mut section = String::new();
     let mut rows = Vec::new();
     for line in table.lines() {
-        if let Some(heading) = line.strip_prefix("## ") {
-            section = heading.to_owned();
-        }
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         if let ["", id, _title, _upstream, _here, status, held_by, ""] = cells[..]
             && is_id(id)
         {
             let [id, status, held_by] = [id, status, held_by].map(str::to_owned);
-            rows.push(Row { id, section: section.clone(), status, held_by });
+            rows.push(Row { id, status, held_by });
         }
     }
     rows
@@ -163,11 +154,9 @@ fn complaints(table: &str, code: &Code) -> Vec<String> {
         }
         wrong.extend(complaints_of_row(row, code).into_iter().map(|text| format!("{}: {text}", row.id)));
     }
-    for (status, most) in [("pending", PENDING_MAX), ("replicas", REPLICAS_MAX)] {
-        let count = rows.iter().filter(|row| row.status == status).count();
-        if count > most {
-            wrong.push(format!("{count} rows are {status}, at most {most} may be"));
-        }
+    let pending = rows.iter().filter(|row| row.status == "pending").count();
+    if pending > PENDING_MAX {
+        wrong.push(format!("{pending} rows are pending, at most {PENDING_MAX} may be"));
     }
     wrong.extend(unnamed(&rows, code));
     wrong
@@ -198,11 +187,8 @@ fn complaints_of_row(row: &Row, code: &Code) -> Vec<String> {
         "tested" if !proves => wrong.push("tested by nothing".into()),
         "excluded" if row.held_by.len() < 60 => wrong.push("no reason that excludes it".into()),
         "pending" if !row.held_by.contains("See ") => wrong.push("does not say what it waits for".into()),
-        "tested" | "excluded" | "pending" | "replicas" => {}
+        "tested" | "excluded" | "pending" => {}
         other => wrong.push(format!("unknown status {other:?}")),
-    }
-    if (row.status == "replicas") != (row.section == REPLICAS) {
-        wrong.push(format!("{:?} in section {:?}", row.status, row.section));
     }
     wrong
 }
@@ -240,7 +226,7 @@ fn every_known_defect_is_held_by_what_its_row_names() {
 fn a_table_that_is_wrong_is_noticed() {
     let (good, code) = (table(), Code::read());
     let row = |id: &str| good.lines().find(|line| line.starts_with(&format!("| {id} |"))).unwrap().to_owned();
-    let (first, waiting) = (row("A01"), row("A85"));
+    let first = row("A01");
     let test = "remote::classify_any_tests::only_proof_is_gone_and_only_the_message_is_found";
     for (what, from, to) in [
         ("a missing row", first.clone(), String::new()),
@@ -258,7 +244,6 @@ fn a_table_that_is_wrong_is_noticed() {
         ),
         ("tested by nothing", first.clone(), "| A01 | t | u | h | tested | By thinking. |".to_owned()),
         ("excluded for no reason", first.clone(), "| A01 | t | u | h | excluded | Cannot be. |".to_owned()),
-        ("replicas elsewhere", waiting.clone(), waiting.replace("| replicas |", "| tested |")),
     ] {
         assert!(good.contains(&from), "{what}: the table has no {from}");
         assert!(!complaints(&good.replacen(&from, &to, 1), &code).is_empty(), "{what} goes unnoticed");

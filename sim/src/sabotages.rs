@@ -394,6 +394,42 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "master-cut-off",
     },
     Sabotage {
+        name: "merge-without-timers",
+        breaks: "a master that is back delivers once more what was delayed and delivered for it",
+        promise: "P2",
+        scenario: "delayed-for-absent",
+    },
+    Sabotage {
+        name: "timer-taken-twice",
+        breaks: "a delayed message that is handed over again is taken for new",
+        promise: "P2",
+        scenario: "delayed-for-absent",
+    },
+    Sabotage {
+        name: "timer-before-start",
+        breaks: "a group that begins at the end begins behind the first delayed message that another group delivers",
+        promise: "P1",
+        scenario: "delayed-for-absent",
+    },
+    Sabotage {
+        name: "acting-keeps-timers",
+        breaks: "what falls due while a slave acts waits for the master",
+        promise: "P6",
+        scenario: "delayed-for-absent",
+    },
+    Sabotage {
+        name: "timers-by-another-clock",
+        breaks: "a slave that acts has delayed messages due by its own clock",
+        promise: "P6",
+        scenario: "delayed-for-absent",
+    },
+    Sabotage {
+        name: "master-clock-forgotten",
+        breaks: "a slave that begins again while it acts takes its own clock for its master's",
+        promise: "P6",
+        scenario: "delayed-for-absent",
+    },
+    Sabotage {
         name: "acts-at-once",
         breaks: "a slave acts as soon as one answer of its master fails to come",
         promise: "P6",

@@ -6,10 +6,7 @@
 
 use super::{refusal::Refusal, shared::Shared};
 use crate::{
-    model::{
-        cause::{Cause, ReadFailure},
-        chain::Chain,
-    },
+    model::cause::{Cause, ReadFailure},
     remote::acting::Acted,
     remoting::Command,
     revive::steps::merge::Merge,
@@ -40,21 +37,22 @@ impl Shared {
         let sealed = match self.neighbours.acted(&target).await {
             Ok(Acted { sealed, .. }) if sealed <= own => return sometimes!("anew-nothing-sealed", Ok(None)),
             // As a rule nothing is lost. To end a term that nobody used would need the other group, which may need this one.
-            Ok(Acted { chains, .. }) if loss == Loss::Possible && !chains.iter().any(|chain| is_later(chain, own)) => {
+            Ok(acted) if loss == Loss::Possible && !acted.has_later_than(own) => {
                 return sometimes!("anew-nothing-lost", Ok(None));
             }
             Ok(Acted { sealed, .. }) => sometimes!("anew-sealed", sealed),
             Err(failure) => return sometimes!("anew-waits", Err(self.cannot_merge(failure))),
         };
-        let (term, Acted { end, chains, .. }) = self.facts(&target, sealed).await?;
-        if !chains.iter().any(|chain| is_later(chain, own)) {
+        let (term, acted) = self.facts(&target, sealed).await?;
+        if !acted.has_later_than(own) {
             // What nobody used contradicts nothing. It is over all the same, and this log has to say so: the lost slave may
             // have asked for a merge, and that may come late.
-            let merged = Merge { group: self.config.name.clone(), target, before: own, term, chains: Vec::new() };
+            let group = self.config.name.clone();
+            let merged = Merge { group, target, before: own, term, chains: Vec::new(), timers: Vec::new() };
             self.store.go_on(term, merged).await?;
             return sometimes!("anew-nothing-done", Ok(None));
         }
-        let Some(end) = end else {
+        let Some(end) = acted.end else {
             let failure = ReadFailure { cause: Cause::MalformedAnswer, peer: target, took_ms: 0 };
             return sometimes!("anew-end-unknown", Err(self.cannot_merge(failure)));
         };
@@ -62,13 +60,8 @@ impl Shared {
             self.taking_back.waits();
             return Ok(Some(refused));
         }
-        self.merge(end, term, target, chains).await?;
+        self.merge(end, term, target, acted).await?;
         sometimes!("anew-merged");
         Ok(None)
     }
-}
-
-/// Whether a chain was handed over under a later term than that.
-fn is_later(chain: &Chain, own: u64) -> bool {
-    chain.acted_for.as_ref().is_some_and(|acting| acting.term > own)
 }

@@ -50,6 +50,8 @@ impl Handler for Shared {
             request::SEAL => self.seal(&request).await,
             request::LIST_ACTED => self.list_acted(&request),
             request::MERGED => self.merged_by_master(&request).await,
+            request::TAKE_TIMERS => self.take_timers(&request).await,
+            request::LIST_TAKEN_TIMERS => self.list_taken_timers(&request),
             other => Err(Refusal::NotSupported(format!("request code {other}"))),
         };
         let answer = answer.unwrap_or_else(|refusal| {

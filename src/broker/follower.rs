@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -42,8 +42,6 @@ pub struct Following {
     master_last: AtomicU64,
     /// It cannot go on from the master's log, and waiting does not help.
     stuck: AtomicBool,
-    /// How much the master's clock was ahead of this one's at least, when it was last heard of, ms.
-    master_ahead_ms: AtomicI64,
 }
 
 /// Why the master's log was not followed.
@@ -82,11 +80,6 @@ impl Failed {
 }
 
 impl Following {
-    /// How much the master's clock was ahead of this one's at least, when it was last heard of, ms; 0 if it never was.
-    pub(super) fn master_ahead_ms(&self) -> i64 {
-        self.master_ahead_ms.load(Ordering::SeqCst)
-    }
-
     /// Where it stands if its own log ends at `last_index`.
     #[must_use]
     pub fn readings(&self, last_index: u64) -> FollowingReadings {
@@ -216,8 +209,7 @@ async fn follow(shared: &Shared) -> Result<(), Failed> {
     let answer = ask(shared, None, SUSPEND + GRACE).await?;
     let fields: ReplicateResponseHeader = answer.header()?;
     if let Some(now_ms) = fields.now_ms {
-        let ahead_ms = now_ms.saturating_sub(shared.host.clock.now_ms());
-        shared.following.master_ahead_ms.store(ahead_ms, Ordering::SeqCst);
+        shared.hear_master_clock(now_ms).await?;
     }
     let (last_index, master_last) = (end.position.index, u64::try_from(fields.last_index).unwrap_or(0));
     shared.following.master_last.store(master_last, Ordering::SeqCst);

@@ -11,6 +11,7 @@ mod filter;
 mod follower;
 mod forgetting;
 mod in_sync;
+mod master_clock;
 mod observe;
 mod offsets;
 mod open_store;
@@ -26,6 +27,7 @@ mod revive_message;
 mod send;
 mod shared;
 mod take_back;
+mod take_timers;
 mod timer;
 mod topics;
 mod turns;
@@ -50,6 +52,7 @@ use self::{
     arrivals::Arrivals,
     follower::Following,
     in_sync::InSync,
+    master_clock::MasterClock,
     open_store::{has_remedy, open_store},
     registration::{Identity, Registration},
     shared::Shared,
@@ -63,7 +66,7 @@ use crate::{
     remoting::{Client, ClientConfig, Peer, Server, ServerConfig},
     revive::{self, Peers, ReviveConfig, ReviveService, Reviver, apply::Home},
     sabotage,
-    seams::{Host, steady_clock::SteadyClock},
+    seams::{Clock, Host, steady_clock::SteadyClock},
     sometimes,
     store::{CommitListener, Damage, SalvageError, Store, StoreConfig, StoreError, Tables as _},
     wake::Wake,
@@ -158,7 +161,8 @@ impl Broker {
     /// The configuration, the store or the address is unusable.
     pub async fn start(mut host: Host, config: BrokerConfig) -> Result<Self, BrokerError> {
         config.check()?;
-        let clock = Arc::new(SteadyClock::new(host.clock));
+        let wall = host.clock;
+        let clock = Arc::new(SteadyClock::new(wall.clone()));
         host.clock = clock.clone();
         let woken = Arc::new(Woken {
             metrics: Arc::default(),
@@ -193,7 +197,7 @@ impl Broker {
         let address: SocketAddr = (advertised.parse().ok().filter(usable))
             .ok_or_else(|| BrokerError::Address { address: advertised.clone() })?;
         let client = Arc::new(Client::new(host.transport.clone(), ClientConfig::default()));
-        let shared = Arc::new(assemble(host, config, address, store, &client, &woken));
+        let shared = Arc::new(assemble((host, wall), config, address, store, &client, &woken));
         let _ = woken.registration.set(Arc::downgrade(&shared.registration)); // set once, here
         let metrics = observe::serve(&shared).await?;
         let server = Server::start(bound, shared.clone(), ServerConfig::default());
@@ -241,7 +245,7 @@ impl Broker {
 }
 
 fn assemble(
-    host: Host,
+    (host, wall): (Host, Arc<dyn Clock>),
     config: BrokerConfig,
     address: SocketAddr,
     store: Store,
@@ -285,6 +289,7 @@ fn assemble(
     let in_sync = InSync::new(config.degree);
     let has_log = store.durable().and_then(|view| view.last_index()).map_or(true, |last_index| last_index > 0);
     let registration = Arc::new(Registration::new(identity, client.clone(), store.clone(), host.clock.clone()));
+    let master_clock = MasterClock::new(wall, host.clock.clone(), store.master_ahead_ms());
     Shared {
         config,
         host,
@@ -297,6 +302,7 @@ fn assemble(
         client: client.clone(),
         in_sync,
         following: Following::default(),
+        master_clock,
         acting: Acting::default(),
         taking_back: TakingBack::new(has_log),
         merged: woken.merged.clone(),
@@ -368,6 +374,8 @@ fn listener(woken: Arc<Woken>) -> CommitListener {
                     }
                 }
                 Record::TimerFired { .. }
+                | Record::TimerTaken { .. }
+                | Record::TimerMoved { .. }
                 | Record::Group { .. }
                 | Record::Offset { .. }
                 | Record::EarlyAck { .. }

@@ -11,8 +11,8 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BrokerConfig, acting::Acting, arrivals::Arrivals, follower::Following, in_sync::InSync, pop_step::EscapePlan,
-    refusal::Refusal, registration::Registration, take_back::TakingBack, turns::Turns,
+    BrokerConfig, acting::Acting, arrivals::Arrivals, follower::Following, in_sync::InSync, master_clock::MasterClock,
+    pop_step::EscapePlan, refusal::Refusal, registration::Registration, take_back::TakingBack, turns::Turns,
 };
 use crate::{
     metrics::Metrics,
@@ -50,6 +50,8 @@ pub struct Shared {
     pub in_sync: InSync,
     /// Where it stands, if it is a slave.
     pub following: Following,
+    /// What it knows of its master's clock, if it is a slave.
+    pub master_clock: MasterClock,
     /// What it does in the place of its master, if it is a slave.
     pub acting: Acting,
     /// Where it stands with what its slave did in its place, if it is a master.

@@ -16,10 +16,7 @@ use tokio::time::Instant;
 
 use super::{refusal::Refusal, shared::Shared};
 use crate::{
-    model::{
-        cause::{Cause, ReadFailure},
-        chain::Chain,
-    },
+    model::cause::{Cause, ReadFailure},
     remote::acting::Acted,
     remoting::{
         Command,
@@ -99,8 +96,8 @@ impl Shared {
         // Under term 0 nothing was done. Under a lower one than this log's, what was done is merged already.
         if acted > 0 && self.store.term() <= acted && !sabotage!("follows-without-merge") {
             let target = self.config.acting_to.clone().ok_or_else(no_target)?;
-            let (term, Acted { chains, .. }) = self.facts(&target, acted.max(self.store.term())).await?;
-            self.merge(end, term, target, chains).await?;
+            let (term, acted) = self.facts(&target, acted.max(self.store.term())).await?;
+            self.merge(end, term, target, acted).await?;
             sometimes!("take-back-merged");
         }
         self.taking_back.ended();
@@ -133,18 +130,14 @@ impl Shared {
         Ok((term, acted))
     }
 
-    pub(super) async fn merge(
-        &self,
-        end: LogEnd,
-        term: u64,
-        target: String,
-        chains: Vec<Chain>,
-    ) -> Result<(), Refusal> {
-        tracing::warn!(broker = %self.config.name, term, chains = chains.len(), "merging what a slave has done");
+    pub(super) async fn merge(&self, end: LogEnd, term: u64, target: String, acted: Acted) -> Result<(), Refusal> {
+        let Acted { chains, timers, .. } = acted;
+        let (moved, delivered) = (chains.len(), timers.len());
+        tracing::warn!(broker = %self.config.name, term, moved, delivered, "merging what a slave has done");
         // The slave has had it, and so have we.
         self.store.confirm(end.position.index);
         let (group, before) = (self.config.name.clone(), end.position.term);
-        Ok(self.store.cut_back(end, term, Merge { group, target, before, term, chains }).await?)
+        Ok(self.store.cut_back(end, term, Merge { group, target, before, term, chains, timers }).await?)
     }
 
     /// To go on without knowing what was done would be to do it again: the master waits, and says so.
@@ -176,7 +169,8 @@ impl Shared {
         // Whoever was told of a term has it from here; whether others know by now is another question.
         let durable = self.store.durable()?;
         let (sealed_term, log_end) = (signed(durable.sealed_term(&group)?), durable.acted_end(&group)?);
-        let fields = ListActedResponseHeader { more: chains.len() == limit, sealed_term, log_end };
+        let has_timers = !self.store.view()?.taken_timers(&group, None, 1)?.is_empty();
+        let fields = ListActedResponseHeader { more: chains.len() == limit, sealed_term, log_end, has_timers };
         let body = rmp_serde::to_vec_named(&chains).map_err(StoreError::from)?;
         Ok(Command::response(response::SUCCESS).with_header(&fields).with_body(body))
     }
@@ -189,7 +183,7 @@ impl Shared {
         Ok(Command::response(response::SUCCESS))
     }
 
-    fn other_group(&self, name: String) -> Result<String, Refusal> {
+    pub(super) fn other_group(&self, name: String) -> Result<String, Refusal> {
         let is_sound = !name.is_empty() && !name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control());
         match is_sound && name != self.config.name {
             true => Ok(name),
@@ -210,7 +204,7 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn natural(field: &'static str, number: i64) -> Result<u64, Refusal> {
+pub(super) fn natural(field: &'static str, number: i64) -> Result<u64, Refusal> {
     let wrong = |_| Refusal::Field { field, found: number.to_string(), expected: "0 or more".into() };
     u64::try_from(number).map_err(wrong)
 }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     buggify,
-    model::{chain::LogPosition, message::Message, record::Record},
+    model::{chain::LogPosition, message::Message, record::Record, timer::TimerId},
     sabotage,
     seams::Clock,
     store::{Step, Store, StoreError, Tables, TopicRow, Txn},
@@ -48,8 +48,8 @@ pub async fn run(
 async fn fire_due(store: &Store, store_host: SocketAddr, clock: &dyn Clock) -> Result<Option<i64>, StoreError> {
     // A look at the committed tables costs no transaction.
     match store.view()?.first_timers(1)?.first() {
-        Some((due_ms, ..)) if *due_ms <= clock.now_ms() => store.submit_at_length(FireTimers { store_host }).await,
-        later => Ok(later.map(|timer| timer.0)),
+        Some(first) if first.due_ms <= clock.now_ms() => store.submit_at_length(FireTimers { store_host }).await,
+        later => Ok(later.map(|timer| timer.due_ms)),
     }
 }
 
@@ -62,20 +62,20 @@ impl Step for FireTimers {
     type Reply = Option<i64>;
 
     fn decide(self, txn: &mut Txn<'_, '_>) -> Result<Option<i64>, StoreError> {
-        for (due_ms, index, record) in txn.first_timers(buggify!("fires-one-timer", 1, BATCH))? {
+        for timer in txn.first_timers(buggify!("fires-one-timer", 1, BATCH))? {
             let early_ms = if sabotage!("timer-early") { 10_000 } else { 0 };
-            if due_ms > txn.now_ms().saturating_add(early_ms) {
-                return Ok(Some(due_ms));
+            if timer.due_ms > txn.now_ms().saturating_add(early_ms) {
+                return Ok(Some(timer.due_ms));
             }
-            self.fire(txn, due_ms, index, record)?;
+            self.fire(txn, timer)?;
         }
         let next = if sabotage!("timers-left-behind") { None } else { txn.first_timers(1)?.into_iter().next() };
-        Ok(next.map(|timer| timer.0))
+        Ok(next.map(|timer| timer.due_ms))
     }
 }
 
 impl FireTimers {
-    fn fire(&self, txn: &mut Txn<'_, '_>, due_ms: i64, index: u64, record: u32) -> Result<(), StoreError> {
+    fn fire(&self, txn: &mut Txn<'_, '_>, TimerId { due_ms, index, record }: TimerId) -> Result<(), StoreError> {
         let Some(Record::Timer { mut stored, epoch, .. }) = txn.record_at(index, record)? else {
             return Err(StoreError::Dangling { table: "timers", key: format!("{due_ms}/{index}/{record}"), index });
         };
@@ -96,8 +96,8 @@ impl FireTimers {
 }
 
 /// Whether the topic of that creation still exists. A record that does not name one is older than deletions.
-fn is_there(txn: &Txn<'_, '_>, topic: &str, epoch: LogPosition) -> Result<bool, StoreError> {
+pub(super) fn is_there(tables: &impl Tables, topic: &str, epoch: LogPosition) -> Result<bool, StoreError> {
     let is_it =
         |row: TopicRow| epoch == LogPosition::default() || row.epoch == epoch || sabotage!("delayed-into-successor");
-    Ok(txn.topic(topic)?.is_some_and(is_it))
+    Ok(tables.topic(topic)?.is_some_and(is_it))
 }

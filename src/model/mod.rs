@@ -22,6 +22,7 @@ pub mod pop_info;
 pub mod properties;
 pub mod record;
 pub mod route;
+pub mod timer;
 pub mod topic;
 
 pub use ack::AckBody;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     chain::{Chain, ChainId, LogPosition},
     group::SubscriptionGroupConfig,
+    timer::TimerId,
     topic::TopicConfig,
 };
 
@@ -88,6 +89,22 @@ pub enum Record {
         index: u64,
         /// The record in that entry.
         record: u32,
+    },
+    /// A delayed message of another group's fell due while its master was away; its `Message` record is in the same entry.
+    TimerTaken {
+        /// The group.
+        group: String,
+        /// The term under which its acting member handed it over.
+        term: u64,
+        /// Which.
+        timer: TimerId,
+    },
+    /// A delayed message fell due while the master was away: another group has delivered it.
+    TimerMoved {
+        /// Which.
+        timer: TimerId,
+        /// That group.
+        to: String,
     },
     /// A group's next offset in a queue: what is below was popped or consumed.
     Offset {

@@ -1,23 +1,33 @@
 //! What a slave that acts for its master, and that master afterwards, ask of the group that keeps the chains.
 
-use super::{hand_over::failure, neighbours::Neighbours};
+use super::{
+    hand_over::{NotTaken, failure},
+    neighbours::Neighbours,
+};
 use crate::{
     buggify,
     model::{
         cause::{Cause, ReadFailure},
         chain::Chain,
+        checkpoint::ActingTerm,
         record::LogEnd,
+        timer::{DueTimer, TakenTimer},
     },
     remoting::{
         Command,
-        code::request,
-        headers::{ListActedHeader, ListActedResponseHeader, MergedHeader, SealHeader, SealResponseHeader},
+        code::{request, response},
+        headers::{
+            ListActedHeader, ListActedResponseHeader, ListTakenTimersHeader, ListTakenTimersResponseHeader,
+            MergedHeader, SealHeader, SealResponseHeader, TakeTimersHeader,
+        },
     },
-    sabotage,
+    sabotage, sometimes,
 };
 
 /// How many chains one answer lists.
 const LISTED_AT_ONCE: i64 = 500;
+/// How many delayed messages.
+const TIMERS_LISTED_AT_ONCE: i64 = 10_000;
 
 /// What the group that keeps the chains knows of those who acted for this one's master.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +38,18 @@ pub struct Acted {
     pub end: Option<LogEnd>,
     /// The chains that acting members have handed over since the master last merged them.
     pub chains: Vec<Chain>,
+    /// The delayed messages that they have.
+    pub timers: Vec<TakenTimer>,
+}
+
+impl Acted {
+    /// Whether anything was handed over under a later term than that.
+    #[must_use]
+    pub fn has_later_than(&self, term: u64) -> bool {
+        let is_later = |acting: &ActingTerm| acting.term > term;
+        self.chains.iter().any(|chain| chain.acted_for.as_ref().is_some_and(is_later))
+            || self.timers.iter().any(|timer| timer.term > term)
+    }
 }
 
 impl Neighbours {
@@ -69,8 +91,49 @@ impl Neighbours {
             acted.end = told.log_end;
             acted.chains.extend(part);
             if is_last {
-                return Ok(acted);
+                let timers = if told.has_timers { self.taken_timers(to).await? } else { Vec::new() };
+                return Ok(Acted { timers, ..acted });
             }
+        }
+    }
+
+    async fn taken_timers(&self, to: &str) -> Result<Vec<TakenTimer>, ReadFailure> {
+        let mut timers: Vec<TakenTimer> = Vec::new();
+        loop {
+            let header = ListTakenTimersHeader {
+                group_name: self.config.own_broker.clone(),
+                after: timers.last().map(|last| last.id),
+                limit: buggify!("lists-one-timer", 1, TIMERS_LISTED_AT_ONCE),
+            };
+            let answer = self.asked(to, Command::request(request::LIST_TAKEN_TIMERS).with_header(&header)).await?;
+            let malformed = || failure(to, Cause::MalformedAnswer, 0);
+            let told = answer.header::<ListTakenTimersResponseHeader>().map_err(|_| malformed())?;
+            let part: Vec<TakenTimer> = rmp_serde::from_slice(&answer.body).map_err(|_| malformed())?;
+            let is_last = sabotage!("list-cut-short") || !told.more || part.is_empty();
+            timers.extend(part);
+            if is_last {
+                return Ok(timers);
+            }
+        }
+    }
+
+    /// Asks `to` to deliver delayed messages that are due, under the term of this member that acts.
+    ///
+    /// # Errors
+    /// Another term was taken, or why it is not known whether they are there.
+    pub async fn hand_timers_over(&self, to: &str, timers: &[DueTimer], acting: &ActingTerm) -> Result<(), NotTaken> {
+        let header =
+            TakeTimersHeader { group_name: acting.group.clone(), term: i64::try_from(acting.term).unwrap_or(i64::MAX) };
+        let body = rmp_serde::to_vec_named(timers).map_err(|_| NotTaken::Failed(failure(to, Cause::LocalStore, 0)))?;
+        let request = Command::request(request::TAKE_TIMERS).with_header(&header).with_body(body);
+        let asked = self.ask(to, request, self.config.hand_over_timeout_ms).await;
+        self.breakers.heard(to, &asked);
+        let answer = asked.map_err(NotTaken::Failed)?;
+        match answer.code {
+            response::SEALED => {
+                sometimes!("timers-told-sealed", Err(NotTaken::Sealed { to: to.to_owned(), term: acting.term }))
+            }
+            _ => sometimes!("timers-told", self.check(to, &answer).map_err(NotTaken::Failed)),
         }
     }
 

@@ -133,6 +133,10 @@ pub mod request {
         LIST_ACTED = 900_006,
         /// Ours: a master has merged what was handed over for it.
         MERGED = 900_007,
+        /// Ours: a member of another group that acts for its master hands delayed messages over that are due.
+        TAKE_TIMERS = 900_008,
+        /// Ours: a master asks for the delayed messages that were handed over for it.
+        LIST_TAKEN_TIMERS = 900_009,
     }
 }
 

@@ -3,7 +3,7 @@
 //! A term is taken here, in the log of the group that keeps the chains, so that this one log decides whose word counts.
 //! Until the master has merged what was done for it, no chain is forgotten: the list of them is all that tells.
 
-use std::ops::Bound;
+use std::{collections::BTreeSet, ops::Bound};
 
 use super::{
     StoreError, Tables, Txn,
@@ -15,6 +15,7 @@ use crate::{
     model::{
         chain::Chain,
         record::{LogEnd, Record},
+        timer::{TakenTimer, TimerId},
     },
     sabotage,
 };
@@ -45,22 +46,59 @@ pub(super) fn merged_term(tables: &(impl Tables + ?Sized), group: &str) -> Resul
     term(tables, Table::Merged, group)
 }
 
+/// The row that says that a delayed message of a group was taken.
+pub(super) fn taken_timer(group: &str, id: TimerId) -> Key {
+    Key::of(Table::TakenTimers).text(group).timer(id)
+}
+
+/// Whether it was.
+pub(super) fn is_timer_taken(tables: &(impl Tables + ?Sized), group: &str, id: TimerId) -> Result<bool, StoreError> {
+    Ok(tables.rows().get(Table::TakenTimers, &taken_timer(group, id))?.is_some())
+}
+
+/// The delayed messages of a group that were taken, from the first after `after` on, at most `limit`.
+pub(super) fn taken_timers(
+    tables: &(impl Tables + ?Sized),
+    group: &str,
+    after: Option<TimerId>,
+    limit: usize,
+) -> Result<Vec<TakenTimer>, StoreError> {
+    let prefix = Key::of(Table::TakenTimers).text(group);
+    let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(taken_timer(group, after)));
+    let mut taken = Vec::new();
+    for row in tables.rows().scan(Table::TakenTimers, from, &prefix)?.take(limit) {
+        if let (key, Row::Number(term)) = row? {
+            let mut parts = Parts::of(&key);
+            let (_group, id) = (parts.text(), parts.timer());
+            taken.push(TakenTimer { id, term: term.cast_unsigned() });
+        }
+    }
+    Ok(taken)
+}
+
 /// Whether there are chains here that acting members of any group have handed over and its master has not merged.
 pub(super) fn is_any_unmerged(tables: &(impl Tables + ?Sized)) -> Result<bool, StoreError> {
     Ok(tables.rows().scan(Table::Acted, Bound::Unbounded, &Key::of(Table::Acted))?.next().transpose()?.is_some())
 }
 
-/// Of how many groups there are. There may be many chains, and there are few groups: each is looked for once.
+/// Of how many groups there is something that their acting members have handed over and their masters have not merged.
 pub(super) fn count_unmerged(tables: &(impl Tables + ?Sized)) -> Result<usize, StoreError> {
-    let table = Key::of(Table::Acted);
-    let (mut count, mut from) = (0, Bound::Unbounded);
-    while let Some(row) = tables.rows().scan(Table::Acted, from, &table)?.next().transpose()? {
-        count += 1;
+    let mut groups = groups_with_rows(tables, Table::Acted)?;
+    groups.extend(groups_with_rows(tables, Table::TakenTimers)?);
+    Ok(groups.len())
+}
+
+/// There may be many rows, and there are few groups: each is looked for once.
+fn groups_with_rows(tables: &(impl Tables + ?Sized), table: Table) -> Result<BTreeSet<String>, StoreError> {
+    let all = Key::of(table);
+    let (mut groups, mut from) = (BTreeSet::new(), Bound::Unbounded);
+    while let Some(row) = tables.rows().scan(table, from, &all)?.next().transpose()? {
         // The first group after this one.
         let group = Parts::of(&row.0).text();
-        from = Bound::Included(table.clone().text(&format!("{group}\u{0}")));
+        from = Bound::Included(all.clone().text(&format!("{group}\u{0}")));
+        groups.insert(group);
     }
-    Ok(count)
+    Ok(groups)
 }
 
 /// Chains that acting members of the group have handed over and its master has not merged, in the order of their ids from
@@ -126,6 +164,11 @@ impl Draft<'_> {
         for chain in acted_chains(self, group, "", usize::MAX)? {
             if chain.acted_for.is_none_or(|acting| acting.term < term) {
                 self.remove(acted(group, &chain.id.to_string()));
+            }
+        }
+        for taken in taken_timers(self, group, None, usize::MAX)? {
+            if taken.term < term {
+                self.remove(taken_timer(group, taken.id));
             }
         }
         Ok(())

@@ -99,7 +99,7 @@ fn a_master_goes_on_behind_what_was_popped_and_knows_where_the_chains_are() {
             (chain.id.offset, chain.id.term) = (*offset, *term);
             chain
         });
-        Merge { group: OWN.into(), target: OTHER.into(), before: 1, term, chains: chains.collect() }
+        Merge { group: OWN.into(), target: OTHER.into(), before: 1, term, chains: chains.collect(), timers: Vec::new() }
     };
     store.run(0, merge(&[(3, 2), (9, 1), (5, 2)], 3));
     let view = store.view();

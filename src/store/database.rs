@@ -50,6 +50,9 @@ const ACTS_KEY: &str = "acts";
 /// Whether this member, a slave, once had all that its master had: since then nothing was confirmed that is not here.
 const CAUGHT_UP_KEY: &str = "caught-up";
 
+/// How far the master's clock was ahead of this member's wall clock, ms (the bits of an `i64`). Missing where it was not.
+const MASTER_AHEAD_KEY: &str = "master-ahead";
+
 /// What becomes of the entries that a log has beyond the state which is built upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tail {
@@ -167,6 +170,16 @@ pub(super) fn set_caught_up(database: &Marked, has_caught_up: bool) -> Result<()
         true => meta.insert(CAUGHT_UP_KEY, 1).map(drop),
         false => meta.remove(CAUGHT_UP_KEY).map(drop),
     })
+}
+
+/// How far the master's clock was ahead of this member's wall clock when that was last stored, ms.
+pub(super) fn master_ahead_ms(database: &Database) -> Result<i64, StoreError> {
+    Ok(database.begin_read()?.open_table(META)?.get(MASTER_AHEAD_KEY)?.map_or(0, |row| row.value().cast_signed()))
+}
+
+/// Remembers how far it is.
+pub(super) fn set_master_ahead_ms(database: &Marked, ms: i64) -> Result<(), StoreError> {
+    database.change(|meta| meta.insert(MASTER_AHEAD_KEY, ms.cast_unsigned()).map(drop))
 }
 
 /// As [`replay`], of the log up to `end` only, all of which is confirmed.

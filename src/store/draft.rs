@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::{
     Bounds, SentAs, StoreError, TopicRow,
-    acting::acted,
+    acting::{acted, taken_timer},
     counts::{Counts, change},
-    key::{Key, Parts},
+    key::{Key, Parts, timer},
     row::{Row, Table},
     rows::{Change, Recent, Rows},
     sends::send_key,
@@ -19,6 +19,7 @@ use crate::{
     model::{
         chain::{Chain, ChainState, LogPosition},
         record::{LogEntry, Record},
+        timer::TimerId,
     },
     sabotage,
 };
@@ -140,12 +141,16 @@ impl<'t> Draft<'t> {
                 self.put(Key::of(Table::Bounds).text(topic).number(queue), bounds);
             }
             Record::Timer { due_ms, .. } => {
-                self.put(timer(*due_ms, place), Row::Mark);
+                let id = TimerId { due_ms: *due_ms, index: place.0, record: place.1 };
+                self.put(timer(id), Row::Mark);
                 self.need(place.0)?;
             }
             Record::TimerFired { due_ms, index, record } => {
-                self.remove(timer(*due_ms, (*index, *record)));
-                self.need_no_more(*index)?;
+                self.drop_timer(TimerId { due_ms: *due_ms, index: *index, record: *record })?;
+            }
+            Record::TimerMoved { timer, .. } => self.drop_timer(*timer)?,
+            Record::TimerTaken { group, term, timer } => {
+                self.put(taken_timer(group, *timer), Row::Number(term.cast_signed()));
             }
             Record::Offset { group, topic, queue, offset } | Record::OffsetReset { group, topic, queue, offset } => {
                 let key = Key::of(Table::Offsets).text(group).text(topic).number((*queue).into());
@@ -241,6 +246,12 @@ impl<'t> Draft<'t> {
         Ok(())
     }
 
+    /// Takes a delayed message off the list.
+    fn drop_timer(&mut self, id: TimerId) -> Result<(), StoreError> {
+        self.remove(timer(id));
+        self.need_no_more(id.index)
+    }
+
     /// Takes some expired sends off the table, the earliest first.
     fn drop_expired_sends(&mut self, now_ms: i64) -> Result<(), StoreError> {
         if sabotage!("sends-stay-known") {
@@ -272,10 +283,6 @@ fn topic_of_offset(key: &[u8]) -> String {
     let mut parts = Parts::of(key);
     let _group = parts.text();
     parts.text()
-}
-
-fn timer(due_ms: i64, (index, record): (u64, u32)) -> Key {
-    Key::of(Table::Timers).number(due_ms).index(index).index(record.into())
 }
 
 impl Source for Draft<'_> {

@@ -1,6 +1,7 @@
 //! Keys of rows: bytes whose order is the order of what they are made of.
 
 use super::row::Table;
+use crate::model::timer::TimerId;
 
 /// A key under construction, or done. Its first byte is its table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +54,10 @@ impl Key {
         self
     }
 
+    pub(super) fn timer(self, id: TimerId) -> Self {
+        self.number(id.due_ms).index(id.index).index(id.record.into())
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -60,6 +65,11 @@ impl Key {
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
+}
+
+/// The row of a delayed message.
+pub(super) fn timer(id: TimerId) -> Key {
+    Key::of(Table::Timers).timer(id)
 }
 
 /// Reads a key's parts in their order. A part that is not there reads as empty or 0: keys are written by [`Key`] alone.
@@ -99,6 +109,11 @@ impl<'k> Parts<'k> {
         let (bytes, rest) = self.0.split_first_chunk().map_or(([0; 8], [].as_slice()), |(chunk, rest)| (*chunk, rest));
         self.0 = rest;
         u64::from_be_bytes(bytes)
+    }
+
+    pub(super) fn timer(&mut self) -> TimerId {
+        let (due_ms, index, record) = (self.number(), self.index(), self.index());
+        TimerId { due_ms, index, record: u32::try_from(record).unwrap_or(u32::MAX) }
     }
 }
 

@@ -136,6 +136,8 @@ impl Store {
         let caught_up = database::has_caught_up(&opened.database)?;
         durable.caught_up.store(caught_up, std::sync::atomic::Ordering::SeqCst);
         let confirmation = Arc::new(Confirmation::new(config.confirms, listener, opened.confirmed.clone()));
+        let master_ahead_ms = database::master_ahead_ms(&opened.database)?;
+        durable.master_ahead_ms.store(master_ahead_ms, std::sync::atomic::Ordering::SeqCst);
         let store = Self { steps, durable, confirmation, config };
         let writer = store.writer(host.clone(), opened);
         tokio::spawn(writer.run(waiting));
@@ -253,6 +255,20 @@ impl Store {
     #[must_use]
     pub fn has_caught_up(&self) -> bool {
         self.durable.caught_up.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// Remembers how far the master's clock is ahead of this member's wall clock, ms.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn set_master_ahead_ms(&self, ms: i64) -> Result<(), StoreError> {
+        self.enqueue_with(step::Nothing, Told::Here, Order::MasterAhead(ms)).await
+    }
+
+    /// How far that was when it was last stored, ms; 0 if it never was.
+    #[must_use]
+    pub fn master_ahead_ms(&self) -> i64 {
+        self.durable.master_ahead_ms.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     async fn enqueue<S: Step>(&self, step: S, told: Told) -> Result<S::Reply, StoreError> {

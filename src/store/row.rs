@@ -65,11 +65,14 @@ pub(super) enum Table {
     Merged = 23,
     /// Group → how the log of its member ended that took a term here to act, or the furthest of those ends.
     ActedEnds = 24,
+    /// Group, due, log index, record (a [`TimerId`](crate::model::timer::TimerId)): the delayed messages that an acting member
+    /// of a group has handed over since its master last merged → the term under which it was.
+    TakenTimers = 25,
 }
 
 impl Table {
     /// All of them.
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::Topics,
         Self::Groups,
         Self::Bounds,
@@ -94,6 +97,7 @@ impl Table {
         Self::Acted,
         Self::Merged,
         Self::ActedEnds,
+        Self::TakenTimers,
     ];
 
     /// Its name in error messages.
@@ -123,6 +127,7 @@ impl Table {
             Self::Acted => "acted",
             Self::Merged => "merged",
             Self::ActedEnds => "acted-ends",
+            Self::TakenTimers => "taken-timers",
         }
     }
 }
@@ -207,7 +212,8 @@ impl Row {
             | Table::Marks
             | Table::Forgotten
             | Table::Sealed
-            | Table::Merged => Self::Number(read(table, key, bytes)?),
+            | Table::Merged
+            | Table::TakenTimers => Self::Number(read(table, key, bytes)?),
             Table::Chains => Self::Chain(Arc::new(read(table, key, bytes)?)),
             Table::SetAside => Self::SetAside(Arc::new(read(table, key, bytes)?)),
             Table::Sends => Self::Sent(Arc::new(read(table, key, bytes)?)),

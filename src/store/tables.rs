@@ -3,11 +3,11 @@
 //! Every table is derived from the log. [`Tables`] gives the same reading functions to a read-only view and to a step
 //! under way, so that a rule reads the same whoever asks.
 
-use std::{ops::Bound, sync::Arc};
+use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 
 use super::{
     Bounds, StoreError, TopicRow,
-    key::{Key, Parts},
+    key::{Key, Parts, timer},
     row::{Row, Table},
     rows::Rows,
 };
@@ -15,6 +15,7 @@ use crate::model::{
     chain::{Chain, ChainId, LogPosition},
     group::SubscriptionGroupConfig,
     record::{ForgottenChain, LogEnd, LogEntry, Record, SetAside},
+    timer::{TakenTimer, TimerId},
 };
 
 /// What the reading functions are built on; implemented inside the store alone.
@@ -300,20 +301,30 @@ pub trait Tables: Source {
         Ok(chains)
     }
 
-    /// The delayed messages due first: due time, log index, record.
+    /// The delayed messages due first.
     ///
     /// # Errors
     /// The store cannot be read.
-    fn first_timers(&self, limit: usize) -> Result<Vec<(i64, u64, u32)>, StoreError> {
-        let rows = self.rows().scan(Table::Timers, Bound::Unbounded, &Key::of(Table::Timers))?;
-        rows.take(limit)
-            .map(|row| {
-                let (key, _) = row?;
-                let mut parts = Parts::of(&key);
-                let (due_ms, index, record) = (parts.number(), parts.index(), parts.index());
-                Ok((due_ms, index, u32::try_from(record).unwrap_or(u32::MAX)))
-            })
-            .collect()
+    fn first_timers(&self, limit: usize) -> Result<Vec<TimerId>, StoreError> {
+        self.timers_after(None, limit)
+    }
+
+    /// The delayed messages due first after that one, at most `limit`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn timers_after(&self, after: Option<TimerId>, limit: usize) -> Result<Vec<TimerId>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(timer(after)));
+        let rows = self.rows().scan(Table::Timers, from, &Key::of(Table::Timers))?;
+        rows.take(limit).map(|row| Ok(Parts::of(&row?.0).timer())).collect()
+    }
+
+    /// Whether a delayed message waits.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn has_timer(&self, id: TimerId) -> Result<bool, StoreError> {
+        Ok(self.rows().get(Table::Timers, &timer(id))?.is_some())
     }
 
     /// Until when an early ack for this chain waits, if there is one.
@@ -405,6 +416,40 @@ pub trait Tables: Source {
     /// The store cannot be read.
     fn acted_chains(&self, group: &str, after: &str, limit: usize) -> Result<Vec<Chain>, StoreError> {
         super::acting::acted_chains(self, group, after, limit)
+    }
+
+    /// Whether that delayed message of another group was taken since its master last merged.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn is_timer_taken(&self, group: &str, id: TimerId) -> Result<bool, StoreError> {
+        super::acting::is_timer_taken(self, group, id)
+    }
+
+    /// The delayed messages of a group that were taken since its master last merged, from the first after `after` on, at
+    /// most `limit`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn taken_timers(&self, group: &str, after: Option<TimerId>, limit: usize) -> Result<Vec<TakenTimer>, StoreError> {
+        super::acting::taken_timers(self, group, after, limit)
+    }
+
+    /// The groups that have a next offset in some queue of a topic.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn groups_in(&self, topic: &str) -> Result<BTreeSet<String>, StoreError> {
+        let mut groups = BTreeSet::new();
+        for row in self.rows().scan(Table::Offsets, Bound::Unbounded, &Key::of(Table::Offsets))? {
+            let (key, _) = row?;
+            let mut parts = Parts::of(&key);
+            let (group, of) = (parts.text(), parts.text());
+            if of == topic {
+                groups.insert(group);
+            }
+        }
+        Ok(groups)
     }
 
     /// What was set aside, oldest first, at most `limit`.

@@ -236,7 +236,8 @@ async fn timers_early_acks_and_what_is_set_aside_are_listed_and_taken_off() {
     ];
     store.submit(Facts(records)).await.unwrap();
     let view = store.view().unwrap();
-    assert_eq!(view.first_timers(9).unwrap(), [(5, 1, 1), (9, 1, 0)]);
+    let timer = |due_ms, record| crate::model::timer::TimerId { due_ms, index: 1, record };
+    assert_eq!(view.first_timers(9).unwrap(), [timer(5, 1), timer(9, 0)]);
     assert_eq!(view.record_at(1, 1).unwrap(), Some(Record::Timer { due_ms: 5, stored, epoch: LogPosition::default() }));
     assert_eq!((view.record_at(1, 5).unwrap(), view.record_at(2, 0).unwrap()), (None, None));
     assert_eq!(view.first_early_acks(1).unwrap(), [(100, second.to_string())]);
@@ -250,7 +251,7 @@ async fn timers_early_acks_and_what_is_set_aside_are_listed_and_taken_off() {
     ];
     store.submit(Facts(taken)).await.unwrap();
     let view = store.view().unwrap();
-    assert_eq!(view.first_timers(9).unwrap(), [(9, 1, 0)]);
+    assert_eq!(view.first_timers(9).unwrap(), [timer(9, 0)]);
     assert_eq!(view.first_early_acks(9).unwrap(), [(200, first.to_string())]);
 }
 

@@ -18,6 +18,8 @@ pub(super) enum Order {
     Act(Option<u64>),
     /// Remember whether this member has had all that its master had.
     CaughtUp(bool),
+    /// Remember how far the master's clock is ahead of the wall clock, ms.
+    MasterAhead(i64),
     /// Stop after this batch.
     Close,
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -68,6 +68,8 @@ pub(super) struct Durable {
     pub(super) acts: Mutex<Option<u64>>,
     /// Whether it has ever had all that its master had.
     pub(super) caught_up: AtomicBool,
+    /// How far its master's clock was ahead of its wall clock, as stored, ms.
+    pub(super) master_ahead_ms: AtomicI64,
     pub(super) grown: Notify,
     /// Rings when what is on this disk cannot be used any more.
     pub(super) damaged: Notify,
@@ -166,6 +168,10 @@ impl Writer {
             Order::CaughtUp(has_caught_up) => {
                 let set = self.blocking(move || database::set_caught_up(&database, has_caught_up)).await;
                 set.map(|()| self.durable.caught_up.store(has_caught_up, Ordering::SeqCst))
+            }
+            Order::MasterAhead(ms) => {
+                let set = self.blocking(move || database::set_master_ahead_ms(&database, ms)).await;
+                set.map(|()| self.durable.master_ahead_ms.store(ms, Ordering::SeqCst))
             }
             Order::Commit | Order::Close => Ok(()),
         };
@@ -376,9 +382,7 @@ impl Writer {
 
 /// Where the first step stands that orders something to be done before it.
 fn first_order(batch: &Batch) -> Option<usize> {
-    batch.iter().position(|step| {
-        matches!(step.order(), Order::CutBack(..) | Order::GoOn(_) | Order::Act(_) | Order::CaughtUp(_))
-    })
+    batch.iter().position(|step| !matches!(step.order(), Order::Commit | Order::Close))
 }
 
 fn fail(batch: Batch, error: impl Fn() -> StoreError) {

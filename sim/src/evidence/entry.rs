@@ -83,6 +83,22 @@ pub enum Fact {
         /// The record in that entry.
         record: u32,
     },
+    /// A delayed message of another group's was taken; the message is in the same entry.
+    TimerTaken {
+        /// The group.
+        group: String,
+        /// The term under which it was handed over.
+        term: u64,
+        /// Which.
+        timer: TimerId,
+    },
+    /// A delayed message was delivered by another group.
+    TimerMoved {
+        /// Which.
+        timer: TimerId,
+        /// That group.
+        to: String,
+    },
     /// A group's next offset.
     Offset {
         /// Group.
@@ -169,6 +185,17 @@ pub enum Fact {
     },
     /// A record that this decoder does not understand: its kind and why. An oracle complains of it.
     Unknown(String),
+}
+
+/// Names a delayed message: when it is due, and the record of its group's log that accepted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct TimerId {
+    /// When it is due, Unix ms.
+    pub due_ms: i64,
+    /// The entry that accepted it.
+    pub index: u64,
+    /// The record in that entry.
+    pub record: u32,
 }
 
 /// Names a chain.

@@ -20,6 +20,8 @@ pub mod code {
     pub const SEAL: i32 = 900_005;
     /// MERGED: how a master tells that it has merged what was done under a term. RocketMQ has no such request.
     pub const MERGED: i32 = 900_007;
+    /// TAKE_TIMERS: how a slave that acts hands delayed messages over. RocketMQ has no such request.
+    pub const TAKE_TIMERS: i32 = 900_008;
     /// RESUME_PARKED: how an operator has parked chains go on. RocketMQ has no such request.
     pub const RESUME_PARKED: i32 = 900_002;
     /// UPDATE_AND_CREATE_TOPIC.

@@ -14,8 +14,9 @@ pub mod tables;
 
 pub use entry::{
     Cause, ChainFact, ChainId, ChainState, CopyPlace, DurableEntry, Fact, FailedAttempt, Failure, GoneProof, Outcome,
-    ParkReason, Position,
+    ParkReason, Position, TimerId,
 };
 pub use message::StoredMessage;
 pub use pages::{Conflict, DiskScanner};
+pub use payload::timers_handed_over;
 pub use tables::Tables;

@@ -5,7 +5,7 @@ use rmpv::ValueRef;
 use super::{
     entry::{
         Cause, ChainFact, ChainId, ChainState, CopyPlace, DurableEntry, Fact, FailedAttempt, Failure, GoneProof,
-        Outcome, ParkReason, Position,
+        Outcome, ParkReason, Position, TimerId,
     },
     fields::{Fields, Misread, Variant, number_of},
     message::StoredMessage,
@@ -70,6 +70,12 @@ fn read_fact(variant: &Variant<'_, '_>) -> Result<Fact, Misread> {
             index: fields.number("index")?,
             record: fields.number("record")?,
         },
+        "timer-taken" => Fact::TimerTaken {
+            group: fields.text("group")?,
+            term: fields.number("term")?,
+            timer: timer_id(fields.map("timer")?)?,
+        },
+        "timer-moved" => Fact::TimerMoved { timer: timer_id(fields.map("timer")?)?, to: fields.text("to")? },
         "offset" => Fact::Offset {
             group: fields.text("group")?,
             topic: fields.text("topic")?,
@@ -107,6 +113,19 @@ fn read_fact(variant: &Variant<'_, '_>) -> Result<Fact, Misread> {
         "merged" => Fact::Merged { group: fields.text("group")?, term: fields.number("term")? },
         other => Fact::Unknown(other.to_owned()),
     })
+}
+
+/// The delayed messages that a TAKE_TIMERS hands over; `None` when its body is not understood.
+#[must_use]
+pub fn timers_handed_over(body: &[u8]) -> Option<Vec<TimerId>> {
+    let value = rmpv::decode::read_value_ref(&mut &*body).ok()?;
+    let ValueRef::Array(timers) = &value else { return None };
+    let id = |timer| timer_id(Fields::of(timer, "timer").ok()?.map("id").ok()?).ok();
+    timers.iter().map(id).collect()
+}
+
+fn timer_id(fields: Fields<'_, '_>) -> Result<TimerId, Misread> {
+    Ok(TimerId { due_ms: fields.number("due_ms")?, index: fields.number("index")?, record: fields.number("record")? })
 }
 
 fn topic(fields: Fields<'_, '_>) -> Result<Fact, Misread> {

@@ -41,7 +41,7 @@ enum Part {
 use Part::{Index, Number, Text};
 
 /// The number that keys begin with, the table's name, and what follows.
-const FORMS: [(u8, &str, &[Part]); 24] = [
+const FORMS: [(u8, &str, &[Part]); 25] = [
     (1, "topics", &[Text]),
     (2, "groups", &[Text]),
     (3, "bounds", &[Text, Number]),
@@ -66,6 +66,7 @@ const FORMS: [(u8, &str, &[Part]); 24] = [
     (22, "acted", &[Text, Text]),
     (23, "merged", &[Text]),
     (24, "acted-ends", &[Text]),
+    (25, "taken-timers", &[Text, Number, Index, Index]),
 ];
 
 /// Rows whose table nobody knows.

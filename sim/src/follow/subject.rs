@@ -46,13 +46,17 @@ impl<'l, 'h> Subject<'l, 'h> {
         self.chains.iter().any(|life| life.id == id) || self.is_at(&id.broker, &id.topic, id.queue, id.offset)
     }
 
+    fn has_timer(&self, broker: &str, record: (u64, u32)) -> bool {
+        self.timers.iter().any(|timer| timer.node == broker && timer.record == record)
+    }
+
     /// Whether a fact on the disk of `broker`, or of a slave of it, is about the message. `index` is that of its entry.
     pub(super) fn concerns(&self, broker: &str, fact: &Fact) -> bool {
         match fact {
             Fact::Message(message) | Fact::Timer { message, .. } => self.is_it(message.ledger.as_ref()),
-            Fact::TimerFired { index, record, .. } => {
-                self.timers.iter().any(|timer| timer.node == broker && timer.record == (*index, *record))
-            }
+            Fact::TimerFired { index, record, .. } => self.has_timer(broker, (*index, *record)),
+            Fact::TimerMoved { timer, .. } => self.has_timer(broker, (timer.index, timer.record)),
+            Fact::TimerTaken { group, timer, .. } => self.has_timer(group, (timer.index, timer.record)),
             Fact::Chain(chain) => self.has_chain(&chain.id),
             Fact::EarlyAck { id, .. } | Fact::EarlyAckDropped { id } => self.has_chain(id),
             Fact::Forgotten { chains } => chains.iter().any(|id| self.has_chain(id)),

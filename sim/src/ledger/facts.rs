@@ -261,6 +261,21 @@ pub struct TimerStep<'h> {
     pub message: &'h StoredMessage,
 }
 
+/// A delayed message of another group that a broker has taken.
+#[derive(Debug, Clone, Copy)]
+pub struct TakenStep<'h> {
+    /// When: position in the history.
+    pub event: usize,
+    /// Whose disk.
+    pub node: &'h str,
+    /// The entry that says so.
+    pub entry: &'h DurableEntry,
+    /// The group whose message it was: the name of its master.
+    pub group: &'h str,
+    /// Log index of the entry there that accepted it, and number of the record in it.
+    pub record: (u64, u32),
+}
+
 /// A timer that fired.
 #[derive(Debug, Clone, Copy)]
 pub struct FiredStep<'h> {

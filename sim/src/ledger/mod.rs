@@ -14,13 +14,13 @@ pub mod tables;
 mod taken_back;
 pub mod wire;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, hash_map::Entry};
 
 pub use biography::Biography;
 pub use facts::{
     ChainLife, ChainStep, Deletion, Expiry, FiredStep, Forgetting, LogStep, Merged, OffsetMove, OffsetReset, Place,
-    Seal, Stored, TimerStep, TopicStep,
+    Seal, Stored, TakenStep, TimerStep, TopicStep,
 };
 pub use foreign::Foreign;
 pub use naming::Naming;
@@ -63,6 +63,10 @@ pub struct Ledger<'h> {
     pub timers: Vec<TimerStep<'h>>,
     /// Fired timers.
     pub fired: Vec<FiredStep<'h>>,
+    /// Delayed messages that one group has taken from another's slave.
+    pub taken: Vec<TakenStep<'h>>,
+    /// Delayed messages of which a broker knows that another group has delivered them: its name, entry and record.
+    pub timers_moved: FxHashSet<(&'h str, (u64, u32))>,
     /// Log entries by node, of masters.
     pub logs: BTreeMap<&'h str, Vec<LogStep<'h>>>,
     /// Log entries of slaves: the same facts once more, and therefore nowhere else in here.
@@ -126,6 +130,8 @@ impl<'h> Ledger<'h> {
             resets: Vec::new(),
             timers: Vec::new(),
             fired: Vec::new(),
+            taken: Vec::new(),
+            timers_moved: FxHashSet::default(),
             logs: BTreeMap::new(),
             replicas: Replicas::default(),
             expiries: Vec::new(),
@@ -227,6 +233,13 @@ impl<'h> Ledger<'h> {
                 }
                 Fact::TimerFired { index, record, .. } => {
                     self.fired.push(FiredStep { event, node, entry, record: (*index, *record) });
+                }
+                Fact::TimerTaken { group, timer, .. } => {
+                    let record = (timer.index, timer.record);
+                    self.taken.push(TakenStep { event, node, entry, group, record });
+                }
+                Fact::TimerMoved { timer, .. } => {
+                    self.timers_moved.insert((node, (timer.index, timer.record)));
                 }
                 Fact::Offset { group, topic, queue, offset } => {
                     let to = Place { node, topic, queue: *queue, offset: *offset, era: self.eras(node, topic) };

@@ -3,7 +3,11 @@
 use serde::Deserialize;
 
 use super::wire::Call;
-use crate::evidence::frame::{WireFrame, code};
+use crate::evidence::{
+    TimerId,
+    frame::{WireFrame, code},
+    timers_handed_over,
+};
 
 /// An order, with its answer.
 #[derive(Debug)]
@@ -71,6 +75,13 @@ pub enum Order {
         /// The term that the answer gives.
         told: Option<u64>,
     },
+    /// Delayed messages of another group are to be delivered.
+    TakeTimers {
+        /// The group.
+        group: String,
+        /// Which.
+        timers: Vec<TimerId>,
+    },
     /// What was handed over for another group is merged.
     Merged {
         /// The group.
@@ -99,6 +110,7 @@ impl Order {
                 | code::RESUME_PARKED
                 | code::SEAL
                 | code::MERGED
+                | code::TAKE_TIMERS
         )
     }
 
@@ -134,6 +146,7 @@ impl Order {
                 above: read.number("above")?,
                 told: None,
             },
+            code::TAKE_TIMERS => Self::TakeTimers { group: text("groupName")?, timers: timers_handed_over(read.body)? },
             _ => Self::Merged { group: text("groupName")?, term: read.number("term")? },
         })
     }
@@ -150,7 +163,11 @@ impl Order {
             }
             Self::Resume { told, .. } => *told = read.number("count"),
             Self::Seal { told, .. } => *told = read.number("term"),
-            Self::Topic { .. } | Self::NoTopic { .. } | Self::Group { .. } | Self::Merged { .. } => {}
+            Self::Topic { .. }
+            | Self::NoTopic { .. }
+            | Self::Group { .. }
+            | Self::TakeTimers { .. }
+            | Self::Merged { .. } => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::retained::{Retained, message_of};
 use crate::evidence::{
-    ChainFact, ChainState, DurableEntry, Fact, Outcome,
+    ChainFact, ChainState, DurableEntry, Fact, Outcome, TimerId,
     tables::{Rows, Tables},
 };
 
@@ -50,6 +50,8 @@ pub struct TableFold {
     /// Until when a send is known, its topic and key.
     sends: BTreeSet<(i64, String, String)>,
     acted: BTreeSet<(String, String)>,
+    /// Group, delayed message → the term under which it was taken.
+    taken: BTreeMap<(String, TimerId), u64>,
 }
 
 /// How many sends that are past their time each new one takes along.
@@ -132,7 +134,7 @@ impl TableFold {
                 add(&mut self.rows, "parked", id);
             }
         }
-        let Self { retained, over, early_acks, timers, sends, acted, rows, .. } = &mut self;
+        let Self { retained, over, early_acks, timers, sends, acted, taken, rows, .. } = &mut self;
         retained.add_to(rows);
         over.iter().for_each(|(since_ms, id)| add(rows, "over", format!("{since_ms} {id}")));
         for (id, until_ms) in early_acks {
@@ -141,6 +143,9 @@ impl TableFold {
         }
         timers.iter().for_each(|(due_ms, index, record)| add(rows, "timers", format!("{due_ms} {index} {record}")));
         sends.iter().for_each(|(until_ms, topic, key)| add(rows, "sends", format!("{until_ms} {topic} {key}")));
+        taken.keys().for_each(|(group, TimerId { due_ms, index, record })| {
+            add(rows, "taken-timers", format!("{group} {due_ms} {index} {record}"));
+        });
         acted.iter().for_each(|(group, id)| add(rows, "acted", format!("{group} {id}")));
         Tables { settled, log: self.retained.log, rows: self.rows }
     }
@@ -161,6 +166,13 @@ impl TableFold {
             Fact::TimerFired { due_ms, index, record } => {
                 self.timers.remove(&(*due_ms, *index, *record));
                 self.retained.need_no_more(*index);
+            }
+            Fact::TimerMoved { timer: TimerId { due_ms, index, record }, .. } => {
+                self.timers.remove(&(*due_ms, *index, *record));
+                self.retained.need_no_more(*index);
+            }
+            Fact::TimerTaken { group, term, timer } => {
+                self.taken.insert((group.clone(), *timer), *term);
             }
             Fact::Offset { group, topic, queue, .. } | Fact::OffsetReset { group, topic, queue, .. } => {
                 add(&mut self.rows, "offsets", format!("{group} {topic} {queue}"));
@@ -199,6 +211,7 @@ impl TableFold {
             under.is_none_or(|(_, under)| *under < term)
         };
         acted.retain(|(whose, id)| whose != group || !is_earlier(id));
+        self.taken.retain(|(whose, _), under| whose != group || *under >= term);
     }
 
     fn delete_topic(&mut self, name: &str) {
@@ -278,7 +291,7 @@ pub(super) fn add(rows: &mut Rows, table: &'static str, key: impl ToString) {
 #[cfg(test)]
 mod tests {
     use crate::{
-        evidence::{ChainFact, ChainState, DurableEntry, Fact, Outcome, Tables},
+        evidence::{ChainFact, ChainState, DurableEntry, Fact, Outcome, Tables, TimerId},
         oracles::fixture::{at, chain, message},
     };
 
@@ -404,6 +417,19 @@ mod tests {
         let entries = plain(vec![vec![handed(0, 1), handed(1, 2), merged(2)]]);
         assert_eq!(rows(&entries, "acted"), [format!("a {}", chain("t", 1, 500).id)]);
         assert_eq!(rows(&entries, "merged"), ["a"]);
+    }
+
+    #[test]
+    fn delayed_messages_that_were_taken_are_listed_until_they_are_merged() {
+        let timer = |index| TimerId { due_ms: 9_000, index, record: 0 };
+        let taken = |index, term| Fact::TimerTaken { group: "a".into(), term, timer: timer(index) };
+        let merged = Fact::Merged { group: "a".into(), term: 2 };
+        let entries = plain(vec![vec![taken(7, 1), taken(8, 2), merged]]);
+        assert_eq!(rows(&entries, "taken-timers"), ["a 9000 8 0"]);
+        let own = Fact::Timer { due_ms: 9_000, message: message("t", 0, 1, 0) };
+        let moved = Fact::TimerMoved { timer: timer(1), to: "b".into() };
+        let entries = plain(vec![vec![own], vec![moved]]);
+        assert!(["timers", "needed"].iter().all(|table| rows(&entries, table).is_empty()));
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod p5_replicas;
 mod p5_resets;
 mod p6_acting;
 mod p6_delayed;
+mod p6_delayed_acting;
 pub mod p6_exclusive;
 mod p6_moved;
 mod p6_renewed;

@@ -13,7 +13,7 @@ use super::{Findings, Reads, p1_park, p1_retention, p1_salvage, stuck};
 use crate::{
     evidence::{ChainState, CopyPlace, GoneProof, Outcome},
     history::{Seen, Sent},
-    ledger::{ChainLife, GroupSpec, Ledger, Place, Stored, obligations::is_any_copy_topic},
+    ledger::{ChainLife, GroupSpec, Ledger, Place, Stored, TakenStep, obligations::is_any_copy_topic},
 };
 use rustc_hash::FxHashSet;
 
@@ -89,9 +89,12 @@ impl<'h> Settling<'_, 'h> {
         }
     }
 
-    /// A group that starts at the end owes nothing before the first offset it committed.
+    /// A group that starts at the end owes nothing before the first offset it committed, unless it had begun elsewhere.
     fn is_owed(&self, root: &Stored<'h>, group: &GroupSpec) -> bool {
         if !group.starts_at_end || self.ledger.chains_of(root.place, &group.name).next().is_some() {
+            return true;
+        }
+        if self.began_where_it_was_delayed(root, group) {
             return true;
         }
         let place = root.place;
@@ -100,6 +103,17 @@ impl<'h> Settling<'_, 'h> {
         };
         let first = self.ledger.offsets.iter().find(is_first);
         first.is_some_and(|first| place.offset >= first.to.offset)
+    }
+
+    /// The message is the first of a queue that it came to as a delayed one of another broker, where the group had begun.
+    fn began_where_it_was_delayed(&self, root: &Stored<'h>, group: &GroupSpec) -> bool {
+        let is_it = |taken: &&TakenStep<'_>| taken.node == root.place.node && taken.entry.index == root.entry.index;
+        let Some(taken) = self.ledger.taken.iter().find(is_it).filter(|_| root.place.offset == 0) else { return false };
+        let has_begun = |step: &crate::ledger::OffsetMove<'_>| {
+            (step.to.node, step.to.topic, step.group) == (taken.group, root.place.topic, &group.name)
+                && step.event < taken.event
+        };
+        self.ledger.offsets.iter().any(has_begun)
     }
 
     fn settle(&self, stored: &Stored<'h>, group: &GroupSpec, depth: usize) -> Result<(), String> {

@@ -3,7 +3,7 @@
 //!
 //! Rule: per message and group there is at most one copy for each reconsume count, retry topic and dead-letter topic of
 //! all disks together; each copy is the one that some chain ended in; each physical message leaves a broker in at most
-//! one pop answer per group; each timer fires at most once; a message has one root, however often its producer sent it: it
+//! one pop answer per group; each timer fires at most once, at its broker or at the one that took it; a message has one root, however often its producer sent it: it
 //! does so with one key, to one broker, and within the time in which a broker knows a send by its key. An operator's reset
 //! allows one more of each for what it hands out anew, and ends what else would bring it; a root in a topic that was deleted
 //! allows one in its successor. After its topic's deletion no chain is revived by the broker that deleted it, and nothing
@@ -12,9 +12,12 @@
 
 use super::{Findings, Reads, p2_forgetting, p2_one_home};
 use crate::{
-    evidence::{ChainState, Fact, Outcome, ParkReason},
+    evidence::{ChainState, DurableEntry, Fact, Outcome, ParkReason},
     history::LedgerId,
-    ledger::{ChainLife, ChainStep, FiredStep, Ledger, OffsetReset, Place, obligations::is_any_copy_topic},
+    ledger::{
+        ChainLife, ChainStep, FiredStep, Ledger, OffsetReset, Place, TakenStep, TimerStep,
+        obligations::is_any_copy_topic,
+    },
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -106,10 +109,14 @@ fn deliveries(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 
 fn timers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     let mut fired = FxHashSet::default();
-    for FiredStep { event, node, record: (index, record), .. } in &ledger.fired {
-        if !fired.insert((node, index, record)) {
-            let subject = format!("{node} timer {index}/{record}");
-            found.broken(ledger.at_ms(*event), subject, "fired a second time".to_owned());
+    let own = ledger.fired.iter().map(|FiredStep { event, node, record, .. }| (*event, *node, *record));
+    let others = ledger.taken.iter().map(|TakenStep { event, group, record, .. }| (*event, *group, *record));
+    let mut all: Vec<_> = own.chain(others).collect();
+    all.sort_unstable();
+    for (event, node, record) in all {
+        if !fired.insert((node, record)) {
+            let subject = format!("{node} timer {}/{}", record.0, record.1);
+            found.broken(ledger.at_ms(event), subject, "fired a second time".to_owned());
         }
     }
 }
@@ -154,14 +161,31 @@ fn resurrections(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 /// Delayed messages of a topic that was deleted, in its successor.
 fn successors(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     let timers: FxHashMap<_, _> = ledger.timers.iter().map(|timer| ((timer.node, timer.record), timer)).collect();
-    for fired in &ledger.fired {
-        let Some(timer) = timers.get(&(fired.node, fired.record)) else { continue };
-        let is_it = |fact: &Fact| matches!(fact, Fact::Message(it) if it.ledger == timer.message.ledger);
-        let is_deleted = ledger.era_in(fired.node, &timer.message.topic, fired.entry.index) > timer.era;
-        if is_deleted && fired.entry.facts.iter().any(is_it) {
-            let detail = "what was sent to a topic that was deleted comes in its successor".to_owned();
-            found.stamped(ledger.at_ms(fired.event), timer.message.ledger.as_ref(), fired.node, detail);
+    for FiredStep { event, node, entry, record } in &ledger.fired {
+        let Some(timer) = timers.get(&(*node, *record)) else { continue };
+        if ledger.era_in(node, &timer.message.topic, entry.index) > timer.era {
+            comes_after_deletion(ledger, timer, (*event, node, entry), found);
         }
+    }
+    // Nothing is deleted while a slave acts, and what was before, it knows.
+    for TakenStep { event, node, entry, group, record } in &ledger.taken {
+        let Some(timer) = timers.get(&(*group, *record)) else { continue };
+        if ledger.era_at(group, &timer.message.topic, *event) > timer.era {
+            comes_after_deletion(ledger, timer, (*event, node, entry), found);
+        }
+    }
+}
+
+fn comes_after_deletion(
+    ledger: &Ledger<'_>,
+    timer: &TimerStep<'_>,
+    (event, node, entry): (usize, &str, &DurableEntry),
+    found: &mut Findings<'_>,
+) {
+    let is_it = |fact: &Fact| matches!(fact, Fact::Message(it) if it.ledger == timer.message.ledger);
+    if entry.facts.iter().any(is_it) {
+        let detail = "what was sent to a topic that was deleted comes in its successor".to_owned();
+        found.stamped(ledger.at_ms(event), timer.message.ledger.as_ref(), node, detail);
     }
 }
 
@@ -169,7 +193,7 @@ fn successors(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
-        evidence::{Fact, GoneProof, Outcome},
+        evidence::{Fact, GoneProof, Outcome, TimerId},
         oracles::fixture::{Story, message},
     };
 
@@ -222,8 +246,19 @@ mod tests {
         let fired = Fact::TimerFired { due_ms: 1, index: 2, record: 0 };
         story.durable("a", vec![fired.clone()]);
         story.holds();
-        story.durable("a", vec![fired]);
+        story.durable("a", vec![fired.clone()]);
         story.breaks("P2", "fired a second time");
+
+        let timer = TimerId { due_ms: 1, index: 2, record: 0 };
+        let taken = || Fact::TimerTaken { group: "a".into(), term: 1, timer };
+        let mut story = Story::new();
+        story.durable("b", vec![taken()]).durable("a", vec![Fact::TimerMoved { timer, to: "b".into() }]);
+        assert!(!story.is_blamed("P2", "fired a second time"));
+        story.durable("a", vec![fired]);
+        assert!(story.is_blamed("P2", "fired a second time"), "here, after another group has delivered it");
+        let mut story = Story::new();
+        story.durable("b", vec![taken()]).durable("b", vec![taken()]);
+        assert!(story.is_blamed("P2", "fired a second time"), "twice there");
     }
 
     #[test]

@@ -6,14 +6,14 @@
 //! slewing may be a thousandth off. A broker that begins to run knows from its wall clock alone for how long it was away:
 //! what that has gained since it last began to, the message may come early; and so it may if no answer ever left that hands
 //! it out. By its own clock a broker that takes a chain has it due when the rest of its invisible time is over, and one that
-//! opens it when all of it is. Delayed messages are in `p6_delayed`, chains that others take in `p6_moved`, renewals in
+//! opens it when all of it is. Delayed messages are in `p6_delayed` and `p6_delayed_acting`, chains that others take in `p6_moved`, renewals in
 //! `p6_renewed`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Findings, Reads, p6_acting, p6_delayed, p6_moved, p6_renewed};
+use super::{Findings, Reads, p6_acting, p6_delayed, p6_delayed_acting, p6_moved, p6_renewed};
 use crate::{
     evidence::{ChainId, ChainState, Outcome},
     history::EventKind,
@@ -39,6 +39,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         opened.entry(life.id).and_modify(|first| *first = at_ms.min(*first)).or_insert(at_ms);
     }
     p6_delayed::check(ledger, found);
+    p6_delayed_acting::check(ledger, found);
     p6_acting::check(ledger, found);
     p6_renewed::check(ledger, found);
     p6_moved::check(ledger, &opened, found);

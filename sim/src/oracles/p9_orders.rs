@@ -2,12 +2,12 @@
 //!
 //! Rule, when the success leaves: a topic or a group is as it was asked for, or the topic is gone; each offset that a reset
 //! tells was set since it was asked for; as many chains as are told were resumed since, and of those that it is about none
-//! is parked as it was before; the term that a member was given was taken since, for it, and is above the one it named; a
-//! merge is known, or a later one.
+//! is parked as it was before; the term that a member was given was taken since, for it, and is above the one it named; the
+//! delayed messages that it handed over were taken; a merge is known, or a later one.
 
 use super::Findings;
 use crate::{
-    evidence::{ChainState, Fact},
+    evidence::{ChainState, Fact, TimerId},
     ledger::{
         ChainLife, Ledger, LogStep,
         orders::{Order, Ordered},
@@ -70,6 +70,7 @@ impl Answered<'_> {
                             if (of, by, Some(*term)) == (group, member, *told))
                     })
             }
+            Order::TakeTimers { group, timers } => timers.iter().all(|asked| self.took(group, *asked)),
             Order::Merged { group, term } => self
                 .confirmed(|fact| matches!(fact, Fact::Merged { group: of, term: is } if of == group && is >= term))
                 .next()
@@ -84,6 +85,11 @@ impl Answered<'_> {
         let log = self.ledger.logs.get(node).into_iter().flatten().take_while(|step| step.event < self.event);
         log.filter(move |step| step.entry.facts.iter().any(&says))
             .filter(move |step| self.ledger.is_confirmed(node, step.entry.index, step.event, self.event))
+    }
+
+    fn took(&self, group: &str, asked: TimerId) -> bool {
+        let is_it = |fact: &Fact| matches!(fact, Fact::TimerTaken { group: of, timer, .. } if (&**of, *timer) == (group, asked));
+        self.confirmed(is_it).next().is_some()
     }
 
     /// Whether one of them came after the order was given.
@@ -138,8 +144,9 @@ fn is_parked(step: &crate::ledger::ChainStep<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use crate::{
-        evidence::{ChainFact, ChainState, Fact, ParkReason, frame::code},
+        evidence::{ChainFact, ChainState, Fact, ParkReason, TimerId, frame::code},
         oracles::fixture::{Story, at, chain},
     };
 
@@ -257,6 +264,32 @@ mod tests {
         assert!(!seal(Some((5, 1)), "5"));
         assert!(seal(None, "5") && seal(Some((5, 0)), "5") && seal(Some((5, 1)), "6"));
         assert!(seal(Some((4, 1)), "4"), "it is not above the one that was known");
+    }
+
+    #[test]
+    fn delayed_messages_that_were_handed_over_were_taken() {
+        let take = |taken: &[(&str, u64)]| {
+            let mut story = Story::new();
+            let timer = |index| TimerId { due_ms: 5, index, record: 1 };
+            let fact =
+                |&(group, index): &(&str, u64)| Fact::TimerTaken { group: group.into(), term: 3, timer: timer(index) };
+            let id = |index: u64| {
+                rmpv::Value::Map(vec![
+                    ("due_ms".into(), 5.into()),
+                    ("index".into(), index.into()),
+                    ("record".into(), 1.into()),
+                ])
+            };
+            let asked = |index| rmpv::Value::Map(vec![("id".into(), id(index))]);
+            let mut body = Vec::new();
+            rmpv::encode::write_value(&mut body, &rmpv::Value::Array(vec![asked(7), asked(8)])).unwrap();
+            let call = story.request("x-s1", "a", code::TAKE_TIMERS, &[("groupName", "x"), ("term", "3")], &body);
+            story.durable("a", taken.iter().map(fact).collect());
+            story.response(("a", "x-s1", call), (code::TAKE_TIMERS, 0), &[], b"");
+            is_blamed(&mut story)
+        };
+        assert!(!take(&[("x", 7), ("x", 8)]));
+        assert!(take(&[("x", 7)]) && take(&[("x", 7), ("y", 8)]));
     }
 
     #[test]

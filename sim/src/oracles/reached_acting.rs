@@ -18,6 +18,7 @@ pub(super) fn reached(ledger: &Ledger<'_>) -> impl Iterator<Item = &'static str>
         ("switched-back", ledger.merges.iter().any(|merged| merged.node == merged.group)),
         ("took-over-again", taken().any(|seal| is_second(ledger, seal))),
         ("taken-back", ledger.has_taken_back),
+        ("timer-delivered-for-absent", !ledger.taken.is_empty()),
     ];
     conditions.into_iter().filter(|(_, held)| *held).map(|(name, _)| name)
 }

@@ -20,6 +20,12 @@ pub(crate) fn fact(fact: &Fact) -> String {
         Fact::Message(stored) => format!("message {}", message(stored)),
         Fact::Timer { message: stored, .. } => format!("delayed message {}", message(stored)),
         Fact::TimerFired { index, record, .. } => format!("the delayed message of entry {index}/{record} is due"),
+        Fact::TimerTaken { group, timer, .. } => {
+            format!("takes the delayed message of entry {}/{} from {group}", timer.index, timer.record)
+        }
+        Fact::TimerMoved { timer, to } => {
+            format!("the delayed message of entry {}/{} was delivered by {to}", timer.index, timer.record)
+        }
         Fact::Offset { group, topic, queue, offset } => format!("{group} is at {topic}/{queue}/{offset}"),
         Fact::OffsetReset { group, topic, queue, offset } => {
             format!("{group} is set to {topic}/{queue}/{offset}")

@@ -32,7 +32,7 @@ struct Books {
 }
 
 /// Requests whose frames oracles read; of all others only the header is kept.
-const READ_BY_ORACLES: [i32; 18] = [
+const READ_BY_ORACLES: [i32; 19] = [
     request::SEND_MESSAGE,
     request::SEND_MESSAGE_V2,
     request::PULL_MESSAGE,
@@ -51,6 +51,7 @@ const READ_BY_ORACLES: [i32; 18] = [
     request::RESUME_PARKED,
     request::SEAL,
     request::MERGED,
+    request::TAKE_TIMERS,
 ];
 
 impl Books {

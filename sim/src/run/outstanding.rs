@@ -113,6 +113,7 @@ impl Outstanding {
             }
             Fact::Timer { due_ms, .. } => vec![Change::Timer((node, *due_ms, index), true)],
             Fact::TimerFired { due_ms, index, .. } => vec![Change::Timer((node, *due_ms, *index), false)],
+            Fact::TimerMoved { timer, .. } => vec![Change::Timer((node, timer.due_ms, timer.index), false)],
             _ => Vec::new(),
         }
     }

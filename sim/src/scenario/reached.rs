@@ -63,6 +63,7 @@ pub const REACHED: &[(&str, &str)] = &[
     ("gone-expired", "a chain ended because its message had expired at its owner"),
     ("kept-past-expiry", "a message was revived after it had expired, because a chain still needed it"),
     ("timer-delivered", "a delayed message was delivered"),
+    ("timer-delivered-for-absent", "a delayed message was delivered by the group that keeps what its slave does"),
     ("scraped", "a broker showed its metrics and health to whoever watches it"),
     ("filtered", "a message did not match the tag of a group"),
     ("set-aside", "a checkpoint or an ack came that nobody can read, and was set aside"),

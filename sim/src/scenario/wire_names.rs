@@ -20,6 +20,8 @@ pub const REQUESTS: &[(&str, i32)] = &[
     ("SEAL", 900_005),
     ("LIST_ACTED", 900_006),
     ("MERGED", 900_007),
+    ("TAKE_TIMERS", 900_008),
+    ("LIST_TAKEN_TIMERS", 900_009),
 ];
 
 /// Response codes by name; SUCCESS is a success with an empty body.

@@ -50,5 +50,7 @@ fn line(((topic, number), Queue { first, end, next }): (&(&str, i32), &Queue<'_>
 pub(super) fn delayed(ledger: &Ledger<'_>, broker: &str) -> usize {
     let fired = ledger.fired.iter().filter(|it| it.node == broker);
     let fired: BTreeSet<(u64, u32)> = fired.map(|it| it.record).collect();
-    ledger.timers.iter().filter(|timer| timer.node == broker && !fired.contains(&timer.record)).count()
+    let is_moved = |record: (u64, u32)| ledger.timers_moved.contains(&(broker, record));
+    let waits = |record: (u64, u32)| !fired.contains(&record) && !is_moved(record);
+    ledger.timers.iter().filter(|timer| timer.node == broker && waits(timer.record)).count()
 }

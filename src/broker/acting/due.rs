@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Failed, RETRY, Term, take_term};
+use super::{Failed, RETRY, Term, take_term, timers::hand_due_timers};
 use crate::{
     broker::shared::Shared,
     buggify,
@@ -18,7 +18,7 @@ const BATCH: usize = 256;
 /// How often it is looked for what has fallen due: by the master's clock, which is only known so well.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Takes a term whenever there is none, and moves what is due; never returns.
+/// Takes a term whenever there is none, and hands over what is due; never returns.
 pub(super) async fn drive(shared: &Shared) {
     loop {
         let term = match shared.acting.term() {
@@ -32,7 +32,7 @@ pub(super) async fn drive(shared: &Shared) {
                 }
             },
         };
-        match move_due(shared, &term).await {
+        match hand_over_due(shared, &term).await {
             Ok(next_ms) => {
                 // Nothing is added here while it acts: what comes next is known.
                 let wait_ms = next_ms.map(|next_ms| next_ms.saturating_sub(shared.now_at_master_ms()).max(0));
@@ -40,11 +40,19 @@ pub(super) async fn drive(shared: &Shared) {
                 tokio::time::sleep(wait.clamp(LOOK, RETRY)).await;
             }
             Err(failed) => {
-                tracing::warn!(broker = %shared.config.name, %failed, "what is due was not moved; trying again");
+                tracing::warn!(broker = %shared.config.name, %failed, "what is due was not handed over; trying again");
                 tokio::time::sleep(RETRY).await;
             }
         }
     }
+}
+
+/// Hands over all that is due; tells when the next thing is. What the target does not take of one kind keeps nothing of the
+/// other back.
+async fn hand_over_due(shared: &Shared, term: &Arc<Term>) -> Result<Option<i64>, Failed> {
+    let chains = move_due(shared, term).await;
+    let timers = hand_due_timers(shared, term).await?;
+    Ok(chains?.into_iter().chain(timers).min())
 }
 
 /// Moves every chain that is due; tells when the next one is.

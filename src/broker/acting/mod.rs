@@ -10,6 +10,7 @@ mod pop;
 #[cfg(test)]
 mod proofs;
 mod settle;
+mod timers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,8 +29,9 @@ use crate::{
         cause::ReadFailure,
         chain::{Chain, ChainId, ChainState},
         checkpoint::ActingTerm,
+        timer::TimerId,
     },
-    remote::hand_over::NotTaken,
+    remote::{acting::Acted, hand_over::NotTaken},
     remoting::{Command, code::request},
     sabotage, sometimes,
     store::StoreError,
@@ -63,6 +65,8 @@ struct Known {
     moved: BTreeSet<String>,
     /// Group, topic, queue → where the group goes on.
     next: BTreeMap<(String, String, i32), i64>,
+    /// The delayed messages that the target has.
+    timers: BTreeSet<TimerId>,
 }
 
 /// Why a slave did not act.
@@ -98,11 +102,12 @@ impl Acting {
 }
 
 impl Term {
-    /// Begins with the chains that the target has of this group. Those that were popped after `before`, the term of the last
+    /// Begins with what the target has of this group. Chains that were popped after `before`, the term of the last
     /// entry here, tell how far each queue was popped since.
-    fn new(target: String, acting: ActingTerm, before: u64, chains: &[Chain]) -> Self {
-        let mut known = Known::default();
-        for chain in chains {
+    fn new(target: String, acting: ActingTerm, before: u64, acted: &Acted) -> Self {
+        let timers = acted.timers.iter().map(|taken| taken.id).collect();
+        let mut known = Known { timers, ..Known::default() };
+        for chain in &acted.chains {
             known.takes(chain, chain.id.broker == acting.group && chain.id.term > before);
         }
         Self { target, acting, known: Mutex::new(known), unanswered: tokio::sync::Mutex::default() }
@@ -114,6 +119,13 @@ impl Term {
 
     fn next(&self, group: &str, topic: &str, queue: i32) -> Option<i64> {
         self.known().next.get(&(group.to_owned(), topic.to_owned(), queue)).copied()
+    }
+
+    /// The groups that have popped from a topic since.
+    fn groups_in(&self, topic: &str) -> Vec<String> {
+        let known = self.known();
+        let of = known.next.keys().filter(|(_, of, _)| of == topic);
+        of.map(|(group, ..)| group.clone()).collect()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -221,11 +233,11 @@ async fn take_term(shared: &Shared) -> Result<Arc<Term>, Failed> {
     let term = shared.neighbours.seal(&target, above, Some(end)).await.map_err(Failed::Target)?;
     // Before anything is done under it: whoever follows again has to have it merged first.
     shared.store.set_acts(Some(term)).await?;
-    let chains = shared.neighbours.acted(&target).await.map_err(Failed::Target)?.chains;
+    let acted = shared.neighbours.acted(&target).await.map_err(Failed::Target)?;
     let acting = ActingTerm { group: shared.config.name.clone(), term };
-    let term = Arc::new(Term::new(target, acting, before.term, &chains));
+    let term = Arc::new(Term::new(target, acting, before.term, &acted));
     *shared.acting.lock() = Some(term.clone());
-    tracing::warn!(broker = %shared.config.name, term = term.acting.term, chains = chains.len(), "acting");
+    tracing::warn!(broker = %shared.config.name, term = term.acting.term, chains = acted.chains.len(), "acting");
     Ok(term)
 }
 
@@ -249,7 +261,7 @@ impl Shared {
             let due_ms = chain.due_ms().unwrap_or_else(|| chain.id.pop_time.saturating_add(chain.invisible_ms));
             // What is left of it is told, by this clock: what the master has popped is due by the master's.
             let ahead_ms =
-                if own(chain) || sabotage!("moved-by-another-clock") { 0 } else { self.following.master_ahead_ms() };
+                if own(chain) || sabotage!("moved-by-another-clock") { 0 } else { self.master_clock.ahead_ms() };
             let revive_ms = due_ms.saturating_sub(ahead_ms);
             let state = ChainState::Moving { to: term.target.clone(), due_ms: revive_ms, revive_ms };
             Chain { state, ..chain.clone() }
@@ -266,11 +278,6 @@ impl Shared {
             Err(NotTaken::Failed(_)) => sometimes!("acting-not-handed"),
         }
         handed
-    }
-
-    /// How much the master's clock is ahead of this one's, ms, as far as it was heard of: due times here are by that clock.
-    pub(super) fn now_at_master_ms(&self) -> i64 {
-        self.host.clock.now_ms().saturating_add(self.following.master_ahead_ms())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod lost_slave;
 mod operator;
+mod timers;
 
 use super::{world::*, *};
 

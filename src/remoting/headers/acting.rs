@@ -1,7 +1,7 @@
 //! Slaves that act for their masters, and the group that keeps their chains. RocketMQ's acting masters ask nobody
 //! (RIP-32); these requests are ours.
 
-use crate::model::record::LogEnd;
+use crate::model::{record::LogEnd, timer::TimerId};
 
 header! {
     /// SEAL: gives me the next term.
@@ -47,6 +47,40 @@ header! {
         sealed_term: i64 = "sealedTerm",
         /// How the log ended of the last member that took one to act, if one has and said so.
         log_end: Option<LogEnd> = "logEnd",
+        /// Whether delayed messages were handed over as well since the group's master last merged.
+        has_timers: bool = "hasTimers" or false,
+    }
+}
+
+header! {
+    /// TAKE_TIMERS: these delayed messages of my group are due. The body is a MessagePack list of
+    /// [`DueTimer`](crate::model::timer::DueTimer)s.
+    pub struct TakeTimersHeader {
+        /// The caller's group.
+        group_name: String = "groupName",
+        /// The term under which the caller acts.
+        term: i64 = "term",
+    }
+}
+
+header! {
+    /// LIST_TAKEN_TIMERS: which delayed messages were handed over for my group since its master last merged? The body of the
+    /// answer is a MessagePack list of [`TakenTimer`](crate::model::timer::TakenTimer)s.
+    pub struct ListTakenTimersHeader {
+        /// The caller's group.
+        group_name: String = "groupName",
+        /// The one after which to go on; none for the beginning.
+        after: Option<TimerId> = "after",
+        /// How many at the most.
+        limit: i64 = "limit",
+    }
+}
+
+header! {
+    /// Answer to LIST_TAKEN_TIMERS.
+    pub struct ListTakenTimersResponseHeader {
+        /// Whether there are more.
+        more: bool = "more",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{chain::LogPosition, record::LogEnd};
+use crate::model::{chain::LogPosition, record::LogEnd, timer::TimerId};
 
 /// Longest piece of a malformed text that an error repeats, in characters.
 const QUOTED_CHARS: usize = 64;
@@ -102,6 +102,21 @@ impl Value for LogEnd {
         let mut parts = text.splitn(3, '.');
         let position = LogPosition { term: parts.next()?.parse().ok()?, index: parts.next()?.parse().ok()? };
         Some(Self { position, checksum: parts.next()?.parse().ok()? })
+    }
+}
+
+/// When it is due, and the entry and record that accepted it: `1700000000000.17.0`.
+impl Value for TimerId {
+    const EXPECTED: &'static str = "a delayed message, DUE.INDEX.RECORD";
+
+    fn text(&self) -> String {
+        format!("{}.{}.{}", self.due_ms, self.index, self.record)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '.');
+        let (due_ms, index) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        Some(Self { due_ms, index, record: parts.next()?.parse().ok()? })
     }
 }
 

@@ -19,7 +19,10 @@ pub mod topic;
 use std::collections::BTreeMap;
 
 pub use ack::{AckMessageHeader, ChangeInvisibleHeader, ChangeInvisibleResponseHeader};
-pub use acting::{ListActedHeader, ListActedResponseHeader, MergedHeader, SealHeader, SealResponseHeader};
+pub use acting::{
+    ListActedHeader, ListActedResponseHeader, ListTakenTimersHeader, ListTakenTimersResponseHeader, MergedHeader,
+    SealHeader, SealResponseHeader, TakeTimersHeader,
+};
 pub use consumer::{
     GetConsumerListByGroupHeader, HeartbeatResponseHeader, NotifyConsumerIdsChangedHeader, UnregisterClientHeader,
 };

@@ -6,12 +6,14 @@ use crate::{
     model::{
         chain::{Chain, ChainState},
         record::Record,
+        timer::TakenTimer,
     },
     sabotage, sometimes,
     store::{Step, StoreError, Tables, Txn},
 };
 
-/// Merges what an acting slave has handed over: those chains live elsewhere now, and what was popped is popped.
+/// Merges what an acting slave has handed over: those chains live elsewhere now, what was popped is popped, and the delayed
+/// messages that fell due are delivered.
 pub struct Merge {
     /// The group.
     pub group: String,
@@ -23,6 +25,8 @@ pub struct Merge {
     pub term: u64,
     /// The chains, as their home knows them.
     pub chains: Vec<Chain>,
+    /// The delayed messages that it has delivered.
+    pub timers: Vec<TakenTimer>,
 }
 
 impl Step for Merge {
@@ -49,6 +53,15 @@ impl Step for Merge {
                 let (state, hop) = (ChainState::Moved { to: self.target.clone() }, theirs.hop);
                 let moved = own.unwrap_or_else(|| Chain { acted_for: None, ..theirs.clone() });
                 txn.record_chain(Chain { state, hop, ..moved })?;
+            }
+        }
+        for timer in self.timers.iter().map(|taken| taken.id) {
+            match txn.has_timer(timer)? && !sabotage!("merge-without-timers") {
+                true => {
+                    sometimes!("merge-timer");
+                    txn.record(Record::TimerMoved { timer, to: self.target.clone() })?;
+                }
+                false => sometimes!("merge-timer-gone"),
             }
         }
         txn.record(Record::Merged { group: self.group, term: self.term })

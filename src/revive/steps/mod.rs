@@ -9,6 +9,7 @@ pub mod renew;
 pub mod reset_offset;
 pub mod resume;
 pub mod seal;
+pub mod take_timers;
 pub mod tick;
 
 #[cfg(test)]

@@ -193,7 +193,7 @@ impl Doing<'_> {
     fn take_back(&self, end: &Log, term: u64, listed: &Log, how: Merging) -> (Entries, Reply) {
         let before = end.end.position.term;
         let chains = listed.listed.clone();
-        let merge = Merge { group: OWN.into(), target: OTHER.into(), before, term, chains };
+        let merge = Merge { group: OWN.into(), target: OTHER.into(), before, term, chains, timers: Vec::new() };
         let entries = match how {
             Merging::WithTail => Some(self.scratch.run(&self.log.entries, (term, NOW_MS), merge)),
             _ => self.scratch.cut_back(&self.log.entries, end.end, (term, NOW_MS), merge),

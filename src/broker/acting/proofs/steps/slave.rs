@@ -16,6 +16,7 @@ use crate::{
         chain::{Chain, ChainState, Outcome},
         checkpoint::ActingTerm,
     },
+    remote::acting::Acted,
     revive::samples::{OTHER, OWN, chain},
 };
 
@@ -137,12 +138,13 @@ impl Stepping<'_> {
         let Some(Reply::Sealed(term)) = self.send(seal, fate) else { return };
         let listed = self.world.target.log.clone();
         let chains = match self.is(Mutant::NothingIsListed) {
-            true => &[][..],
-            false => &listed.listed[..],
+            true => Vec::new(),
+            false => listed.listed.to_vec(),
         };
+        let acted = Acted { chains, ..Acted::default() };
         let acting = ActingTerm { group: OWN.into(), term };
         self.world.slave.acts = Some(term);
-        self.world.slave.acting = Some(known_of(&Term::new(OTHER.into(), acting, before, chains), None));
+        self.world.slave.acting = Some(known_of(&Term::new(OTHER.into(), acting, before, &acted), None));
         self.reach(if listed.listed.is_empty() { "a term taken" } else { "a term taken where chains are" });
     }
 
@@ -273,7 +275,7 @@ fn real(acting: &Acting) -> Term {
     Term {
         target: OTHER.into(),
         acting: ActingTerm { group: OWN.into(), term: acting.term },
-        known: Mutex::new(Known { moved, next: BTreeMap::from_iter(next) }),
+        known: Mutex::new(Known { moved, next: BTreeMap::from_iter(next), ..Known::default() }),
         unanswered: tokio::sync::Mutex::default(),
     }
 }

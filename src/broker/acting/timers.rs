@@ -1,0 +1,107 @@
+//! Hands delayed messages that fall due over to the group that keeps what is done here: it delivers them.
+
+use std::sync::Arc;
+
+use super::{Failed, Term};
+use crate::{
+    broker::{shared::Shared, timer::is_there},
+    buggify,
+    model::{
+        message::Message,
+        record::Record,
+        timer::{DueTimer, TimerId},
+    },
+    remote::hand_over::NotTaken,
+    sabotage, sometimes,
+    store::{StoreError, Tables},
+};
+
+/// How many delayed messages are handed over together.
+const BATCH: usize = 64;
+/// Bodies of one request together, bytes, at which no further message is added.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Hands over every delayed message that is due; tells when the next one is.
+pub(super) async fn hand_due_timers(shared: &Shared, term: &Arc<Term>) -> Result<Option<i64>, Failed> {
+    let mut seen_to = None;
+    loop {
+        let part = {
+            let view = shared.store.view()?;
+            let now_ms = if sabotage!("timers-by-another-clock") {
+                shared.host.clock.now_ms()
+            } else {
+                shared.now_at_master_ms()
+            };
+            Part::look(term, &view, seen_to, now_ms)?
+        };
+        if !part.due.is_empty() && !sabotage!("acting-keeps-timers") {
+            match shared.neighbours.hand_timers_over(&term.target, &part.due, &term.acting).await {
+                Ok(()) => {
+                    sometimes!("acting-hands-timers");
+                    term.known().timers.extend(part.due.iter().map(|timer| timer.id));
+                }
+                Err(NotTaken::Sealed { .. }) => {
+                    sometimes!("acting-timers-sealed", shared.acting.end(term));
+                    return Ok(part.next_ms);
+                }
+                Err(NotTaken::Failed(failure)) => {
+                    return sometimes!("acting-timers-not-handed", Err(Failed::Target(failure)));
+                }
+            }
+        }
+        match part.seen_to {
+            Some(last) => seen_to = Some(last),
+            None => return Ok(part.next_ms),
+        }
+    }
+}
+
+/// A part of the list of delayed messages.
+struct Part {
+    /// What is due in it and has not been handed over.
+    due: Vec<DueTimer>,
+    /// Where the next part begins; `None` if nothing more is due.
+    seen_to: Option<TimerId>,
+    /// When the first one after it is due.
+    next_ms: Option<i64>,
+}
+
+impl Part {
+    fn look(term: &Term, view: &impl Tables, after: Option<TimerId>, now_ms: i64) -> Result<Self, StoreError> {
+        let mut part = Self { due: Vec::new(), seen_to: None, next_ms: None };
+        let mut bytes = 0;
+        let batch = buggify!("hands-one-timer", 1, BATCH);
+        for timer in view.timers_after(after, BATCH)? {
+            if timer.due_ms > now_ms {
+                return Ok(Self { seen_to: None, next_ms: Some(timer.due_ms), ..part });
+            }
+            if part.due.len() >= batch || bytes >= BATCH_BYTES {
+                return Ok(part);
+            }
+            part.seen_to = Some(timer);
+            if term.known().timers.contains(&timer) {
+                continue;
+            }
+            if let Some(due) = due_timer(term, view, timer)? {
+                bytes += due.stored.len();
+                part.due.push(due);
+            }
+        }
+        Ok(part)
+    }
+}
+
+/// What is to be handed over of one that is due. One that cannot be read, or whose topic is not there any more, is left to
+/// the master: nobody is to get it.
+fn due_timer(term: &Term, view: &impl Tables, id: TimerId) -> Result<Option<DueTimer>, StoreError> {
+    let Some(Record::Timer { stored, epoch, .. }) = view.record_at(id.index, id.record)? else {
+        return sometimes!("acting-timer-dangles", Ok(None));
+    };
+    let Ok(message) = Message::decode(&mut stored.clone()) else { return Ok(None) };
+    if !is_there(view, &message.topic, epoch)? {
+        return sometimes!("acting-timer-of-deleted-topic", Ok(None));
+    }
+    let mut groups = view.groups_in(&message.topic)?;
+    groups.extend(term.groups_in(&message.topic));
+    Ok(Some(DueTimer { id, stored, groups: groups.into_iter().collect() }))
+}
