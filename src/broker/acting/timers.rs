@@ -49,10 +49,10 @@ pub(super) async fn hand_due_timers(shared: &Shared, term: &Arc<Term>) -> Result
                 }
             }
         }
-        match part.seen_to {
-            Some(last) => seen_to = Some(last),
-            None => return Ok(part.next_ms),
+        if part.seen_to.is_none() {
+            return Ok(part.next_ms);
         }
+        seen_to = part.seen_to;
     }
 }
 
