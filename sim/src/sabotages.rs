@@ -430,6 +430,24 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "delayed-for-absent",
     },
     Sabotage {
+        name: "term-untold",
+        breaks: "a master does not tell under which term it answers a read",
+        promise: "P9",
+        scenario: "flaky-link",
+    },
+    Sabotage {
+        name: "end-told-short",
+        breaks: "a master tells that a queue ends before its last message",
+        promise: "P9",
+        scenario: "flaky-link",
+    },
+    Sabotage {
+        name: "beginning-told-late",
+        breaks: "a master tells that a queue begins behind its first message",
+        promise: "P9",
+        scenario: "flaky-link",
+    },
+    Sabotage {
         name: "acts-at-once",
         breaks: "a slave acts as soon as one answer of its master fails to come",
         promise: "P6",

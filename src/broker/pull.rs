@@ -94,7 +94,7 @@ impl Shared {
     /// The term under which this member holds its group, which makes its word final: a slave's is not.
     fn holder_term(&self) -> Option<u64> {
         let speaks = !self.config.is_slave() || sabotage!("slave-speaks-for-master");
-        speaks.then(|| self.store.term())
+        (speaks && !sabotage!("term-untold")).then(|| self.store.term())
     }
 
     /// The group that reads, created if that is allowed and it is missing; only its master creates any. The groups of other
@@ -169,10 +169,11 @@ impl Shared {
 }
 
 fn answer(pulled: Pulled, holder_term: Option<u64>) -> Command {
+    let (short, late) = (i64::from(sabotage!("end-told-short")), i64::from(sabotage!("beginning-told-late")));
     let fields = PullMessageResponseHeader {
         next_begin_offset: pulled.next,
-        min_offset: pulled.bounds.minimum,
-        max_offset: pulled.bounds.next,
+        min_offset: pulled.bounds.minimum + late,
+        max_offset: pulled.bounds.next - short,
         ..PullMessageResponseHeader::default()
     };
     let mut answer =

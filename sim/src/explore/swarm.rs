@@ -138,6 +138,8 @@ fn consumer<R: Rng>(dice: &mut Dice<R>, number: usize, group: &Group) -> Consume
         ack,
         ack_retries: f64::max(0.2, dice.share()),
         renew: if dice.likely(0.3) { 0.3 } else { 0.0 },
+        renew_for_ms: dice.maybe(0.2, |dice| dice.span(10 * SECOND..=4 * MINUTE)),
+        renewals: *dice.one(&[1, 1, 1, 3]),
         late_ack: if dice.likely(0.3) { f64::min(0.2, 1.0 - ack) } else { 0.0 },
         repeat_ack: if dice.likely(0.3) { 0.3 } else { 0.0 },
         repeat_after_ms: *dice.one(&[SECOND, MINUTE, 5 * MINUTE]),

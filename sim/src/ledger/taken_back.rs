@@ -2,7 +2,8 @@
 //!
 //! Two things take entries back. A later term replaces what was not confirmed; that a slave has none of it is judged where
 //! logs are compared. And what a failed sync, or a loss of power, left on the disk by chance is in doubt until something
-//! was written after it: a disk that is read wrongly then may pass it for torn, and the broker goes on from before it.
+//! was written after it: a disk that is read wrongly then may pass it for torn, and the broker goes on from before it. So is
+//! what the last of two syncs was to bear out, if the process died before that one: nobody was told of it.
 //! Whatever anybody was told because of such an entry, was told for nothing.
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -29,6 +30,8 @@ struct Log<'h> {
     entries: Vec<(usize, &'h DurableEntry)>,
     /// Positions of the entries since the last that a sync made durable.
     doubtful: FxHashSet<usize>,
+    /// Positions of the entries that the last sync made durable. A commit takes two: none of them is told before the next.
+    untold: Vec<usize>,
 }
 
 /// What was taken back of the logs of masters.
@@ -46,10 +49,18 @@ pub(super) fn of(history: &History, obligations: &Obligations) -> TakenBack {
                 found.push((event, node));
             }
             // What a sync makes durable stands right before it.
-            EventKind::Synced { .. } => found.clear(),
-            _ => {
+            EventKind::Synced { node, .. } => {
+                logs.entry(node).or_default().untold = found.drain(..).map(|(event, _)| event).collect();
+            }
+            kind => {
                 for (event, node) in found.drain(..) {
                     logs.entry(node).or_default().doubtful.insert(event);
+                }
+                if let EventKind::Node { node, event } = kind
+                    && (event == "crashed" || event == "killed")
+                {
+                    let log = logs.entry(node).or_default();
+                    log.doubtful.extend(log.untold.drain(..));
                 }
             }
         }
@@ -61,7 +72,7 @@ impl<'h> Log<'h> {
     /// Takes in the next entry; gives those that it takes back.
     fn takes_in(&mut self, event: usize, entry: &'h DurableEntry) -> Vec<(usize, &'h DurableEntry)> {
         let mut taken_back = Vec::new();
-        let Self { entries, doubtful } = self;
+        let Self { entries, doubtful, .. } = self;
         let goes = |(at, last): &mut (usize, &DurableEntry)| {
             let is_replaced = last.term < entry.term || doubtful.contains(at);
             last.index >= entry.index && is_replaced
@@ -125,6 +136,15 @@ mod tests {
     fn what_a_sync_made_durable_may_not() {
         let log = vec![durable(1, 1, 1), synced(), failed(), durable(1, 1, 2), synced()];
         assert_eq!(taken_back(log), (vec![], false));
+    }
+
+    #[test]
+    fn what_nobody_was_told_of_may_go_when_the_process_dies() {
+        let died = || EventKind::Node { node: "a".into(), event: "crashed".into() };
+        let log = vec![durable(1, 1, 1), synced(), died(), failed(), durable(1, 1, 2), synced()];
+        assert_eq!(taken_back(log), (vec![0], false));
+        let log = vec![durable(1, 1, 1), synced(), synced(), died(), failed(), durable(1, 1, 2), synced()];
+        assert_eq!(taken_back(log), (vec![], false), "the second sync was over");
     }
 
     #[test]

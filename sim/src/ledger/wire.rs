@@ -70,6 +70,12 @@ pub struct Pull<'h> {
     pub replicated: Vec<StoredMessage>,
     /// The queue's lowest offset, as the answer tells it.
     pub minimum: Option<i64>,
+    /// The offset after the queue's last message, as the answer tells it.
+    pub maximum: Option<i64>,
+    /// The term under which whoever answers holds its group, as it tells.
+    pub holder_term: Option<u64>,
+    /// When the topic was created, as the answer tells it: term and index.
+    pub epoch: Option<String>,
 }
 
 /// A pop's answer that there is nothing.
@@ -262,6 +268,9 @@ impl<'h> Wire<'h> {
                     bytes: 0,
                     replicated: Vec::new(),
                     minimum: None,
+                    maximum: None,
+                    holder_term: None,
+                    epoch: None,
                 });
                 Pending::Pull(self.pulls.len() - 1)
             }
@@ -320,6 +329,9 @@ impl<'h> Wire<'h> {
                 if let Some(read) = read {
                     pull.empty = frame.code == 0 && read.body.is_empty();
                     pull.minimum = read.number("minOffset");
+                    pull.maximum = read.number("maxOffset");
+                    pull.holder_term = read.number("holderTerm");
+                    pull.epoch = read.get("topicEpoch").map(str::to_owned);
                     let messages = StoredMessage::read_all(read.body).unwrap_or_default();
                     pull.bytes = read.body.len();
                     pull.brought = (messages.len(), messages.iter().map(|message| message.offset).max());

@@ -57,6 +57,7 @@ mod p9_honest_answers;
 mod p9_merging;
 mod p9_metrics;
 mod p9_orders;
+mod p9_pull_headers;
 mod p9_pulls;
 mod p9_refusals;
 mod p9_registers;

@@ -6,14 +6,14 @@
 //! checkpoint that one broker took from another, or from a client, is durable in the chains of all that it does not tell as
 //! acked; what a pull brings, from a master or a slave, is durable; no answer has more messages than were asked for. What a
 //! client saw absorbed was durable by then, batches included. What it is told of renewals is in `p9_renewals`, of orders in
-//! `p9_orders`, that a pull brings what is there in `p9_pulls`, what an operator is shown in `p9_metrics`. A frame from a broker that cannot be read is a dishonest answer
+//! `p9_orders`, that a pull brings what is there in `p9_pulls`, what it tells beside in `p9_pull_headers`, what an operator is shown in `p9_metrics`. A frame from a broker that cannot be read is a dishonest answer
 //! too. Answers made up by the network are no responses of a server.
 
 use std::collections::BTreeSet;
 
 use super::{
-    Findings, Reads, p9_breakers, p9_goodbye, p9_merging, p9_metrics, p9_orders, p9_pulls, p9_refusals, p9_registers,
-    p9_renewals, p9_requests, p9_routed, p9_routes, p9_set_aside, p9_unconfirmed,
+    Findings, Reads, p9_breakers, p9_goodbye, p9_merging, p9_metrics, p9_orders, p9_pull_headers, p9_pulls,
+    p9_refusals, p9_registers, p9_renewals, p9_requests, p9_routed, p9_routes, p9_set_aside, p9_unconfirmed,
 };
 use crate::{
     evidence::{ChainFact, ChainId, ChainState, Outcome},
@@ -60,6 +60,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     }
     p9_renewals::check(ledger, found);
     p9_orders::check(ledger, found);
+    p9_pull_headers::check(ledger, found);
     p9_pulls::check(ledger, found);
     p9_metrics::check(ledger, found);
     p9_merging::check(ledger, found);

@@ -17,7 +17,7 @@ use crate::{
     history::History,
     oracles::{self, Verdict, Violation},
     plan::{Plan, SimMs},
-    scenario::{Network, Scenario},
+    scenario::{Consumer, Network, Scenario},
     schedule::expand,
     world::{Protocol, World},
 };
@@ -187,9 +187,10 @@ pub fn settle_bound_ms(scenario: &Scenario) -> SimMs {
     let jittered = round + (round as f64 * policy.jitter) as SimMs;
     // An attempt may take the read timeout and a route look-up.
     let attempts = (SimMs::from(policy.rewrites) + 1) * 16_000;
-    let invisible = scenario.consumers.iter().map(|consumer| consumer.invisible_ms).max().unwrap_or(0);
+    let held = |consumer: &Consumer| consumer.invisible_ms + SimMs::from(consumer.renewals) * consumer.renewed_ms();
+    let held = scenario.consumers.iter().map(held).max().unwrap_or(0);
     let generations = scenario.groups.iter().map(|group| SimMs::from(group.max_reconsume) + 2).max().unwrap_or(2);
-    jittered + attempts + generations * (2 * invisible + 60_000) + SLACK_MS
+    jittered + attempts + generations * (held + 60_000) + SLACK_MS
 }
 
 impl Outcome {

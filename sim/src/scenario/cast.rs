@@ -64,6 +64,19 @@ const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
+impl Consumer {
+    /// For how long a renewed message is invisible, ms.
+    #[must_use]
+    pub fn renewed_ms(&self) -> SimMs {
+        self.renew_for_ms.unwrap_or(self.invisible_ms)
+    }
+}
+
 impl Broker {
     /// Its slaves: each one's id and node.
     pub fn slaves(&self) -> impl Iterator<Item = (u32, NodeName)> + use<'_> {
@@ -191,6 +204,12 @@ pub struct Consumer {
     pub ack_retries: f64,
     /// Probability that a message is renewed, before its ack or instead of one.
     pub renew: f64,
+    /// For how long it is renewed, ms; `None` is as long as it was popped for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renew_for_ms: Option<SimMs>,
+    /// How often it is renewed then, each handle in its turn.
+    #[serde(skip_serializing_if = "is_one")]
+    pub renewals: u32,
     /// Probability that a first delivery is acked only after its invisible time; `ack + late_ack <= 1`.
     pub late_ack: f64,
     /// Probability that an ack is sent twice.
@@ -230,6 +249,8 @@ impl Default for Consumer {
             ack: 1.0,
             ack_retries: 1.0,
             renew: 0.0,
+            renew_for_ms: None,
+            renewals: 1,
             late_ack: 0.0,
             repeat_ack: 0.0,
             repeat_after_ms: 1000,

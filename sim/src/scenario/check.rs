@@ -353,6 +353,8 @@ fn consumer(f: &mut Findings, entry: &ConsumerEntry, names: &Names) -> Consumer 
         ack,
         ack_retries: f.share("consumer.ack_retries", entry.ack_retries.as_ref(), plain.ack_retries),
         renew: f.share("consumer.renew", entry.renew.as_ref(), plain.renew),
+        renew_for_ms: entry.renew_for.as_ref().map(|raw| f.time("consumer.renew_for", raw, Zero::Refused)),
+        renewals: f.number("consumer.renewals", entry.renewals.as_ref(), plain.renewals, 1..=16),
         late_ack,
         repeat_ack: f.share("consumer.repeat_ack", entry.repeat_ack.as_ref(), plain.repeat_ack),
         repeat_after_ms: f.time_or(

@@ -184,6 +184,10 @@ pub(super) struct ConsumerEntry {
     pub(super) ack_retries: Option<Located<f64>>,
     /// Probability that a message is renewed, before its ack or instead of one; default 0.
     pub(super) renew: Option<Located<f64>>,
+    /// For how long it is renewed; default as long as it was popped for.
+    pub(super) renew_for: Option<Located<Time>>,
+    /// How often it is renewed then, each handle in its turn, 1 to 16; default 1.
+    pub(super) renewals: Option<Located<i64>>,
     /// Probability that a first delivery is acked only after its invisible time; default 0.
     pub(super) late_ack: Option<Located<f64>>,
     /// Probability that an ack is sent twice; default 0.

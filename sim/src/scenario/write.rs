@@ -128,6 +128,8 @@ fn consumer(lines: &mut Lines, consumer: &Consumer) {
         ack,
         ack_retries,
         renew,
+        renew_for_ms,
+        renewals,
         late_ack,
         repeat_ack,
         repeat_after_ms,
@@ -146,6 +148,8 @@ fn consumer(lines: &mut Lines, consumer: &Consumer) {
     lines.unless(&plain.ack, "ack", ack, share);
     lines.unless(&plain.ack_retries, "ack_retries", ack_retries, share);
     lines.unless(&plain.renew, "renew", renew, share);
+    lines.maybe("renew_for", renew_for_ms.as_ref(), time);
+    lines.unless(&plain.renewals, "renewals", renewals, u32::to_string);
     lines.unless(&plain.late_ack, "late_ack", late_ack, share);
     lines.unless(&plain.repeat_ack, "repeat_ack", repeat_ack, share);
     lines.unless(&plain.repeat_after_ms, "repeat_after", repeat_after_ms, time);

@@ -55,6 +55,8 @@ fn consumers(consumer: &Consumer) -> Vec<Consumer> {
     shares(consumer.repeat_ack, 0.0).for_each(|share| with(&|it| it.repeat_ack = share));
     shares(consumer.ack_retries, 1.0).for_each(|share| with(&|it| it.ack_retries = share));
     shares(consumer.ack, 1.0).for_each(|share| with(&|it| it.ack = share));
+    with(&|it| it.renew_for_ms = None);
+    with(&|it| it.renewals = plain.renewals);
     with(&|it| it.repeat_after_ms = plain.repeat_after_ms);
     with(&|it| it.batch_ack = plain.batch_ack);
     with(&|it| it.from_ms = plain.from_ms);

@@ -38,6 +38,8 @@ fn spec() -> Consumer {
         ack: 1.0,
         ack_retries: 1.0,
         renew: 0.0,
+        renew_for_ms: None,
+        renewals: 1,
         late_ack: 0.0,
         repeat_ack: 0.0,
         repeat_after_ms: 1000,
@@ -173,6 +175,27 @@ async fn a_renewed_message_is_acked_with_its_new_handle_and_again_on_habit() {
     let acked = acks(&world);
     assert_eq!(acked.iter().map(|ack| ack.handle.as_str()).collect::<Vec<_>>(), [handle; 2]);
     assert!((500..1600).contains(&(acked[1].began_ms - acked[0].began_ms)));
+}
+
+#[tokio::test]
+async fn each_handle_is_renewed_in_its_turn_for_the_time_that_is_asked_for() {
+    let world = TestWorld::new();
+    let script = |request: &Command, nth| match request.code {
+        request::POP_MESSAGE if nth == 0 => Some(pop_answer(&[message("t", 0, 4, "<<p#1>>")], "0 0 3", "0 0 4")),
+        request::CHANGE_MESSAGE_INVISIBLETIME => {
+            let pop_time = 2000 + i64::try_from(nth).unwrap();
+            Some(success(&ChangeInvisibleResponseHeader { pop_time, invisible_time: 90_000, revive_qid: 7 }))
+        }
+        request::ACK_MESSAGE => Some(Command::response(response::SUCCESS)),
+        _ => None,
+    };
+    let (_broker, _server) = FakeBroker::start(&world, "b", Box::new(script)).await;
+    consume(&world, Consumer { renew: 1.0, renew_for_ms: Some(90_000), renewals: 3, ..spec() }, 60).await;
+    let renewed = renewals(&world);
+    let handles: Vec<&str> = renewed.iter().map(|renewed| renewed.handle.as_str()).collect();
+    assert_eq!(handles[1..], ["4 2000 90000 7 0 b 0 4", "4 2001 90000 7 0 b 0 4"]);
+    assert!(renewed.iter().all(|renewed| renewed.invisible_ms == 90_000));
+    assert_eq!(acks(&world)[0].handle, "4 2002 90000 7 0 b 0 4");
 }
 
 #[tokio::test]

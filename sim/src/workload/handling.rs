@@ -64,8 +64,13 @@ pub(super) async fn settle(worker: Arc<Worker>, broker: Endpoint, mut parcel: Pa
         if !pause(&worker.stop, think / 2).await {
             return;
         }
-        for held in parcel.messages.iter_mut().filter(|held| held.fate.renews) {
-            renew_until_told(&worker, &broker, held).await;
+        for time in 0..worker.spec.renewals {
+            if time > 0 && !pause(&worker.stop, think / 2).await {
+                return;
+            }
+            for held in parcel.messages.iter_mut().filter(|held| held.fate.renews) {
+                renew_until_told(&worker, &broker, held).await;
+            }
         }
         if parcel.ack == AckTime::Never || !pause(&worker.stop, think / 2).await {
             return;
@@ -147,19 +152,19 @@ async fn renew_until_told(worker: &Worker, broker: &Endpoint, held: &mut Held) {
 async fn renew(worker: &Worker, popped_from: &Endpoint, held: &mut Held) -> Option<()> {
     let began_ms = worker.recorder.now_ms();
     let at = home(worker, popped_from, &held.delivery);
-    let seen = worker.client.renew(&at, &worker.group, &held.delivery, worker.spec.invisible_ms).await;
+    let seen = worker.client.renew(&at, &worker.group, &held.delivery, worker.spec.renewed_ms()).await;
     worker.recorder.record(Noted::Renewed(Renewed {
         consumer: worker.spec.name.clone(),
         group: worker.group.name.clone(),
         ledger: held.delivery.ledger.clone(),
         handle: held.delivery.handle.clone(),
-        invisible_ms: worker.spec.invisible_ms,
+        invisible_ms: worker.spec.renewed_ms(),
         began_ms,
         seen: seen.clone(),
     }));
     if let Seen::Ok(Some(handle)) = &seen {
         held.delivery.handle.clone_from(handle);
-        held.visible_at = Instant::now() + Duration::from_millis(worker.spec.invisible_ms);
+        held.visible_at = Instant::now() + Duration::from_millis(worker.spec.renewed_ms());
     }
     (!matches!(seen, Seen::Unknown { .. })).then_some(())
 }
