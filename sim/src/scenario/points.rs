@@ -202,6 +202,8 @@ pub const POINTS: &[(&str, &str)] = &[
     ("acting-timers-sealed", "a slave's term had ended when it handed delayed messages over"),
     ("acting-timers-not-handed", "a slave could not hand delayed messages over"),
     ("acting-timer-dangles", "a slave's log lacked a delayed message that was due"),
+    ("acting-timer-groups-found", "a slave looked for the groups that consume a delayed message's topic"),
+    ("acting-timer-groups-known", "a slave handed delayed messages of one topic over together"),
     ("acting-timer-of-deleted-topic", "a slave left a delayed message to its master, for the topic is not there"),
     ("acting-ack-passed-on", "a slave passed an ack on to the chain's home"),
     ("acting-ack-over", "a slave knew that an acked chain is over"),

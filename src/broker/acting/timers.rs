@@ -1,6 +1,9 @@
 //! Hands delayed messages that fall due over to the group that keeps what is done here: it delivers them.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use super::{Failed, Term};
 use crate::{
@@ -21,9 +24,12 @@ const BATCH: usize = 64;
 /// Bodies of one request together, bytes, at which no further message is added.
 const BATCH_BYTES: usize = 1 << 20;
 
+/// The groups that are consuming a topic: to find them is to look at every offset there is.
+type GroupsByTopic = BTreeMap<String, Vec<String>>;
+
 /// Hands over every delayed message that is due; tells when the next one is.
 pub(super) async fn hand_due_timers(shared: &Shared, term: &Arc<Term>) -> Result<Option<i64>, Failed> {
-    let mut seen_to = None;
+    let (mut seen_to, mut groups) = (None, GroupsByTopic::new());
     loop {
         let part = {
             let view = shared.store.view()?;
@@ -32,7 +38,7 @@ pub(super) async fn hand_due_timers(shared: &Shared, term: &Arc<Term>) -> Result
             } else {
                 shared.now_at_master_ms()
             };
-            Part::look(term, &view, seen_to, now_ms)?
+            Part::look((term, &mut groups), &view, seen_to, now_ms)?
         };
         if !part.due.is_empty() && !sabotage!("acting-keeps-timers") {
             match shared.neighbours.hand_timers_over(&term.target, &part.due, &term.acting).await {
@@ -67,7 +73,12 @@ struct Part {
 }
 
 impl Part {
-    fn look(term: &Term, view: &impl Tables, after: Option<TimerId>, now_ms: i64) -> Result<Self, StoreError> {
+    fn look(
+        (term, groups): (&Term, &mut GroupsByTopic),
+        view: &impl Tables,
+        after: Option<TimerId>,
+        now_ms: i64,
+    ) -> Result<Self, StoreError> {
         let mut part = Self { due: Vec::new(), seen_to: None, next_ms: None };
         let mut bytes = 0;
         let batch = buggify!("hands-one-timer", 1, BATCH);
@@ -82,7 +93,7 @@ impl Part {
             if term.known().timers.contains(&timer) {
                 continue;
             }
-            if let Some(due) = due_timer(term, view, timer)? {
+            if let Some(due) = due_timer((term, groups), view, timer)? {
                 bytes += due.stored.len();
                 part.due.push(due);
             }
@@ -93,7 +104,11 @@ impl Part {
 
 /// What is to be handed over of one that is due. One that cannot be read, or whose topic is not there any more, is left to
 /// the master: nobody is to get it.
-fn due_timer(term: &Term, view: &impl Tables, id: TimerId) -> Result<Option<DueTimer>, StoreError> {
+fn due_timer(
+    (term, groups): (&Term, &mut GroupsByTopic),
+    view: &impl Tables,
+    id: TimerId,
+) -> Result<Option<DueTimer>, StoreError> {
     let Some(Record::Timer { stored, epoch, .. }) = view.record_at(id.index, id.record)? else {
         return sometimes!("acting-timer-dangles", Ok(None));
     };
@@ -101,7 +116,13 @@ fn due_timer(term: &Term, view: &impl Tables, id: TimerId) -> Result<Option<DueT
     if !is_there(view, &message.topic, epoch)? {
         return sometimes!("acting-timer-of-deleted-topic", Ok(None));
     }
-    let mut groups = view.groups_in(&message.topic)?;
-    groups.extend(term.groups_in(&message.topic));
-    Ok(Some(DueTimer { id, stored, groups: groups.into_iter().collect() }))
+    let groups = match groups.entry(message.topic) {
+        Entry::Occupied(known) => sometimes!("acting-timer-groups-known", known.into_mut()),
+        Entry::Vacant(unknown) => {
+            let mut groups = view.groups_in(unknown.key())?;
+            groups.extend(term.groups_in(unknown.key()));
+            sometimes!("acting-timer-groups-found", unknown.insert(groups.into_iter().collect()))
+        }
+    };
+    Ok(Some(DueTimer { id, stored, groups: groups.clone() }))
 }
