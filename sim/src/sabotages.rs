@@ -66,7 +66,7 @@ pub const SABOTAGES: &[Sabotage] = &[
     Sabotage {
         name: "mark-unsynced",
         breaks: "how far a store has come is noted without a sync, and forgotten when the power fails",
-        promise: "P4",
+        promise: "P5",
         scenario: "misread-after-power-loss",
     },
     Sabotage {

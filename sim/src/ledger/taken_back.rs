@@ -3,7 +3,7 @@
 //! Two things take entries back. A later term replaces what was not confirmed; that a slave has none of it is judged where
 //! logs are compared. And what a failed sync, or a loss of power, left on the disk by chance is in doubt until something
 //! was written after it: a disk that is read wrongly then may pass it for torn, and the broker goes on from before it. So is
-//! what the last of two syncs was to bear out, if the process died before that one: nobody was told of it.
+//! what the last of two syncs was to bear out, if the process died before that one and before it told anybody anything.
 //! Whatever anybody was told because of such an entry, was told for nothing.
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -30,7 +30,8 @@ struct Log<'h> {
     entries: Vec<(usize, &'h DurableEntry)>,
     /// Positions of the entries since the last that a sync made durable.
     doubtful: FxHashSet<usize>,
-    /// Positions of the entries that the last sync made durable. A commit takes two: none of them is told before the next.
+    /// Positions of the entries that the last sync made durable, if nobody has heard anything of the broker since. A commit
+    /// takes two: none of them is told before the next.
     untold: Vec<usize>,
 }
 
@@ -56,11 +57,15 @@ pub(super) fn of(history: &History, obligations: &Obligations) -> TakenBack {
                 for (event, node) in found.drain(..) {
                     logs.entry(node).or_default().doubtful.insert(event);
                 }
-                if let EventKind::Node { node, event } = kind
-                    && (event == "crashed" || event == "killed")
-                {
-                    let log = logs.entry(node).or_default();
-                    log.doubtful.extend(log.untold.drain(..));
+                match kind {
+                    EventKind::Node { node, event } if event == "crashed" || event == "killed" => {
+                        let log = logs.entry(node).or_default();
+                        log.doubtful.extend(log.untold.drain(..));
+                    }
+                    EventKind::Request(frame) | EventKind::Response(frame) => {
+                        logs.entry(&frame.from).or_default().untold.clear();
+                    }
+                    _ => {}
                 }
             }
         }
@@ -91,10 +96,12 @@ impl<'h> Log<'h> {
 mod tests {
     use std::sync::Arc;
 
+    use bytes::Bytes;
+
     use super::{TakenBack, of};
     use crate::{
         evidence::DurableEntry,
-        history::{Event, EventKind, History, Noted},
+        history::{Event, EventKind, Frame, History, Noted},
         ledger::Obligations,
     };
 
@@ -109,6 +116,13 @@ mod tests {
 
     fn failed() -> EventKind {
         EventKind::Node { node: "a".into(), event: "read a bit wrongly".into() }
+    }
+
+    /// An answer of `a` to somebody.
+    fn frame() -> Frame {
+        let (from, to) = ("a".into(), "c".into());
+        let (connection, opaque, bytes) = (1, 1, Bytes::new());
+        Frame { from, to, connection, opaque, request_code: 0, code: 0, arrived_ms: None, length: 0, bytes }
     }
 
     fn taken_back(kinds: Vec<EventKind>) -> (Vec<usize>, bool) {
@@ -145,6 +159,9 @@ mod tests {
         assert_eq!(taken_back(log), (vec![0], false));
         let log = vec![durable(1, 1, 1), synced(), synced(), died(), failed(), durable(1, 1, 2), synced()];
         assert_eq!(taken_back(log), (vec![], false), "the second sync was over");
+        let told = || EventKind::Response(frame());
+        let log = vec![durable(1, 1, 1), synced(), told(), died(), failed(), durable(1, 1, 2), synced()];
+        assert_eq!(taken_back(log), (vec![], false), "somebody may have been told");
     }
 
     #[test]
