@@ -658,6 +658,18 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "name-server-fails",
     },
     Sabotage {
+        name: "registers-at-one",
+        breaks: "a broker registers at the first name server and at no other",
+        promise: "P9",
+        scenario: "split-route",
+    },
+    Sabotage {
+        name: "asks-one-name-server",
+        breaks: "a broker that is told of nobody by one name server asks no other",
+        promise: "P9",
+        scenario: "split-route",
+    },
+    Sabotage {
         name: "retries-come-last",
         breaks: "what was revived is handed out only where nothing new is",
         promise: "P8",

@@ -56,7 +56,7 @@ const NOT_DECIDING: &[(&str, &str, &str)] = &[
     ("remote/classify.rs", "pieces", "shapes of an answer"),
     ("remote/hand_over.rs", "checkpoint_of", "the form of a checkpoint"),
     ("remote/routes.rs", "acts", "which members a name server lists"),
-    ("remote/routes.rs", "refresh", "which member is asked; what it answers has points"),
+    ("remote/routes.rs", "ask", "a look-up that fails; the next name server is asked"),
     ("broker/acting/mod.rs", "act", "passes each request on to a function of its own"),
     ("broker/acting/mod.rs", "from", "one error becomes another"),
     ("broker/acting/mod.rs", "run", "tells what happened"),

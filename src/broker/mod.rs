@@ -288,7 +288,7 @@ fn assemble(
     };
     let in_sync = InSync::new(config.degree);
     let has_log = store.durable().and_then(|view| view.last_index()).map_or(true, |last_index| last_index > 0);
-    let registration = Arc::new(Registration::new(identity, client.clone(), store.clone(), host.clock.clone()));
+    let registration = Arc::new(Registration::new(identity, client.clone(), store.clone(), &*host.clock));
     let master_clock = MasterClock::new(wall, host.clock.clone(), store.master_ahead_ms());
     Shared {
         config,

@@ -8,6 +8,7 @@ mod deletion;
 mod escape;
 mod foreign;
 mod kept;
+mod name_servers;
 mod observe;
 mod one_transaction;
 mod pop;

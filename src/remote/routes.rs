@@ -1,11 +1,17 @@
 //! Where the brokers are: asked of the name servers, remembered until a broker fails.
 //!
+//! Name servers do not talk to each other, so that one may not have heard of a broker, or know it where it was before: whoever
+//! is looked for is asked of the next one then. The one that helped last is asked first.
+//!
 //! A group's messages are read from its master, or from a slave while the master fails or a slave acts for it; whatever
 //! changes something goes to the master alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,7 +20,7 @@ use tokio::time::Instant;
 use crate::{
     model::route::{self, ClusterInfo, MASTER_ID},
     remoting::{Client, Command, code},
-    sometimes,
+    sabotage, sometimes,
 };
 
 /// How long a name server may take to answer.
@@ -46,6 +52,8 @@ impl Member {
 pub struct Routes {
     client: Arc<Client>,
     name_servers: Vec<String>,
+    /// Which of them is asked first.
+    first: AtomicUsize,
     known: Mutex<Known>,
 }
 
@@ -63,7 +71,7 @@ impl Routes {
     /// Knows nothing yet.
     #[must_use]
     pub fn new(client: Arc<Client>, name_servers: Vec<String>) -> Self {
-        Self { client, name_servers, known: Mutex::default() }
+        Self { client, name_servers, first: AtomicUsize::new(0), known: Mutex::default() }
     }
 
     /// The master of a group. `None` when no name server knows one.
@@ -73,7 +81,7 @@ impl Routes {
         if found.is_some() {
             return found;
         }
-        self.refresh().await;
+        self.refresh(|known| known.has_fresh(broker, Member::is_master)).await;
         master(&self.known())
     }
 
@@ -84,7 +92,7 @@ impl Routes {
         if found.is_some() {
             return found;
         }
-        self.refresh().await;
+        self.refresh(|known| known.has_fresh(broker, |_| true)).await;
         self.known().holder(broker)
     }
 
@@ -116,25 +124,45 @@ impl Routes {
         self.known().avoided.remove(&member.address);
     }
 
-    async fn refresh(&self) {
-        for name_server in &self.name_servers {
-            let request = Command::request(code::request::GET_BROKER_CLUSTER_INFO);
-            let answer = match self.client.call(name_server, request, LOOKUP_TIMEOUT).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    tracing::warn!(%name_server, %error, "route look-up failed");
-                    continue;
+    /// Asks one name server after the other until one tells what is wanted; believes the first that answers if none does.
+    async fn refresh(&self, is_wanted: impl Fn(&Known) -> bool) {
+        let mut answers: Vec<ClusterInfo> = Vec::new();
+        let first = self.first.load(Ordering::SeqCst);
+        for at in (0..self.name_servers.len()).map(|at| (first + at) % self.name_servers.len()) {
+            let Some(cluster) = self.ask(&self.name_servers[at]).await else { continue };
+            let mut known = self.known();
+            known.learn(&cluster);
+            answers.push(cluster);
+            if is_wanted(&known) || sabotage!("asks-one-name-server") {
+                if at != first {
+                    sometimes!("another-name-server-helps");
                 }
-            };
-            if answer.code != code::response::SUCCESS {
-                tracing::warn!(%name_server, code = answer.code, "route look-up refused");
-                continue;
-            }
-            match route::from_json(&answer.body) {
-                Ok(cluster) => return self.known().learn(cluster),
-                Err(error) => tracing::warn!(%name_server, %error, "route look-up answered nonsense"),
+                self.first.store(at, Ordering::SeqCst);
+                return known.avoids_only(&answers);
             }
         }
+        if let Some(cluster) = answers.first() {
+            let mut known = self.known();
+            known.learn(cluster);
+            known.avoids_only(&answers);
+        }
+    }
+
+    async fn ask(&self, name_server: &str) -> Option<ClusterInfo> {
+        let request = Command::request(code::request::GET_BROKER_CLUSTER_INFO);
+        let answer = match self.client.call(name_server, request, LOOKUP_TIMEOUT).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::warn!(%name_server, %error, "route look-up failed");
+                return None;
+            }
+        };
+        if answer.code != code::response::SUCCESS {
+            tracing::warn!(%name_server, code = answer.code, "route look-up refused");
+            return None;
+        }
+        let read = route::from_json(&answer.body);
+        read.inspect_err(|error| tracing::warn!(%name_server, %error, "route look-up answered nonsense")).ok()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -149,8 +177,7 @@ impl Known {
     }
 
     fn holder(&self, broker: &str) -> Option<Member> {
-        let is_avoided =
-            |member: &Member| self.avoided.get(&member.address).is_some_and(|(since, span)| since.elapsed() < *span);
+        let is_avoided = |member: &Member| self.is_avoided(member);
         let is_away = |member: &Member| member.is_master() && self.acted_for.contains(broker);
         let chosen = self.members(broker).min_by_key(|member| (is_avoided(member), is_away(member)))?;
         let others = || self.members(broker).filter(|member| member.id != chosen.id);
@@ -164,11 +191,25 @@ impl Known {
         Some(chosen)
     }
 
-    fn learn(&mut self, cluster: ClusterInfo) {
-        let brokers = cluster.broker_addr_table.into_iter();
-        self.members = brokers.map(|(name, broker)| (name, broker.broker_addrs)).collect();
-        let members = &self.members;
-        self.avoided.retain(|address, _| members.values().any(|group| group.values().any(|known| known == address)));
+    fn is_avoided(&self, member: &Member) -> bool {
+        self.avoided.get(&member.address).is_some_and(|(since, span)| since.elapsed() < *span)
+    }
+
+    /// Whether a member of this kind is known that has not just failed.
+    fn has_fresh(&self, broker: &str, is_wanted: impl Fn(&Member) -> bool) -> bool {
+        self.members(broker).any(|member| is_wanted(&member) && !self.is_avoided(&member))
+    }
+
+    fn learn(&mut self, cluster: &ClusterInfo) {
+        let brokers = cluster.broker_addr_table.iter();
+        self.members = brokers.map(|(name, broker)| (name.clone(), broker.broker_addrs.clone())).collect();
+    }
+
+    /// Forgets of addresses that nobody has told that they had failed.
+    fn avoids_only(&mut self, told: &[ClusterInfo]) {
+        let addresses = told.iter().flat_map(|cluster| cluster.broker_addr_table.values());
+        let addresses: BTreeSet<&String> = addresses.flat_map(|broker| broker.broker_addrs.values()).collect();
+        self.avoided.retain(|address, _| addresses.contains(address));
     }
 }
 

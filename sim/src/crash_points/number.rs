@@ -8,7 +8,7 @@ use crate::{
     ledger::Obligations,
     phases::{Phases, heavier},
     plan::{Fault, Moment, NodeName, Plan, SimMs},
-    scenario::{NAMESRV, Phase, Scenario},
+    scenario::{Phase, Scenario},
 };
 
 /// A point of a run.
@@ -35,14 +35,15 @@ pub struct Numbers {
     pub healed: u64,
 }
 
-/// Numbers the points of a run of `scenario`: syncs, requests and answers of every broker and slave, answers of the name
-/// server.
+/// Numbers the points of a run of `scenario`: syncs, requests and answers of every broker and slave, answers of name
+/// servers.
 #[must_use]
 pub fn number(scenario: &Scenario, history: &History, plan: &Plan) -> Numbers {
     let Obligations { brokers, slaves, .. } = scenario.obligations();
     let node = |is_slave| Node { is_slave, ..Node::default() };
-    let masters = brokers.into_iter().chain([NAMESRV.to_owned()]).map(|name| (name, node(false)));
-    let nodes = masters.chain(slaves.into_keys().map(|name| (name, node(true)))).collect();
+    let masters = brokers.into_iter().map(|name| (name, node(false)));
+    let name_servers = scenario.name_servers().map(|name| (name, Node { is_name_server: true, ..Node::default() }));
+    let nodes = masters.chain(name_servers).chain(slaves.into_keys().map(|name| (name, node(true)))).collect();
     let mut numbering = Numbering { nodes, phases: Phases::default(), events: &history.events, plan, healed: false };
     let mut numbers = Numbers::default();
     for (at, event) in history.events.iter().enumerate() {
@@ -63,6 +64,8 @@ pub fn number(scenario: &Scenario, history: &History, plan: &Plan) -> Numbers {
 struct Node {
     /// Its entries are its master's.
     is_slave: bool,
+    /// It asks nobody.
+    is_name_server: bool,
     requests: u64,
     answers: u64,
     /// It has committed something.
@@ -95,7 +98,7 @@ impl<'h> Numbering<'h> {
             EventKind::Synced { node, sync, .. } => self.sync(at, event.at_ms, node, *sync),
             EventKind::Request(frame) => {
                 let phase = self.phases.request(frame);
-                let Some(known) = self.nodes.get_mut(&*frame.from).filter(|_| &*frame.from != NAMESRV) else {
+                let Some(known) = self.nodes.get_mut(&*frame.from).filter(|node| !node.is_name_server) else {
                     return Vec::new();
                 };
                 known.requests += 1;

@@ -7,7 +7,7 @@ use crate::{
     dice::Dice,
     plan::{Damage, DiskOperation, NodeName, SimMs},
     scenario::{
-        Broker, Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, NAMESRV, RpcsSpec, Scenario, VolumeSpec, WindowSpec,
+        Broker, Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, Scenario, VolumeSpec, WindowSpec,
         sites::SITES, wire_names,
     },
 };
@@ -295,7 +295,7 @@ fn window<R: Rng>(dice: &mut Dice<R>, scenario: &Scenario) -> WindowSpec {
 
 fn partition<R: Rng>(dice: &mut Dice<R>, scenario: &Scenario) -> FaultKind {
     let mut servers = members(scenario);
-    servers.push(NAMESRV.into());
+    servers.extend(scenario.name_servers());
     let clients = scenario.producers.iter().map(|it| &it.name).chain(scenario.consumers.iter().map(|it| &it.name));
     let nodes: Vec<NodeName> = servers.iter().chain(clients).cloned().collect();
     let from = vec![dice.one(&servers).clone()];
@@ -345,7 +345,7 @@ fn may_lose_disk(scenario: &Scenario, node: &str) -> bool {
 
 fn any_server<R: Rng>(dice: &mut Dice<R>, scenario: &Scenario) -> NodeName {
     match dice.likely(0.15) {
-        true => NAMESRV.into(),
+        true => dice.one(&scenario.name_servers().collect::<Vec<_>>()).clone(),
         false => dice.one(&members(scenario)).clone(),
     }
 }

@@ -9,6 +9,8 @@ use crate::{plan::NodeName, scenario::Retention};
 pub struct Obligations {
     /// The consumer groups: all that the workload pops for.
     pub groups: Vec<GroupSpec>,
+    /// The name servers.
+    pub name_servers: Vec<NodeName>,
     /// The brokers; a broker's name is the name of its master's node.
     pub brokers: Vec<NodeName>,
     /// Node of a slave → the broker whose log it follows.

@@ -54,6 +54,7 @@ mod p8_waits;
 mod p9_breakers;
 pub mod p9_goodbye;
 mod p9_honest_answers;
+mod p9_look_ups;
 mod p9_merging;
 mod p9_metrics;
 mod p9_orders;

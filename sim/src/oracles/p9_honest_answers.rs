@@ -12,8 +12,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Findings, Reads, p9_breakers, p9_goodbye, p9_merging, p9_metrics, p9_orders, p9_pull_headers, p9_pulls,
-    p9_refusals, p9_registers, p9_renewals, p9_requests, p9_routed, p9_routes, p9_set_aside, p9_unconfirmed,
+    Findings, Reads, p9_breakers, p9_goodbye, p9_look_ups, p9_merging, p9_metrics, p9_orders, p9_pull_headers,
+    p9_pulls, p9_refusals, p9_registers, p9_renewals, p9_requests, p9_routed, p9_routes, p9_set_aside, p9_unconfirmed,
 };
 use crate::{
     evidence::{ChainFact, ChainId, ChainState, Outcome},
@@ -69,6 +69,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     p9_routed::check(ledger, found);
     p9_refusals::check(ledger, found);
     p9_registers::check(ledger, found);
+    p9_look_ups::check(ledger, found);
     p9_unconfirmed::check(ledger, found);
     p9_breakers::check(ledger, found);
     p9_goodbye::check(ledger, found);

@@ -1,7 +1,7 @@
-//! Part of P9: a broker tells its name server that it is there, again and again, whatever became of the last time.
+//! Part of P9: a broker tells each name server that it is there, again and again, whatever became of the last time.
 //!
-//! Rule: a process that has begun to register, and whose disk has not failed, registers again within [`AGAIN_MS`], where
-//! nothing was broken meanwhile and the name server runs.
+//! Rule: a process that has begun to register at a name server, and whose disk has not failed, registers there again within
+//! [`AGAIN_MS`], where nothing was broken meanwhile and that name server runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,9 +18,8 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for (number, event) in ledger.history.events.iter().enumerate() {
         let late = match &event.kind {
             EventKind::Request(frame) if registrations.contains(&number) => {
-                watch.name_servers.insert(&frame.to);
-                let late = watch.late(event.at_ms, Some(&frame.from));
-                watch.since.insert(&frame.from, event.at_ms);
+                let late = watch.late(event.at_ms, Some((&frame.from, &frame.to)));
+                watch.registers(event.at_ms, (&frame.from, &frame.to), &ledger.obligations.name_servers);
                 late
             }
             EventKind::Node { node, event: what } => {
@@ -40,8 +39,9 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
             }
             _ => continue,
         };
-        for (node, for_ms) in late {
-            found.broken(event.at_ms, node, format!("it has not registered for {for_ms} ms, and nothing hinders it"));
+        for ((node, server), for_ms) in late {
+            let detail = format!("it has not registered at {server} for {for_ms} ms, and nothing hinders it");
+            found.broken(event.at_ms, node, detail);
         }
     }
 }
@@ -49,9 +49,8 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 /// Who registers, and what hinders it.
 #[derive(Default)]
 struct Watch<'l> {
-    /// Node → since when it is to register again.
-    since: BTreeMap<&'l str, SimMs>,
-    name_servers: BTreeSet<&'l str>,
+    /// Node, name server → since when it is to register again.
+    since: BTreeMap<(&'l str, &'l str), SimMs>,
     /// Nodes that do not run, of brokers and name servers.
     down: BTreeSet<&'l str>,
     /// Nodes whose disk has failed the process.
@@ -62,20 +61,29 @@ struct Watch<'l> {
 
 impl<'l> Watch<'l> {
     /// Those, or the one, for whom it is too late.
-    fn late(&self, at_ms: SimMs, only: Option<&str>) -> Vec<(&'l str, SimMs)> {
-        if !self.lasting.is_empty() || self.name_servers.iter().any(|server| self.down.contains(server)) {
+    fn late(&self, at_ms: SimMs, only: Option<(&str, &str)>) -> Vec<((&'l str, &'l str), SimMs)> {
+        if !self.lasting.is_empty() {
             return Vec::new();
         }
-        let late = self.since.iter().map(|(node, since_ms)| (*node, at_ms.saturating_sub(*since_ms)));
-        let late = late.filter(|(node, for_ms)| *for_ms > AGAIN_MS && only.is_none_or(|only| only == *node));
-        late.filter(|(node, _)| !self.down.contains(node) && !self.failed.contains(node)).collect()
+        let late = self.since.iter().map(|(who, since_ms)| (*who, at_ms.saturating_sub(*since_ms)));
+        let late = late.filter(|(who, for_ms)| *for_ms > AGAIN_MS && only.is_none_or(|only| only == *who));
+        let runs = |(node, server): (&str, &str)| !self.down.contains(node) && !self.down.contains(server);
+        late.filter(|(who, _)| runs(*who) && !self.failed.contains(who.0)).collect()
+    }
+
+    /// It has registered at one name server; from then on it is to at every one.
+    fn registers(&mut self, at_ms: SimMs, (node, server): (&'l str, &'l str), servers: &'l [String]) {
+        for other in servers {
+            self.since.entry((node, other)).or_insert(at_ms);
+        }
+        self.since.insert((node, server), at_ms);
     }
 
     fn hit(&mut self, at_ms: SimMs, node: &'l str, what: &str) {
         match what {
             "started" => {
                 self.failed.remove(node);
-                self.since.remove(node);
+                self.since.retain(|(registers, _), _| *registers != node);
                 self.down.remove(node);
             }
             "began" | "resumed" => drop(self.down.remove(node)),
@@ -96,7 +104,7 @@ impl<'l> Watch<'l> {
         }
         // Who is slow to start says so when it runs.
         let slow = text.strip_prefix("slow-start: ").and_then(|rest| rest.split(' ').next());
-        let slow = self.name_servers.iter().find(|server| slow == Some(**server)).copied();
+        let slow = self.since.keys().map(|(_, server)| *server).find(|server| slow == Some(*server));
         self.down.extend(slow);
         self.begin_anew(at_ms);
     }
@@ -109,7 +117,7 @@ impl<'l> Watch<'l> {
 #[cfg(test)]
 mod tests {
     use super::AGAIN_MS;
-    use crate::{history::EventKind, oracles::fixture::Story};
+    use crate::{evidence::frame::code, history::EventKind, oracles::fixture::Story};
 
     fn fault(text: &str) -> EventKind {
         EventKind::Fault { index: Some(0), text: text.into() }
@@ -131,7 +139,7 @@ mod tests {
             story.event(other);
         }
         story.wait(after_ms - AGAIN_MS / 2);
-        story.is_blamed("P9", "it has not registered for")
+        story.is_blamed("P9", "it has not registered at namesrv for")
     }
 
     #[test]
@@ -141,7 +149,23 @@ mod tests {
         for _ in 0..3 {
             registers(&mut story).wait(AGAIN_MS / 2);
         }
-        assert!(!story.is_blamed("P9", "it has not registered for"));
+        assert!(!story.is_blamed("P9", "it has not registered at namesrv for"));
+    }
+
+    #[test]
+    fn it_registers_at_every_name_server() {
+        let mut story = Story::new();
+        story.obligations.name_servers = ["namesrv", "namesrv-2"].map(String::from).to_vec();
+        let at = |story: &mut Story, server: &str| {
+            let who = [("brokerName", "a"), ("brokerId", "0"), ("brokerAddr", "10.0.1.1:10911")];
+            story.request("a", server, code::REGISTER_BROKER, &who, b"{}");
+        };
+        for _ in 0..4 {
+            at(&mut story, "namesrv");
+            story.wait(AGAIN_MS / 2);
+        }
+        assert!(story.is_blamed("P9", "it has not registered at namesrv-2 for"));
+        assert!(!story.is_blamed("P9", "it has not registered at namesrv for"));
     }
 
     #[test]

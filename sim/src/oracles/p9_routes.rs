@@ -43,7 +43,7 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
         let (began_ms, resumed_ms) = known.marks(asked.to, answer.event);
         let view = View { known: &known, look_up, arrived_ms, left_ms: answer.at_ms, began_ms, resumed_ms };
         let mut wrong: Vec<String> = look_up.members.iter().filter_map(|member| view.is_there(member)).collect();
-        wrong.extend(known.places.values().filter_map(|place| view.leaves_out(place)));
+        wrong.extend(view.places(None).filter_map(|(_, place)| view.leaves_out(place)));
         wrong.extend(look_up.queues.iter().filter_map(|(group, queues)| view.are_so(group, queues)));
         for wrong in wrong {
             found.broken(answer.at_ms, asked.to, format!("it told {} {wrong}", asked.from));
@@ -54,8 +54,8 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 /// What was told to name servers.
 struct Known<'l> {
     ledger: &'l Ledger<'l>,
-    /// By group and id, in order.
-    places: BTreeMap<(&'l str, i64), Vec<&'l Told<'l>>>,
+    /// By name server, group and id, in order.
+    places: BTreeMap<(&'l str, &'l str, i64), Vec<&'l Told<'l>>>,
     /// When something happened to a name server, and whether it only went on: position, name, time.
     marks: Vec<(usize, &'l str, SimMs, bool)>,
 }
@@ -64,7 +64,7 @@ impl<'l> Known<'l> {
     fn of(ledger: &'l Ledger<'l>) -> Self {
         let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for told in &ledger.naming.told {
-            places.entry((told.member.group.as_str(), told.member.id)).or_default().push(told);
+            places.entry((told.asked.to, told.member.group.as_str(), told.member.id)).or_default().push(told);
         }
         let is_name_server = |node: &str| ledger.naming.told.iter().any(|told| told.asked.to == node);
         let marks = ledger.history.events.iter().enumerate().filter_map(|(number, event)| match &event.kind {
@@ -98,10 +98,23 @@ struct View<'l> {
     resumed_ms: SimMs,
 }
 
-impl View<'_> {
+impl<'l> View<'l> {
+    /// What this name server was told of a member.
+    fn place(&self, group: &str, id: i64) -> &[&'l Told<'l>] {
+        let mut places = self.places(Some(group));
+        places.find(|(of, _)| *of == id).map_or(&[][..], |(_, told)| told.as_slice())
+    }
+
+    /// What it was told of all members, or those of one group.
+    fn places(&self, only: Option<&str>) -> impl Iterator<Item = (i64, &Vec<&'l Told<'l>>)> {
+        let known = self.known.places.iter().filter(|((server, ..), _)| *server == self.look_up.asked.to);
+        let wanted = known.filter(move |((_, group, _), _)| only.is_none_or(|only| only == *group));
+        wanted.map(|((.., id), told)| (*id, told))
+    }
+
     /// What is wrong with naming a member.
     fn is_there(&self, member: &Member) -> Option<String> {
-        let place = self.known.places.get(&(member.group.as_str(), member.id)).map_or(&[][..], Vec::as_slice);
+        let place = self.place(&member.group, member.id);
         let (mut registered, mut alive) = (false, false);
         for (at, told) in place.iter().enumerate().rev() {
             let is_it = told.topics.is_some() && told.member == *member;
@@ -165,7 +178,7 @@ impl View<'_> {
         let topic = self.look_up.topic.as_ref()?;
         let has_master = self.look_up.members.iter().any(|member| member.group == group && member.id == 0);
         let of = |told: &Told<'_>| told.topics.as_ref().and_then(|topics| topics.get(topic)).copied();
-        let told = self.known.places.range((group, i64::MIN)..=(group, i64::MAX)).flat_map(|(_, told)| told);
+        let told = self.places(Some(group)).flat_map(|(_, told)| told);
         let told: Vec<_> = told.filter(|told| of(told).is_some()).collect();
         let is_done = |told: &&&&Told<'_>| {
             let done_ms = told.asked.done_ms().filter(|_| told.member.id == 0 && told.asked.at_ms > self.began_ms);
@@ -189,7 +202,7 @@ impl View<'_> {
 
     /// Whether the last registration that was surely taken of a group's master names a topic.
     fn is_named_by_master(&self, group: &str, topic: &str) -> bool {
-        let told = self.known.places.get(&(group, 0)).map_or(&[][..], Vec::as_slice);
+        let told = self.place(group, 0);
         let is_done =
             |told: &&&Told<'_>| told.asked.done_ms().is_some_and(|done_ms| done_ms < self.look_up.asked.at_ms);
         let last = told.iter().rev().filter(is_done).find_map(|told| told.topics.as_ref());

@@ -15,7 +15,7 @@ use super::observer::Observer;
 use crate::{
     plan::{DiskOperation, NodeName},
     random::Streams,
-    scenario::{Broker as BrokerSpec, FaultKind, FaultSpec, NAMESRV, Scenario},
+    scenario::{Broker as BrokerSpec, FaultKind, FaultSpec, Scenario},
     workload::{Begun, Endpoint, Kept, Recorder, consumer, operator, producer, scraper},
     world::{StopSignal, World, tap::NodeEvent},
 };
@@ -32,6 +32,8 @@ const RECENT_ROWS: [usize; 4] = [32, 256, 1024, 4096];
 const BEGINS_ANEW_AFTER_MS: [u64; 2] = [20_000, 120_000];
 /// Whichever address the node has: it may get another one.
 const ANY_ADDRESS: &str = "0.0.0.0";
+/// Port of name servers.
+const NAME_SERVER_PORT: u16 = 9876;
 /// Port of brokers.
 const BROKER_PORT: u16 = 10911;
 /// Port of metrics and health.
@@ -41,10 +43,26 @@ pub const OPERATOR: &str = "operator";
 
 /// Addresses by node.
 pub struct Addresses {
-    name_server: String,
+    /// Of all name servers, in order.
+    name_servers: Vec<String>,
 }
 
 impl Addresses {
+    fn of(scenario: &Scenario) -> Self {
+        let listen = |at: usize| format!("{}:{NAME_SERVER_PORT}", Self::name_server(at));
+        Self { name_servers: (0..scenario.name_servers().count()).map(listen).collect() }
+    }
+
+    /// In which order a client asks them: each begins with another one.
+    fn asked_by(&self, client: usize) -> Vec<String> {
+        let (before, from) = self.name_servers.split_at(client % self.name_servers.len());
+        [from, before].concat()
+    }
+
+    fn name_server(index: usize) -> String {
+        format!("10.0.0.{}", index + 1)
+    }
+
     fn broker(index: usize) -> String {
         format!("10.0.1.{}", index + 1)
     }
@@ -77,8 +95,10 @@ impl<'s> Member<'s> {
 
 /// Adds and starts every node of the scenario.
 pub fn start(world: &World, scenario: &Scenario, observer: &Arc<Observer>) {
-    let addresses = Addresses { name_server: "10.0.0.1:9876".into() };
-    world.add_node(NAMESRV, "10.0.0.1");
+    let addresses = Addresses::of(scenario);
+    for (index, name) in scenario.name_servers().enumerate() {
+        world.add_node(&name, &Addresses::name_server(index));
+    }
     for (index, broker) in scenario.brokers.iter().enumerate() {
         world.add_node(&broker.name, &Addresses::broker(index));
         if is_mended(scenario, broker) {
@@ -93,7 +113,9 @@ pub fn start(world: &World, scenario: &Scenario, observer: &Arc<Observer>) {
     for (slave, ip) in Member::slaves(scenario) {
         world.add_node(&slave.node, &ip);
     }
-    start_name_server(world, &addresses);
+    for (name, listen) in scenario.name_servers().zip(&addresses.name_servers) {
+        start_name_server(world, &name, listen);
+    }
     for index in 0..scenario.brokers.len() {
         start_member(world, scenario, &Member::master(scenario, index), &addresses);
     }
@@ -103,9 +125,9 @@ pub fn start(world: &World, scenario: &Scenario, observer: &Arc<Observer>) {
     }
 }
 
-fn start_name_server(world: &World, addresses: &Addresses) {
-    let listen = addresses.name_server.clone();
-    world.start(NAMESRV, move |host, stop| {
+fn start_name_server(world: &World, node: &str, listen: &str) {
+    let listen = listen.to_owned();
+    world.start(node, move |host, stop| {
         let listen = listen.clone();
         async move {
             let config = NameServerConfig { listen, ..NameServerConfig::default() };
@@ -134,7 +156,7 @@ fn is_mended(scenario: &Scenario, broker: &BrokerSpec) -> bool {
 fn config(scenario: &Scenario, member: &Member<'_>, streams: &Streams, addresses: &Addresses) -> BrokerConfig {
     let Member { broker, id, node } = member;
     let mut config =
-        BrokerConfig::new(&broker.name, format!("{ANY_ADDRESS}:{BROKER_PORT}"), vec![addresses.name_server.clone()]);
+        BrokerConfig::new(&broker.name, format!("{ANY_ADDRESS}:{BROKER_PORT}"), addresses.name_servers.clone());
     config.id = u64::from(*id);
     // A slave keeps nobody's chains and hands none over.
     config.escape_to = broker.escapes_to.clone().filter(|_| *id == 0);
@@ -198,11 +220,10 @@ async fn run_broker(host: Host, config: BrokerConfig, (world, node): (World, Nod
 
 fn start_clients(world: &World, scenario: &Scenario, addresses: &Addresses, observer: &Arc<Observer>) {
     let recorder = Recorder::of(world, observer.clone());
-    let name_servers = vec![addresses.name_server.clone()];
     start_operator(world, scenario, &recorder, observer);
-    for spec in &scenario.producers {
+    for (at, spec) in scenario.producers.iter().enumerate() {
         let (spec, recorder, begun) = (spec.clone(), recorder.clone(), Begun::default());
-        let (name_servers, observer) = (name_servers.clone(), observer.clone());
+        let (name_servers, observer) = (addresses.asked_by(at), observer.clone());
         let name = spec.name.clone();
         world.start_workload(&name, move |host, rng, stop| {
             let run =
@@ -214,9 +235,9 @@ fn start_clients(world: &World, scenario: &Scenario, addresses: &Addresses, obse
             }
         });
     }
-    for spec in &scenario.consumers {
+    for (at, spec) in scenario.consumers.iter().enumerate() {
         let Some(group) = scenario.groups.iter().find(|group| group.name == spec.group).cloned() else { continue };
-        let (spec, recorder, name_servers) = (spec.clone(), recorder.clone(), name_servers.clone());
+        let (spec, recorder, name_servers) = (spec.clone(), recorder.clone(), addresses.asked_by(at));
         let (name, kept) = (spec.name.clone(), Kept::default());
         world.start_workload(&name, move |host, rng, stop| {
             let (who, kept) = ((spec.clone(), group.clone()), kept.clone());
@@ -276,7 +297,7 @@ name = "t"
     #[test]
     fn a_slave_is_set_up_as_its_master_but_for_who_it_is() {
         let scenario = Scenario::parse("x", "x.toml", TEXT).unwrap();
-        let addresses = Addresses { name_server: "10.0.0.1:9876".into() };
+        let addresses = Addresses::of(&scenario);
         let slaves: Vec<_> = Member::slaves(&scenario).collect();
         let places: Vec<_> = slaves.iter().map(|(slave, ip)| (&*slave.node, &**ip)).collect();
         let expected = [("a-s1", "10.0.4.1"), ("a-s2", "10.0.4.2"), ("b-s1", "10.0.4.3")];

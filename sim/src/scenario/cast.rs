@@ -8,6 +8,11 @@ use crate::plan::{NodeName, SimMs};
 /// The name server that every scenario has.
 pub const NAMESRV: &str = "namesrv";
 
+/// The nodes of so many name servers.
+pub fn name_server_names(count: u32) -> impl Iterator<Item = NodeName> {
+    (1..=count).map(|number| if number == 1 { NAMESRV.to_owned() } else { format!("{NAMESRV}-{number}") })
+}
+
 /// A replica group; its master is the node of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Broker {
@@ -65,7 +70,7 @@ const fn is_zero(number: &u32) -> bool {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-const fn is_one(number: &u32) -> bool {
+pub(super) const fn is_one(number: &u32) -> bool {
     *number == 1
 }
 

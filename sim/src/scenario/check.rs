@@ -1,8 +1,8 @@
 //! From the tables of a file to a [`Scenario`]: fills in defaults and reports all that makes no sense.
 
 use super::cast::{
-    Broker, CHAIN_WINDOW_MS, Consumer, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy, Producer,
-    Retention, Settle, Topic, slave_name,
+    Broker, CHAIN_WINDOW_MS, Consumer, Expect, Group, Network, OperatorAction, OperatorStep, Policy, Producer,
+    Retention, Settle, Topic, name_server_names, slave_name,
 };
 use super::check_apache;
 use super::check_crash_points::crash_points;
@@ -19,6 +19,9 @@ use super::{Scenario, error::ScenarioError};
 use pop_revive::{broker::BrokerConfig, model::chain::HISTORY_LIMIT, revive::RewritePolicy};
 
 use crate::plan::SimMs;
+
+/// Name servers that there may be.
+const NAME_SERVERS: std::ops::RangeInclusive<u32> = 1..=3;
 
 /// Slaves that a broker may have.
 const SLAVES: std::ops::RangeInclusive<u32> = 0..=2;
@@ -78,12 +81,18 @@ impl Names {
         let mendable = slaves(file).map(|(name, _)| name).chain(alone).collect();
         let clients = parts.producer.iter().map(|producer| &producer.name);
         let clients = clients.chain(parts.consumer.iter().map(|consumer| &consumer.name));
-        let nodes = members.iter().cloned().chain([NAMESRV.to_owned()]);
+        let nodes = members.iter().cloned().chain(name_servers(file));
         let nodes = nodes.chain(clients.map(|name| name.get().clone())).collect();
         let topics = file.topic.iter().map(|topic| topic.name.get().clone()).collect();
         let groups = file.group.iter().map(|group| group.name.get().clone()).collect();
         Self { brokers, members, mendable, nodes, topics, groups }
     }
+}
+
+/// The nodes of all name servers; none of a number that is refused.
+fn name_servers(file: &ScenarioFile) -> impl Iterator<Item = String> + use<> {
+    let count = file.name_servers.as_ref().map_or(1, |raw| u32::try_from(*raw.get()).unwrap_or(0));
+    name_server_names(count.min(*NAME_SERVERS.end()))
 }
 
 /// The nodes of all slaves, each with the number in the file that asks for it.
@@ -125,6 +134,7 @@ pub(super) fn assemble(f: &mut Findings, name: &str, parts: &Parts<'_>) -> Scena
         summary: file.summary.get().trim().to_owned(),
         duration_ms,
         seeds: seeds(f, file),
+        name_servers: f.number("name_servers", file.name_servers.as_ref(), 1, NAME_SERVERS),
         brokers: file.broker.iter().map(|entry| broker(f, entry, &names, shortest_window_ms)).collect(),
         topics: file.topic.iter().map(|entry| topic(f, entry, &names)).collect(),
         groups: file.group.iter().map(|entry| group(f, entry, &names)).collect(),
@@ -175,7 +185,9 @@ fn check_cast(f: &mut Findings, parts: &Parts<'_>) {
     let written = brokers.chain(producers).chain(consumers);
     let written = written.map(|(key, raw)| (key, raw.get().clone(), raw.span()));
     let slaves = slaves(file).map(|(name, raw)| ("broker.slaves", name, raw.span()));
-    f.distinct_texts("node", &[NAMESRV], written.chain(slaves));
+    let name_servers: Vec<String> = name_servers(file).collect();
+    let taken: Vec<&str> = name_servers.iter().map(String::as_str).collect();
+    f.distinct_texts("node", &taken, written.chain(slaves));
     f.distinct("topic", &[], file.topic.iter().map(|entry| ("topic.name", &entry.name)));
     f.distinct("group", &[], file.group.iter().map(|entry| ("group.name", &entry.name)));
     for topic in &file.topic {

@@ -18,7 +18,10 @@ pub(super) struct ScenarioFile {
     pub(super) duration: Located<Time>,
     /// The seeds that are run when nobody asks for others; default the first ones. A regression needs them.
     pub(super) seeds: Option<Located<Vec<Located<i64>>>>,
-    /// The brokers; at least one. A name server `namesrv` always exists.
+    /// How many name servers there are, 1 to 3: nodes `namesrv`, `namesrv-2` and `namesrv-3`. Brokers register at all of them;
+    /// each client asks one first. Default 1.
+    pub(super) name_servers: Option<Located<i64>>,
+    /// The brokers; at least one.
     pub(super) broker: Vec<BrokerEntry>,
     /// The topics; at least one.
     pub(super) topic: Vec<TopicEntry>,

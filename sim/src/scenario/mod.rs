@@ -33,7 +33,7 @@ use serde::Serialize;
 
 pub use cast::{
     ApacheSlave, Broker, Consumer, CrashPoints, Expect, Group, NAMESRV, Network, OperatorAction, OperatorStep, Policy,
-    Producer, Retention, Settle, Topic, slave_name,
+    Producer, Retention, Settle, Topic, name_server_names, slave_name,
 };
 pub use error::{Place, Problem, ScenarioError, ScenarioErrors};
 pub use faults::{Draw, FaultKind, FaultSpec, HitsSpec, MomentSpec, RpcsSpec, VolumeSpec, WindowSpec};
@@ -42,7 +42,7 @@ pub use write::Remarks;
 
 use crate::{
     ledger::{GroupSpec, Obligations, PolicySpec},
-    plan::SimMs,
+    plan::{NodeName, SimMs},
 };
 
 /// One validated scenario. Everything is resolved: defaults are filled in, names exist, times are in milliseconds.
@@ -57,6 +57,9 @@ pub struct Scenario {
     /// The seeds that are run when nobody asks for others; empty for the first ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub seeds: Vec<u64>,
+    /// How many name servers there are; they do not talk to each other.
+    #[serde(skip_serializing_if = "cast::is_one")]
+    pub name_servers: u32,
     /// The brokers; at least one.
     pub brokers: Vec<Broker>,
     /// The topics; at least one.
@@ -103,6 +106,11 @@ impl Scenario {
         check::check(name, path, text, &file)
     }
 
+    /// The nodes of its name servers.
+    pub fn name_servers(&self) -> impl Iterator<Item = NodeName> + use<> {
+        name_server_names(self.name_servers)
+    }
+
     /// What a run of it is judged against.
     pub fn obligations(&self) -> Obligations {
         let group = |group: &Group| GroupSpec {
@@ -125,6 +133,7 @@ impl Scenario {
         }
         Obligations {
             groups: self.groups.iter().map(group).collect(),
+            name_servers: self.name_servers().collect(),
             brokers: self.brokers.iter().map(|broker| broker.name.clone()).collect(),
             slaves: slaves.collect(),
             degrees: self.brokers.iter().map(|broker| (broker.name.clone(), broker.degree)).collect(),

@@ -65,6 +65,10 @@ pub const POINTS: &[(&str, &str)] = &[
     ("here-damaged", "the disk returned a message damaged"),
     // Reads from another broker (`remote::read`, `remote::classify`).
     ("read-without-route", "nobody was known who could be asked for a message"),
+    (
+        "another-name-server-helps",
+        "a name server knew who was looked for when the one before did not, or did not answer",
+    ),
     ("holder-stands-in", "another member was asked in the place of one that had just failed"),
     ("holder-tried-again", "a member that had failed a while before was asked again"),
     ("holder-all-avoided", "all members of a group had just failed, and one was asked all the same"),

@@ -28,6 +28,7 @@ impl Scenario {
             summary,
             duration_ms,
             seeds,
+            name_servers,
             brokers,
             topics,
             groups,
@@ -45,6 +46,7 @@ impl Scenario {
         lines.key("summary", quoted(summary));
         lines.key("duration", time(duration_ms));
         lines.unless(&Vec::new(), "seeds", seeds, |seeds| list(seeds.iter().map(u64::to_string)));
+        lines.unless(&1, "name_servers", name_servers, u32::to_string);
         brokers.iter().for_each(|it| broker(&mut lines, it));
         topics.iter().for_each(|it| topic(&mut lines, it, brokers));
         groups.iter().for_each(|it| group(&mut lines, it));

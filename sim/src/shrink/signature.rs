@@ -7,7 +7,7 @@ use crate::{
     ledger::Ledger,
     oracles::Violation,
     run::{Outcome, RunError},
-    scenario::{NAMESRV, Scenario},
+    scenario::Scenario,
 };
 
 /// Stands for whatever belongs to one run alone.
@@ -57,15 +57,15 @@ impl fmt::Display for Signature {
 }
 
 /// All the names that a detail may hold.
-fn names(scenario: &Scenario) -> BTreeSet<&str> {
+fn names(scenario: &Scenario) -> BTreeSet<String> {
     let nodes = scenario.brokers.iter().map(|it| &it.name).chain(scenario.producers.iter().map(|it| &it.name));
     let nodes = nodes.chain(scenario.consumers.iter().map(|it| &it.name));
     let others = scenario.topics.iter().map(|it| &it.name).chain(scenario.groups.iter().map(|it| &it.name));
-    nodes.chain(others).map(String::as_str).chain([NAMESRV]).collect()
+    nodes.chain(others).cloned().chain(scenario.name_servers()).collect()
 }
 
 /// The words of a detail that say in what way; runs of others are one blank.
-fn way(detail: &str, names: &BTreeSet<&str>) -> String {
+fn way(detail: &str, names: &BTreeSet<String>) -> String {
     let mut words: Vec<&str> = Vec::new();
     let bare = without_brackets(detail);
     for word in bare.split_whitespace() {

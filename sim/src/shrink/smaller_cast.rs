@@ -1,4 +1,4 @@
-//! A smaller cast: fewer operator's steps, clients, groups, topics, brokers, slaves and queues.
+//! A smaller cast: fewer operator's steps, clients, groups, topics, name servers, brokers, slaves and queues.
 
 use super::{case::Case, smaller::counts};
 use crate::scenario::{OperatorAction, Scenario};
@@ -26,6 +26,7 @@ pub fn smaller_cast(case: &Case) -> Vec<Case> {
     for at in 0..scenario.operators.len() {
         with(&|it| drop(it.operators.remove(at)));
     }
+    counts(scenario.name_servers.into(), 1).for_each(|servers| with(&|it| it.name_servers = servers as u32));
     for (at, broker) in scenario.brokers.iter().enumerate() {
         counts(broker.slaves.into(), 0).for_each(|slaves| with(&|it| it.brokers[at].slaves = slaves as u32));
         if broker.escapes_to.is_some() {

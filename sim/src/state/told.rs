@@ -14,7 +14,7 @@ use crate::{
     ledger::{Ledger, biography::SimTime},
     plan::SimMs,
     run::OPERATOR,
-    scenario::{NAMESRV, Scenario},
+    scenario::Scenario,
 };
 
 /// Lines of one list that are shown unless everything is asked for.
@@ -36,7 +36,9 @@ pub fn told(history: &History, scenario: &Scenario, at_ms: SimMs, all: bool) -> 
             text.waits(slave);
         }
     }
-    text.begin(NAMESRV, "name server");
+    for name_server in scenario.name_servers() {
+        text.begin(&name_server, "name server");
+    }
     for producer in &scenario.producers {
         text.begin(&producer.name, &format!("producer of {}", producer.topic));
         text.item("sends", &holdings::of_producer(history, &producer.name));

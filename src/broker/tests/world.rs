@@ -7,7 +7,7 @@ use crate::remoting::CallError;
 
 pub(super) const MASTER: &str = "10.0.0.1:10911";
 pub(super) const NEIGHBOUR: &str = "10.0.0.2:10911";
-const NAME_SERVER: &str = "10.0.0.100:9876";
+pub(super) const NAME_SERVER: &str = "10.0.0.100:9876";
 pub(super) const BEGAN_MS: i64 = 1_700_000_000_000;
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
