@@ -29,7 +29,7 @@ pub fn draw(seed: u64) -> Scenario {
     let mut scenario = cast(&mut dice("cast"));
     scenario.name = format!("swarm-{seed}");
     scenario.summary = format!("Drawn by seed {seed}: nobody knows what breaks; every promise must hold.");
-    // Drawn by itself: all else is as it was before there could be several.
+    // Drawn by itself, so that who takes part is as it was before there could be several.
     scenario.name_servers = *dice("name-servers").one(&[1, 1, 2]);
     scenario.faults = faults(&mut dice("faults"), &scenario);
     scenario.operators = operators(&mut dice("operators"), &scenario);
