@@ -5,15 +5,11 @@
 
 mod sources;
 
-use std::{
-    num::NonZero,
-    path::Path,
-    process::Command,
-    sync::{Arc, Mutex},
-};
+use std::{num::NonZero, path::Path, process::Command, sync::Arc};
 
 use pop_sim::{
-    run::{SeedRun, sweep::sweep},
+    framework::sweep_by,
+    run::{SeedRun, run_seed},
     sabotages::{SABOTAGES, Sabotage},
     scenario::Scenario,
 };
@@ -32,30 +28,33 @@ fn load(name: &str) -> Arc<Scenario> {
 /// How many of the first seeds notice the defect by its promise; stops once that is enough.
 fn caught(sabotage: &'static Sabotage) -> (usize, u64) {
     let scenario = load(sabotage.scenario);
-    let run = |seed| SeedRun { scenario: scenario.clone(), seed, sabotage: Some(sabotage.name), until_ms: None };
-    let count = Mutex::new((0, 0));
-    sweep((1..=SEEDS).map(run).collect(), NonZero::new(2).unwrap(), |run, result, _| {
-        let by_promise = match &result {
-            Ok(outcome) => outcome.verdict.violations.iter().any(|violation| violation.promise == sabotage.promise),
-            Err(_) => false,
-        };
-        let mut count = count.lock().unwrap();
-        *count = (count.0 + usize::from(by_promise), run.seed);
-        count.0 < ENOUGH
-    });
-    count.into_inner().unwrap()
+    let mut seeds = 0;
+    for seed in 1..=SEEDS {
+        let run = SeedRun { scenario: scenario.clone(), seed, sabotage: Some(sabotage.name), until_ms: None };
+        let by_promise = run_seed(run).is_ok_and(|outcome| {
+            outcome.verdict.violations.iter().any(|violation| violation.promise == sabotage.promise)
+        });
+        seeds += usize::from(by_promise);
+        if seeds >= ENOUGH {
+            return (seeds, seed);
+        }
+    }
+    (seeds, SEEDS)
 }
 
 #[test]
 fn every_planted_defect_is_caught_by_the_promise_it_breaks() {
     let mut missed = Vec::new();
-    for sabotage in SABOTAGES.iter().filter(|sabotage| sabotage.promise != TWO_PROCESSES) {
-        let (seeds, of) = caught(sabotage);
-        println!("{:<28} {} caught by {} in {seeds} of {of} seeds", sabotage.name, sabotage.scenario, sabotage.promise);
+    let planted: Vec<_> = SABOTAGES.iter().filter(|sabotage| sabotage.promise != TWO_PROCESSES).collect();
+    let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let count = |sabotage: &&'static Sabotage| caught(sabotage);
+    sweep_by(planted, cores, count, |Sabotage { name, scenario, promise, .. }, (seeds, of), _| {
+        println!("{name:<28} {scenario} caught by {promise} in {seeds} of {of} seeds");
         if seeds < ENOUGH {
-            missed.push(format!("{}: {seeds} of {of} seeds of {}", sabotage.name, sabotage.scenario));
+            missed.push(format!("{name}: {seeds} of {of} seeds of {scenario}"));
         }
-    }
+        true
+    });
     assert!(missed.is_empty(), "not noticed often enough:\n{}", missed.join("\n"));
 }
 

@@ -90,7 +90,7 @@ pub use run::{Outcome, Ran, RunError, run_plan, run_seed, violations_of};
 pub use scenario::{Judged, Scenario, Witness};
 pub use shrink::shrink;
 pub use swarm::Swarm;
-pub(crate) use sweep::sweep_by;
+pub use sweep::sweep_by;
 pub use workload::Workload;
 
 pub use pop_revive::seams;
