@@ -81,7 +81,7 @@ impl<'h> Phases<'h> {
             request::LIST_PARKED | request::RESUME_PARKED => Phase::Resume,
             request::DELETE_TOPIC_IN_BROKER | request::INVOKE_BROKER_TO_RESET_OFFSET => Phase::Operate,
             request::UPDATE_AND_CREATE_TOPIC | request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => Phase::SetUp,
-            code::REPLICATE => Phase::Replicate,
+            code::REPLICATE | request::LEASE => Phase::Replicate,
             request::TAKE_TIMERS => Phase::Timer,
             request::SEAL | request::LIST_ACTED | request::LIST_TAKEN_TIMERS | request::MERGED => Phase::TakeOver,
             request::HEART_BEAT | request::UNREGISTER_CLIENT => Phase::Idle,

@@ -898,6 +898,42 @@ pub const SABOTAGES: &[Sabotage] = &[
         promise: "P8",
         scenario: "confirmed-backlog",
     },
+    Sabotage {
+        name: "lease-ignored",
+        breaks: "a master that confirms alone writes on when its lease is over",
+        promise: "P6",
+        scenario: "leased-master",
+    },
+    Sabotage {
+        name: "grant-ignored",
+        breaks: "a slave gets a term while its master has a lease",
+        promise: "P6",
+        scenario: "leased-master",
+    },
+    Sabotage {
+        name: "grants-forgotten",
+        breaks: "a broker that begins again gives terms as if it had granted no lease before",
+        promise: "P6",
+        scenario: "leased-master",
+    },
+    Sabotage {
+        name: "grants-after-seal",
+        breaks: "a master gets a lease although its slave has taken a term since",
+        promise: "P6",
+        scenario: "leased-master",
+    },
+    Sabotage {
+        name: "leased-before-merge",
+        breaks: "a master that takes back what was done serves before it has merged that",
+        promise: "P6",
+        scenario: "leased-master",
+    },
+    Sabotage {
+        name: "merge-told-before-followed",
+        breaks: "what is merged is forgotten elsewhere before the slave has the merge, which may act once more",
+        promise: "P2",
+        scenario: "leased-master",
+    },
 ];
 
 /// The sabotage of that name.

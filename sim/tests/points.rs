@@ -58,6 +58,8 @@ const NOT_DECIDING: &[(&str, &str, &str)] = &[
     ("remote/routes.rs", "acts", "which members a name server lists"),
     ("remote/routes.rs", "ask", "a look-up that fails; the next name server is asked"),
     ("broker/acting/mod.rs", "act", "passes each request on to a function of its own"),
+    ("broker/take_back.rs", "facts", "why there is no term; that the master waits has a point"),
+    ("broker/take_back.rs", "seal", "tells what the step has decided, which has points"),
     ("broker/acting/mod.rs", "from", "one error becomes another"),
     ("broker/acting/mod.rs", "run", "tells what happened"),
     ("broker/acting/due.rs", "drive", "sleeps and wakes"),

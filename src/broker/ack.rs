@@ -7,13 +7,14 @@ use super::{acting::Term, refusal::Refusal, shared::Shared};
 use crate::{
     model::{
         batch_ack::BatchAckBody,
+        cause::{Cause, ReadFailure},
         chain::{Chain, ChainId, ChainState},
         handle::ReceiptHandle,
     },
     remote::hand_over::{ABSORBED, ACK_OUTCOME, TOO_LATE},
     remoting::{Command, code::response, headers::AckMessageHeader},
     revive::steps::ack::{Ack, Acked},
-    sabotage,
+    sabotage, sometimes,
     store::Tables,
 };
 
@@ -120,7 +121,8 @@ impl Shared {
             }
         };
         for (id, acked) in ids.into_iter().zip(outcomes) {
-            settled.push(match acked {
+            let asked = id.clone();
+            let outcome = match acked {
                 Acked::Absorbed => Settled::Absorbed,
                 Acked::TooLate => Settled::TooLate,
                 Acked::Elsewhere { to, id } => self.settle_elsewhere(&to, &id).await,
@@ -130,6 +132,13 @@ impl Shared {
                     Some(to) => self.settle_elsewhere(&to, &id).await,
                     None => Settled::Unknown,
                 },
+            };
+            settled.push(match (self.acting.term(), outcome) {
+                (Some(term), Settled::Unknown) if self.may_lack(&term, &asked)? => {
+                    let failure = ReadFailure { cause: Cause::NotServing, peer: self.config.name.clone(), took_ms: 0 };
+                    sometimes!("acting-ack-unshared", Settled::Unconfirmed(failure))
+                }
+                (_, outcome) => outcome,
             });
         }
         Ok(settled)

@@ -4,14 +4,12 @@
 //! Whoever has some of this log was given it after the question, and keeps on the same disk whether it acts: it says so, and
 //! does not follow. Only a master that has begun again, and does not know what its slave had, asks once more.
 
-use super::{refusal::Refusal, shared::Shared};
-use crate::{
-    model::cause::{Cause, ReadFailure},
-    remote::acting::Acted,
-    remoting::Command,
-    revive::steps::merge::Merge,
-    sabotage, sometimes,
+use super::{
+    refusal::Refusal,
+    shared::Shared,
+    take_back::{Facts, malformed},
 };
+use crate::{remote::acting::Acted, remoting::Command, revive::steps::merge::Merge, sabotage, sometimes};
 
 /// How sure it is that a slave has lost some of what it had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,24 +41,32 @@ impl Shared {
             Ok(Acted { sealed, .. }) => sometimes!("anew-sealed", sealed),
             Err(failure) => return sometimes!("anew-waits", Err(self.cannot_merge(failure))),
         };
-        let (term, acted) = self.facts(&target, sealed).await?;
-        if !acted.has_later_than(own) {
+        self.merge_what_was_done(&target, sealed).await
+    }
+
+    /// Merges what was done under `sealed`, a later term than this log's, without a slave that tells how its log ends. What a
+    /// slave is told if that cannot be; `None` if it may follow.
+    pub(super) async fn merge_what_was_done(&self, target: &str, sealed: u64) -> Result<Option<Command>, Refusal> {
+        let own = self.store.term();
+        let facts = self.facts(target, sealed).await?;
+        let target = target.to_owned();
+        if !facts.acted.has_later_than(own) {
             // What nobody used contradicts nothing. It is over all the same, and this log has to say so: the lost slave may
             // have asked for a merge, and that may come late.
             let group = self.config.name.clone();
+            let Facts { term, asked, .. } = facts;
             let merged = Merge { group, target, before: own, term, chains: Vec::new(), timers: Vec::new() };
-            self.store.go_on(term, merged).await?;
+            self.take_over(term, merged, asked).await?;
             return sometimes!("anew-nothing-done", Ok(None));
         }
-        let Some(end) = acted.end else {
-            let failure = ReadFailure { cause: Cause::MalformedAnswer, peer: target, took_ms: 0 };
-            return sometimes!("anew-end-unknown", Err(self.cannot_merge(failure)));
+        let Some(end) = facts.acted.end else {
+            return sometimes!("anew-end-unknown", Err(self.cannot_merge(malformed(&target))));
         };
         if let Some(refused) = self.cannot_cut_at(end)? {
             self.taking_back.waits();
             return Ok(Some(refused));
         }
-        self.merge(end, term, target, acted).await?;
+        self.merge(end, target, facts).await?;
         sometimes!("anew-merged");
         Ok(None)
     }

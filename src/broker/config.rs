@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::lease::LEASE_MAX_MS;
 use crate::{
     remote::{BreakerConfig, BudgetError},
     revive::{RewritePolicy, policy::PolicyError},
@@ -238,22 +239,24 @@ impl BrokerConfig {
         }
     }
 
-    /// A slave may act for its master only if the master confirms nothing without it, and if no other slave can help the
-    /// master to do so.
+    /// A slave may act for its master only if the master confirms nothing without it, or without a lease, and if no other
+    /// slave can help the master to do so.
     fn check_acting(&self) -> Result<(), ConfigError> {
         let Some(to) = &self.acting_to else { return Ok(()) };
         if *to == self.name {
             return Err(ConfigError::ActingToItself { name: self.name.clone() });
         }
-        if self.degree != 2 || self.id > 1 {
+        if !(1..=2).contains(&self.degree) || self.id > 1 {
             return Err(ConfigError::ActingDegree { degree: self.degree, id: self.id });
         }
         if self.escape_to.is_some() {
             return Err(ConfigError::ActingAndEscaping);
         }
+        // It is how long a lease lasts where the master needs one.
+        let most = if self.degree == 1 { LEASE_MAX_MS } else { SPAN_MAX_MS };
         match self.acting_after_ms {
-            1_000..=SPAN_MAX_MS => Ok(()),
-            found => Err(ConfigError::ActingAfter { found }),
+            found if (1_000..=most).contains(&found) => Ok(()),
+            found => Err(ConfigError::ActingAfter { found, most }),
         }
     }
 
@@ -271,6 +274,13 @@ impl BrokerConfig {
             0 | 1 if !self.is_slave() => Confirms::Alone,
             _ => Confirms::WhenTold { within: Duration::from_millis(self.confirm_within_ms) },
         }
+    }
+
+    /// How long the leases last that a master needs which confirms alone while its slave may act for it; `None` where it
+    /// needs none. Whoever grants one counts so long from when it was asked, or has answered.
+    #[must_use]
+    pub fn grants(&self) -> Option<Duration> {
+        (self.degree == 1 && self.acting_to.is_some()).then(|| Duration::from_millis(self.acting_after_ms))
     }
 
     /// The longest that one attempt can take: a route look-up and the call itself.
@@ -325,7 +335,7 @@ pub enum ConfigError {
         name: String,
     },
     /// The master could go on while a slave acts.
-    #[error("`acting_to` is set, `degree` is {degree} and `id` is {id}: expected `degree` 2 and `id` 0 or 1")]
+    #[error("`acting_to` is set, `degree` is {degree} and `id` is {id}: expected `degree` 1 or 2 and `id` 0 or 1")]
     ActingDegree {
         /// The degree.
         degree: u32,
@@ -336,10 +346,12 @@ pub enum ConfigError {
     #[error("`acting_to` and `escape_to` are both set: expected one of them")]
     ActingAndEscaping,
     /// A slave would act for a master that is there.
-    #[error("`acting_after_ms` is {found}: expected 1000 to {SPAN_MAX_MS}")]
+    #[error("`acting_after_ms` is {found}: expected 1000 to {most}")]
     ActingAfter {
         /// Its length, ms.
         found: u64,
+        /// The longest, ms.
+        most: u64,
     },
     /// Nothing would be durable.
     #[error("`degree` is 0: expected at least 1")]

@@ -48,6 +48,7 @@ impl Handler for Shared {
             request::LIST_SET_ASIDE => self.list_set_aside(&request),
             request::REPLICATE => self.replicate(&request).await,
             request::SEAL => self.seal(&request).await,
+            request::LEASE => self.lease(&request).await,
             request::LIST_ACTED => self.list_acted(&request),
             request::MERGED => self.merged_by_master(&request).await,
             request::TAKE_TIMERS => self.take_timers(&request).await,

@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -40,6 +40,8 @@ const STUCK: Duration = Duration::from_secs(30);
 pub struct Following {
     /// Index of the master's last entry, when it was last heard of.
     master_last: AtomicU64,
+    /// The mark of the last answer that was heard of the master.
+    heard: AtomicI64,
     /// It cannot go on from the master's log, and waiting does not help.
     stuck: AtomicBool,
 }
@@ -90,10 +92,11 @@ impl Following {
 
 /// Follows until the broker stops; acts while the master is away, if it is set up so.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut heard = Instant::now();
+    let began = Instant::now();
+    let mut heard = began;
     while !shared.stop.is_cancelled() {
         if shared.store.acts().is_some() {
-            acting::run(&shared).await;
+            acting::run(&shared, began).await;
             heard = Instant::now();
             continue;
         }
@@ -193,6 +196,7 @@ async fn ask(shared: &Shared, acting_term: Option<u64>, timeout: Duration) -> Re
         confirmed_index: signed(shared.store.confirmed_index()),
         acting_term: acting_term.map(signed),
         caught_up: Some(shared.store.has_caught_up()),
+        heard: shared.config.grants().map(|_| shared.following.heard.load(Ordering::SeqCst)),
         suspend_timeout_millis: i64::try_from(SUSPEND.as_millis()).unwrap_or(i64::MAX),
     };
     let ask = Command::request(request::REPLICATE).with_header(&header);
@@ -210,6 +214,10 @@ async fn follow(shared: &Shared) -> Result<(), Failed> {
     let fields: ReplicateResponseHeader = answer.header()?;
     if let Some(now_ms) = fields.now_ms {
         shared.hear_master_clock(now_ms).await?;
+    }
+    if let Some(mark) = fields.mark {
+        // Whatever comes of this answer, it counts as heard from now on.
+        shared.following.heard.store(mark, Ordering::SeqCst);
     }
     let (last_index, master_last) = (end.position.index, u64::try_from(fields.last_index).unwrap_or(0));
     shared.following.master_last.store(master_last, Ordering::SeqCst);

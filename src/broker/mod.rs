@@ -11,6 +11,7 @@ mod filter;
 mod follower;
 mod forgetting;
 mod in_sync;
+mod lease;
 mod master_clock;
 mod observe;
 mod offsets;
@@ -52,6 +53,7 @@ use self::{
     arrivals::Arrivals,
     follower::Following,
     in_sync::InSync,
+    lease::Leasing,
     master_clock::MasterClock,
     open_store::{has_remedy, open_store},
     registration::{Identity, Registration},
@@ -64,11 +66,11 @@ use crate::{
     model::record::{LogEntry, Record},
     remote::{Neighbours, neighbours::NeighboursConfig, routes::Routes},
     remoting::{Client, ClientConfig, Peer, Server, ServerConfig},
-    revive::{self, Peers, ReviveConfig, ReviveService, Reviver, apply::Home},
+    revive::{self, Peers, ReviveConfig, ReviveService, Reviver, apply::Home, steps::grant::Granted},
     sabotage,
     seams::{Clock, Host, steady_clock::SteadyClock},
     sometimes,
-    store::{CommitListener, Damage, SalvageError, Store, StoreConfig, StoreError, Tables as _},
+    store::{CommitListener, Damage, Lease, SalvageError, Store, StoreConfig, StoreError, Tables as _},
     wake::Wake,
 };
 
@@ -177,7 +179,9 @@ impl Broker {
             expired_lies_ms: config.retention.lies_ms(),
             registration: OnceLock::new(),
         });
+        let lease = (!config.is_slave() && config.grants().is_some()).then(|| Arc::new(Lease::new(host.clock.clone())));
         let store_config = StoreConfig {
+            lease: lease.clone(),
             confirms: config.confirms(),
             recent_rows: config.recent_rows,
             commits: woken.metrics.commits.clone(),
@@ -197,7 +201,7 @@ impl Broker {
         let address: SocketAddr = (advertised.parse().ok().filter(usable))
             .ok_or_else(|| BrokerError::Address { address: advertised.clone() })?;
         let client = Arc::new(Client::new(host.transport.clone(), ClientConfig::default()));
-        let shared = Arc::new(assemble((host, wall), config, address, store, &client, &woken));
+        let shared = Arc::new(assemble((host, wall), config, address, (store, lease), &client, &woken));
         let _ = woken.registration.set(Arc::downgrade(&shared.registration)); // set once, here
         let metrics = observe::serve(&shared).await?;
         let server = Server::start(bound, shared.clone(), ServerConfig::default());
@@ -248,7 +252,7 @@ fn assemble(
     (host, wall): (Host, Arc<dyn Clock>),
     config: BrokerConfig,
     address: SocketAddr,
-    store: Store,
+    (store, lease): (Store, Option<Arc<Lease>>),
     client: &Arc<Client>,
     woken: &Woken,
 ) -> Shared {
@@ -289,6 +293,8 @@ fn assemble(
     let in_sync = InSync::new(config.degree);
     let has_log = store.durable().and_then(|view| view.last_index()).map_or(true, |last_index| last_index > 0);
     let registration = Arc::new(Registration::new(identity, client.clone(), store.clone(), &*host.clock));
+    let leasing = lease.zip(config.grants()).map(|(lease, granted_for)| Leasing::new(lease, granted_for));
+    let granted = Arc::new(Granted::new(host.clock.clone()));
     let master_clock = MasterClock::new(wall, host.clock.clone(), store.master_ahead_ms());
     Shared {
         config,
@@ -305,6 +311,8 @@ fn assemble(
         master_clock,
         acting: Acting::default(),
         taking_back: TakingBack::new(has_log),
+        leasing,
+        granted,
         merged: woken.merged.clone(),
         arrivals: woken.arrivals.clone(),
         registration,
@@ -331,14 +339,16 @@ fn start_services(shared: &Arc<Shared>, woken: &Woken) -> Vec<tokio::task::JoinH
         woken.retention.clone(),
         stop.clone(),
     );
-    vec![
+    let leasing = shared.leasing.is_some().then(|| tokio::spawn(lease::keep(shared.clone())));
+    let services = [
         tokio::spawn(take_back::acknowledge(shared.clone())),
         tokio::spawn(shared.registration.clone().run(stop.clone())),
         tokio::spawn(shared.revive.clone().run(stop.clone())),
         tokio::spawn(retention),
         tokio::spawn(forgetting),
         tokio::spawn(timer::run(store, shared.address, clock, woken.timers.clone(), stop.clone())),
-    ]
+    ];
+    services.into_iter().chain(leasing).collect()
 }
 
 /// Tells the sleepers what each commit brought.

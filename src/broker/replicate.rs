@@ -50,7 +50,7 @@ impl Shared {
         }
         self.taking_back.ended(); // whoever follows has nothing to be merged
         let suspend = Duration::from_millis(u64::try_from(header.suspend_timeout_millis).unwrap_or(0));
-        let until = tokio::time::Instant::now() + suspend.min(SUSPEND_MAX);
+        let until = tokio::time::Instant::now() + suspend.min(self.suspended_at_most(header.heard));
         loop {
             let grown = self.store.grown().notified();
             tokio::pin!(grown);
@@ -61,6 +61,9 @@ impl Shared {
             drop(view);
             if matches!(part, LogPart::Entries(_)) {
                 self.store.confirm(self.in_sync.holds(follower, end.position.index));
+                if self.taking_back.has_awaited(end.position.index) {
+                    self.merged.due(0);
+                }
             }
             let confirmed_index = self.in_sync.shown_by_follower(last_index, self.store.confirmed_index());
             let is_over = tokio::time::Instant::now() >= until;
@@ -82,9 +85,24 @@ impl Shared {
         }
     }
 
+    /// How long a request is held at the most. One that renews no lease is answered at once, so that the next one does, and
+    /// none is held until the lease is over.
+    fn suspended_at_most(&self, heard: Option<i64>) -> Duration {
+        match (&self.leasing, heard) {
+            (Some(leasing), Some(mark)) if leasing.heard(mark) => {
+                sometimes!("lease-of-the-slave");
+                SUSPEND_MAX.min(leasing.lasts() / 3)
+            }
+            (Some(_), Some(_)) => Duration::ZERO,
+            _ => SUSPEND_MAX,
+        }
+    }
+
     /// Whether a follower whose log ends so has an older disk than it had, and may not know any more what it did.
     fn has_less_than_it_had(&self, follower: u64, end: LogEnd) -> bool {
-        let had = self.in_sync.end_of(follower).unwrap_or_else(|| self.store.confirmed_index());
+        // A master that confirms alone knows of nothing that its slave must have.
+        let least = if self.leasing.is_some() { 0 } else { self.store.confirmed_index() };
+        let had = self.in_sync.end_of(follower).unwrap_or(least);
         end.position.index < had && self.config.acting_to.is_some() && !sabotage!("older-disk-unnoticed")
     }
 
@@ -126,6 +144,11 @@ impl Shared {
             now_ms: Some(self.host.clock.now_ms()),
             ..ReplicateResponseHeader::default()
         };
+        if let Some(leasing) = &self.leasing {
+            // Of an answer of an earlier process: its clock would have to be put back to the same millisecond.
+            leasing.answers(self.host.clock.now_ms());
+            fields.mark = fields.now_ms;
+        }
         let mut body = BytesMut::new();
         match part {
             LogPart::Entries(entries) => entries.iter().for_each(|entry| body.extend_from_slice(entry)),

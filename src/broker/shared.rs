@@ -11,15 +11,16 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BrokerConfig, acting::Acting, arrivals::Arrivals, follower::Following, in_sync::InSync, master_clock::MasterClock,
-    pop_step::EscapePlan, refusal::Refusal, registration::Registration, take_back::TakingBack, turns::Turns,
+    BrokerConfig, acting::Acting, arrivals::Arrivals, follower::Following, in_sync::InSync, lease::Leasing,
+    master_clock::MasterClock, pop_step::EscapePlan, refusal::Refusal, registration::Registration,
+    take_back::TakingBack, turns::Turns,
 };
 use crate::{
     metrics::Metrics,
     model::{group::SubscriptionGroupConfig, record::Record},
     remote::{Neighbours, read::INNER_CONSUMER_GROUP},
     remoting::Client,
-    revive::{ReviveService, apply::Home},
+    revive::{ReviveService, apply::Home, steps::grant::Granted},
     sabotage,
     seams::Host,
     store::{Step, Store, StoreError, Tables, TopicRow, Txn},
@@ -56,6 +57,10 @@ pub struct Shared {
     pub acting: Acting,
     /// Where it stands with what its slave did in its place, if it is a master.
     pub taking_back: TakingBack,
+    /// What it knows of its lease, if it is a master that needs one.
+    pub leasing: Option<Leasing>,
+    /// The leases that it has granted to masters of other groups.
+    pub granted: Arc<Granted>,
     /// Announces that something was merged.
     pub merged: Arc<Wake>,
     /// Who waits for messages.

@@ -14,10 +14,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{refusal::Refusal, shared::Shared};
+use super::{lease::lease_of, refusal::Refusal, shared::Shared};
 use crate::{
     model::cause::{Cause, ReadFailure},
-    remote::acting::Acted,
+    remote::acting::{Acted, NotSealed},
     remoting::{
         Command,
         code::response,
@@ -28,7 +28,7 @@ use crate::{
     },
     revive::steps::{
         merge::{Acknowledge, Merge},
-        seal::Seal,
+        seal::{Seal, Sealed},
     },
     sabotage, sometimes,
     store::{LogEnd, LogPart, StoreError, Tables},
@@ -48,13 +48,24 @@ pub struct TakingBack {
     was_followed: AtomicBool,
     /// Since when it could not be, for want of the target.
     waits_since: Mutex<Option<Instant>>,
+    /// What a slave has to have before the target may forget, once that was asked.
+    awaited: Mutex<Option<Awaited>>,
+}
+
+/// How far a slave's log has to go before the target may forget what is merged under a term.
+#[derive(Debug)]
+struct Awaited {
+    term: u64,
+    last_index: u64,
+    is_there: bool,
 }
 
 impl TakingBack {
     /// Of a master whose log is as old as its process, or is not.
     pub(super) fn new(has_log: bool) -> Self {
         let was_followed = AtomicBool::new(has_log);
-        Self { turn: tokio::sync::Mutex::default(), was_followed, waits_since: Mutex::default() }
+        let (turn, waits_since) = (tokio::sync::Mutex::default(), Mutex::default());
+        Self { turn, was_followed, waits_since, awaited: Mutex::default() }
     }
 
     /// Whether a slave may ever have had some of this log, and so may have acted on it.
@@ -77,6 +88,24 @@ impl TakingBack {
         *self.lock() = None;
     }
 
+    /// Whether a slave whose log goes so far has what it was awaited to have. Says so once: the target is told then.
+    pub(super) fn has_awaited(&self, last_index: u64) -> bool {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let arrived = awaited.as_mut().filter(|awaited| !awaited.is_there && last_index >= awaited.last_index);
+        arrived.map(|awaited| awaited.is_there = true).is_some()
+    }
+
+    /// The slave has to have a log of this length before the target may forget what is merged under `term`. Tells the length
+    /// that was first named for that term.
+    fn awaits(&self, term: u64, last_index: u64) -> u64 {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = awaited.as_ref().filter(|known| known.term == term) {
+            return known.last_index;
+        }
+        *awaited = Some(Awaited { term, last_index, is_there: false });
+        last_index
+    }
+
     pub(super) fn waits(&self) {
         self.lock().get_or_insert_with(Instant::now);
     }
@@ -84,6 +113,16 @@ impl TakingBack {
     fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
         self.waits_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a master learns of what was done in its place.
+pub(super) struct Facts {
+    /// The term that ends it.
+    pub(super) term: u64,
+    /// What was done.
+    pub(super) acted: Acted,
+    /// When the term was asked for, where it is a lease too.
+    pub(super) asked: Option<Duration>,
 }
 
 impl Shared {
@@ -96,8 +135,8 @@ impl Shared {
         // Under term 0 nothing was done. Under a lower one than this log's, what was done is merged already.
         if acted > 0 && self.store.term() <= acted && !sabotage!("follows-without-merge") {
             let target = self.config.acting_to.clone().ok_or_else(no_target)?;
-            let (term, acted) = self.facts(&target, acted.max(self.store.term())).await?;
-            self.merge(end, term, target, acted).await?;
+            let facts = self.facts(&target, acted.max(self.store.term())).await?;
+            self.merge(end, target, facts).await?;
             sometimes!("take-back-merged");
         }
         self.taking_back.ended();
@@ -113,7 +152,7 @@ impl Shared {
             view.log_after(end, 1)?
         };
         // A slave that lacks what was confirmed has lost its disk: it cannot tell what is to be taken back.
-        let lacks_some = end.position.index < self.store.confirmed_index();
+        let lacks_some = self.leasing.is_none() && end.position.index < self.store.confirmed_index();
         let part = if lacks_some { LogPart::Diverged(end) } else { part };
         if let LogPart::Diverged(_) | LogPart::Cut { .. } = part {
             sometimes!("take-back-not-possible");
@@ -123,21 +162,45 @@ impl Shared {
     }
 
     /// Takes a term above that one, and learns what was done under those before.
-    pub(super) async fn facts(&self, target: &str, above: u64) -> Result<(u64, Acted), Refusal> {
+    pub(super) async fn facts(&self, target: &str, above: u64) -> Result<Facts, Refusal> {
         // From here on the slave can hand nothing over: what the target lists is all there will be.
-        let term = self.neighbours.seal(target, above, None).await.map_err(|failure| self.cannot_merge(failure))?;
+        let asked = self.leasing.as_ref().map(|leasing| leasing.lease.passed());
+        let sealed = self.neighbours.seal(target, above, None, self.config.grants()).await;
+        let term = sealed.map_err(|not_sealed| match not_sealed {
+            NotSealed::Failed(failure) => self.cannot_merge(failure),
+            // Nobody tells a master so: the lease would be its own.
+            NotSealed::Leased { .. } => self.cannot_merge(malformed(target)),
+        })?;
+        if let (Some(leasing), Some(asked), true) = (&self.leasing, asked, sabotage!("leased-before-merge")) {
+            leasing.lease.extend(asked.saturating_add(leasing.lasts()));
+        }
         let acted = self.neighbours.acted(target).await.map_err(|failure| self.cannot_merge(failure))?;
-        Ok((term, acted))
+        Ok(Facts { term, acted, asked })
     }
 
-    pub(super) async fn merge(&self, end: LogEnd, term: u64, target: String, acted: Acted) -> Result<(), Refusal> {
-        let Acted { chains, timers, .. } = acted;
+    pub(super) async fn merge(&self, end: LogEnd, target: String, facts: Facts) -> Result<(), Refusal> {
+        let Facts { term, acted: Acted { chains, timers, .. }, asked } = facts;
         let (moved, delivered) = (chains.len(), timers.len());
         tracing::warn!(broker = %self.config.name, term, moved, delivered, "merging what a slave has done");
+        let (group, before) = (self.config.name.clone(), end.position.term);
+        let merge = Merge { group, target, before, term, chains, timers };
+        if self.leasing.is_some() {
+            // What the slave lacks was confirmed before it acted, and stays.
+            return self.take_over(term, merge, asked).await;
+        }
         // The slave has had it, and so have we.
         self.store.confirm(end.position.index);
-        let (group, before) = (self.config.name.clone(), end.position.term);
-        Ok(self.store.cut_back(end, term, Merge { group, target, before, term, chains, timers }).await?)
+        Ok(self.store.cut_back(end, term, merge).await?)
+    }
+
+    /// Merges upon all of this log, and goes on under the term. Where that is a lease too, it is one from here on: before the
+    /// merge this log does not know what was done.
+    pub(super) async fn take_over(&self, term: u64, merge: Merge, asked: Option<Duration>) -> Result<(), Refusal> {
+        self.store.go_on(term, merge).await?;
+        if let (Some(leasing), Some(asked)) = (&self.leasing, asked) {
+            leasing.lease.extend(asked.saturating_add(leasing.lasts()));
+        }
+        Ok(())
     }
 
     /// To go on without knowing what was done would be to do it again: the master waits, and says so.
@@ -155,9 +218,18 @@ impl Shared {
         let member = natural("memberId", header.member_id)?;
         let above = natural("above", header.above)?;
         let end = header.log_end;
-        let term = self.store.submit(Seal { group: group.clone(), member, above, end }).await?;
-        self.neighbours.acts(&group, member != 0);
-        Ok(Command::response(response::SUCCESS).with_header(&SealResponseHeader { term: signed(term) }))
+        let lease = header.lease_ms.map(lease_of).transpose()?.map(|lease| (lease, self.granted.clone()));
+        let fields = match self.store.submit(Seal { group: group.clone(), member, above, end, lease }).await? {
+            Sealed::Term(term) => {
+                self.neighbours.acts(&group, member != 0);
+                SealResponseHeader { term: signed(term), leased_ms: None }
+            }
+            Sealed::Leased(left) => {
+                let leased_ms = Some(i64::try_from(left.as_millis()).unwrap_or(i64::MAX));
+                SealResponseHeader { term: 0, leased_ms }
+            }
+        };
+        Ok(Command::response(response::SUCCESS).with_header(&fields))
     }
 
     /// Serves LIST_ACTED for a member of another group.
@@ -183,6 +255,17 @@ impl Shared {
         Ok(Command::response(response::SUCCESS))
     }
 
+    /// Whether this master confirms alone, and its slave does not have what was merged under `term`: it may act once more, and
+    /// has to learn then what it did before.
+    fn is_merge_only_here(&self, term: u64) -> bool {
+        if self.leasing.is_none() || sabotage!("merge-told-before-followed") {
+            return false;
+        }
+        let Ok(last_index) = self.store.durable().and_then(|view| view.last_index()) else { return true };
+        let awaited = self.taking_back.awaits(term, last_index);
+        self.in_sync.end_of(1).unwrap_or(0) < awaited
+    }
+
     pub(super) fn other_group(&self, name: String) -> Result<String, Refusal> {
         let is_sound = !name.is_empty() && !name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control());
         match is_sound && name != self.config.name {
@@ -198,6 +281,10 @@ impl Shared {
 fn no_target() -> Refusal {
     let expected = "none, for no slave acts where `acting_to` is not set".to_owned();
     Refusal::Field { field: "actingTerm", found: "a term".into(), expected }
+}
+
+pub(super) fn malformed(peer: &str) -> ReadFailure {
+    ReadFailure { cause: Cause::MalformedAnswer, peer: peer.to_owned(), took_ms: 0 }
 }
 
 fn signed(number: u64) -> i64 {
@@ -218,6 +305,7 @@ pub(super) async fn acknowledge(shared: Arc<Shared>) {
         // The view shows what is confirmed: what might be taken back once more must not be forgotten over there.
         let term = shared.store.view().and_then(|view| view.merged_term(&shared.config.name));
         let outcome = match term {
+            Ok(term) if term > told && shared.is_merge_only_here(term) => sometimes!("merge-not-followed", Ok(())),
             Ok(term) if term > told => {
                 sometimes!("merge-to-be-told");
                 shared.neighbours.merged(&target, term).await.map(|()| told = term)

@@ -1,5 +1,7 @@
 //! What a slave that acts for its master, and that master afterwards, ask of the group that keeps the chains.
 
+use std::time::Duration;
+
 use super::{
     hand_over::{NotTaken, failure},
     neighbours::Neighbours,
@@ -17,8 +19,8 @@ use crate::{
         Command,
         code::{request, response},
         headers::{
-            ListActedHeader, ListActedResponseHeader, ListTakenTimersHeader, ListTakenTimersResponseHeader,
-            MergedHeader, SealHeader, SealResponseHeader, TakeTimersHeader,
+            LeaseHeader, LeaseResponseHeader, ListActedHeader, ListActedResponseHeader, ListTakenTimersHeader,
+            ListTakenTimersResponseHeader, MergedHeader, SealHeader, SealResponseHeader, TakeTimersHeader,
         },
     },
     sabotage, sometimes,
@@ -42,6 +44,29 @@ pub struct Acted {
     pub timers: Vec<TakenTimer>,
 }
 
+/// What the group that keeps the chains says to a master that asks for a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leased {
+    /// It gives no term meanwhile.
+    Granted,
+    /// Another member has taken this one.
+    Sealed(u64),
+}
+
+/// Why a member has no term.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSealed {
+    /// Its master may go on alone, for so much longer.
+    #[error("the master may have a lease for another {} ms", .left.as_millis())]
+    Leased {
+        /// How much of it may be left.
+        left: Duration,
+    },
+    /// It may have been taken all the same: then nobody ever uses it.
+    #[error("{0}")]
+    Failed(ReadFailure),
+}
+
 impl Acted {
     /// Whether anything was handed over under a later term than that.
     #[must_use]
@@ -53,21 +78,55 @@ impl Acted {
 }
 
 impl Neighbours {
-    /// Takes the next term at `to` for this member, whose log ends so if it is to act: higher than `above`.
+    /// Takes the next term at `to` for this member, whose log ends so if it is to act: higher than `above`. Where masters
+    /// need a lease, which lasts `lease`, a slave gets none while there is one, and to the master it is one.
     ///
     /// # Errors
-    /// Why it has none. It may have been taken all the same: then nobody ever uses it.
-    pub async fn seal(&self, to: &str, above: u64, end: Option<LogEnd>) -> Result<u64, ReadFailure> {
+    /// Why it has none.
+    pub async fn seal(
+        &self,
+        to: &str,
+        above: u64,
+        end: Option<LogEnd>,
+        lease: Option<Duration>,
+    ) -> Result<u64, NotSealed> {
         let header = SealHeader {
             group_name: self.config.own_broker.clone(),
             member_id: i64::try_from(self.config.own_id).unwrap_or(i64::MAX),
             above: i64::try_from(above).unwrap_or(i64::MAX),
             log_end: end,
+            lease_ms: lease.map(millis),
         };
-        let answer = self.asked(to, Command::request(request::SEAL).with_header(&header)).await?;
-        let told = answer.header::<SealResponseHeader>().ok();
-        let term = told.and_then(|told| u64::try_from(told.term).ok()).filter(|term| *term > above);
-        term.ok_or_else(|| failure(to, Cause::MalformedAnswer, 0))
+        let request = Command::request(request::SEAL).with_header(&header);
+        let answer = self.asked(to, request).await.map_err(NotSealed::Failed)?;
+        let malformed = || NotSealed::Failed(failure(to, Cause::MalformedAnswer, 0));
+        let told: SealResponseHeader = answer.header().map_err(|_| malformed())?;
+        if let Some(left) = told.leased_ms.filter(|_| lease.is_some()) {
+            return Err(NotSealed::Leased { left: Duration::from_millis(left.unsigned_abs()) });
+        }
+        u64::try_from(told.term).ok().filter(|term| *term > above).ok_or_else(malformed)
+    }
+
+    /// Asks `to` to give no member of this group a term for a while; this master's log is of `term`.
+    ///
+    /// # Errors
+    /// Why it is not known whether it does.
+    pub async fn lease(&self, to: &str, term: u64, lease: Duration) -> Result<Leased, ReadFailure> {
+        let header = LeaseHeader {
+            group_name: self.config.own_broker.clone(),
+            term: i64::try_from(term).unwrap_or(i64::MAX),
+            lease_ms: millis(lease),
+        };
+        let answer = self.asked(to, Command::request(request::LEASE).with_header(&header)).await?;
+        let malformed = || failure(to, Cause::MalformedAnswer, 0);
+        let told: LeaseResponseHeader = answer.header().map_err(|_| malformed())?;
+        match told.sealed_term {
+            None => sometimes!("lease-told", Ok(Leased::Granted)),
+            Some(sealed) => {
+                let later = u64::try_from(sealed).ok().filter(|sealed| *sealed > term);
+                sometimes!("lease-refused", Ok(Leased::Sealed(later.ok_or_else(malformed)?)))
+            }
+        }
     }
 
     /// What `to` knows of those who acted for this group's master.
@@ -154,4 +213,8 @@ impl Neighbours {
         self.check(to, &answer)?;
         Ok(answer)
     }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }

@@ -137,6 +137,8 @@ pub mod request {
         TAKE_TIMERS = 900_008,
         /// Ours: a master asks for the delayed messages that were handed over for it.
         LIST_TAKEN_TIMERS = 900_009,
+        /// Ours: the master of another group asks that its slave takes no term for a while.
+        LEASE = 900_010,
     }
 }
 

@@ -80,6 +80,12 @@ pub enum StoreError {
     /// Nothing more is written while what was written before is not confirmed.
     #[error("the other members of the group do not confirm what was written before")]
     ConfirmationStalled,
+    /// Another member of the group may write by now, or does.
+    #[error("this member's lease is over: neither its slave nor the group that would keep its chains has renewed it")]
+    NoLease,
+    /// It was stored while the lease ran out: whoever acts in this member's place may not know it.
+    #[error("stored, but the lease ran out meanwhile: another member may act by now, and not know of it")]
+    LeaseRanOut,
     /// The log does not have the place up to which it is to be cut back, or rows follow already from what comes after it.
     #[error("this log cannot be cut back to entry {index}: it is not there, or more is settled")]
     NoSuchPlace {
@@ -155,13 +161,13 @@ impl StoreError {
     /// Whether the step may have taken effect although it failed.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
-        matches!(self, Self::OutcomeUnknown { .. } | Self::Unconfirmed { .. })
+        matches!(self, Self::OutcomeUnknown { .. } | Self::Unconfirmed { .. } | Self::LeaseRanOut)
     }
 
     /// Whether the store takes no step at all for now, whatever it is: later it may.
     #[must_use]
     pub const fn is_for_now(&self) -> bool {
-        matches!(self, Self::ConfirmationStalled | Self::Reopening | Self::Overloaded { .. })
+        matches!(self, Self::ConfirmationStalled | Self::NoLease | Self::Reopening | Self::Overloaded { .. })
     }
 }
 

@@ -19,6 +19,7 @@ mod error;
 mod follow;
 mod forgetting;
 mod key;
+mod lease;
 mod losses;
 mod mark;
 mod marked;
@@ -52,6 +53,7 @@ pub use self::{
     confirmation::Confirms,
     error::{Damage, StoreError},
     follow::{Follow, FollowError, LogPart},
+    lease::Lease,
     losses::Losses,
     mark::Progress,
     retention::{Expiry, Retention},
@@ -77,6 +79,8 @@ pub const FILE: &str = "store.redb";
 pub struct StoreConfig {
     /// Who decides that an entry is confirmed.
     pub confirms: Confirms,
+    /// While it does not hold nothing is written; `None` where that is left to whoever confirms.
+    pub lease: Option<Arc<Lease>>,
     /// The term under which this member writes, unless its log has a higher one.
     pub term: u64,
     /// How many steps may wait for a commit.
@@ -98,6 +102,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             confirms: Confirms::Alone,
+            lease: None,
             term: 1,
             waiting_limit: 4096,
             batch_limit: 256,

@@ -27,6 +27,7 @@ use crate::{
         record::{LogEnd, LogEntry},
     },
     seams::Host,
+    sometimes,
 };
 
 /// How often reopening is tried while the disk refuses it.
@@ -264,10 +265,16 @@ impl Writer {
         match result {
             Ok((entries, committed)) => {
                 self.durable.term.fetch_max(term, Ordering::SeqCst);
+                let batch = if entries.is_empty() || self.may_tell(&batch) { batch } else { ran_out(batch) };
                 self.committed(entries, committed, batch);
             }
             Err(error) => self.failed(batch, &error),
         }
+    }
+
+    /// Whether what has just become durable is still this member's to tell: the lease may have run out while the disk worked.
+    fn may_tell(&self, batch: &Batch) -> bool {
+        takes_over(batch) || self.config.lease.as_ref().is_none_or(|lease| lease.holds())
     }
 
     /// Runs every step of a batch on a state, under a term, and commits them together; `None` when the store is closing.
@@ -288,6 +295,9 @@ impl Writer {
 
     /// A batch was not committed, or nobody knows.
     fn failed(&mut self, batch: Batch, error: &StoreError) {
+        if matches!(error, StoreError::NoLease) {
+            return fail(batch, || StoreError::NoLease);
+        }
         tracing::error!(error = %Chained(error), "commit failed");
         self.config.commits.failed(error.is_unknown());
         if error.is_unknown() || matches!(error, StoreError::Database(_) | StoreError::Damaged(_)) {
@@ -389,6 +399,17 @@ fn fail(batch: Batch, error: impl Fn() -> StoreError) {
     batch.into_iter().for_each(|step| step.finish(Err(error())));
 }
 
+/// Whether the batch makes this member's the term under which it is written, which takes no lease.
+fn takes_over(batch: &Batch) -> bool {
+    batch.iter().any(|step| matches!(step.order(), Order::GoOn(_) | Order::CutBack(..)))
+}
+
+/// Callers hear that what they asked for is stored, and may be unknown to whoever acts by now.
+fn ran_out(batch: Batch) -> Batch {
+    fail(batch, || StoreError::LeaseRanOut);
+    Batch::new()
+}
+
 /// Runs every step of a batch and commits them together.
 fn run_steps(
     database: &Marked,
@@ -412,6 +433,10 @@ fn run_steps(
     let changes = draft.finish();
     if changes.entries.is_empty() && tail == Tail::None {
         return Ok((changes.entries, None));
+    }
+    // Here, right before: however long this process stood still until now, the lease is looked at after that.
+    if !takes_over(batch) && config.lease.as_ref().is_some_and(|lease| !lease.holds()) {
+        return sometimes!("lease-over", Err(StoreError::NoLease));
     }
     let (entries, committed) = database::commit(database, base, &confirmed, (changes, tail), config)?;
     Ok((entries, Some(committed)))

@@ -31,6 +31,7 @@ pub fn draw(seed: u64) -> Scenario {
     scenario.summary = format!("Drawn by seed {seed}: nobody knows what breaks; every promise must hold.");
     // Drawn by itself, so that who takes part is as it was before there could be several.
     scenario.name_servers = *dice("name-servers").one(&[1, 1, 2]);
+    confirm_alone(&mut dice("leases"), &mut scenario);
     scenario.faults = faults(&mut dice("faults"), &scenario);
     scenario.operators = operators(&mut dice("operators"), &scenario);
     scenario
@@ -89,6 +90,13 @@ fn brokers<R: Rng>(dice: &mut Dice<R>) -> Vec<Broker> {
         Broker { name: name.clone(), slaves, escapes_to, acting_to, degree, retention, chain_window_ms: DAY }
     };
     names.iter().map(draw).collect()
+}
+
+/// Has some masters confirm alone whose slaves may act for them.
+fn confirm_alone<R: Rng>(dice: &mut Dice<R>, scenario: &mut Scenario) {
+    for broker in scenario.brokers.iter_mut().filter(|broker| broker.acting_to.is_some()) {
+        broker.degree = if dice.likely(0.5) { 1 } else { 2 };
+    }
 }
 
 fn topic<R: Rng>(dice: &mut Dice<R>, number: u32, brokers: &[NodeName]) -> Topic {

@@ -251,6 +251,10 @@ fn of_machine<R: Rng>(dice: &mut Dice<R>, kind: Kind, scenario: &Scenario) -> Fa
             let ppm = Draw::exactly(u64::from(dice.count(1..=20)) * 1_000);
             FaultKind::ClockDrift { node, window, ppm, back: dice.likely(0.5) }
         }
+        // A lease that goes by a clock which stands still is not bounded by anything, and says so.
+        Kind::FrozenClock if scenario.brokers.iter().any(|broker| broker.name == node && broker.needs_lease()) => {
+            FaultKind::DiskFull { node, window }
+        }
         Kind::FrozenClock => FaultKind::FrozenClock { node, window },
         Kind::DiskError => {
             let mut operations =

@@ -1,6 +1,7 @@
 //! The ledger: a history folded into what the oracles ask for, borrowed from it and in its order.
 
 pub mod biography;
+mod calm;
 mod confirmed;
 pub mod facts;
 pub mod foreign;

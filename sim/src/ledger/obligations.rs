@@ -79,6 +79,12 @@ impl Obligations {
         self.degrees.get(broker).map_or(0, |degree| *degree as usize - 1)
     }
 
+    /// Whether a broker's master confirms alone while its slave may act for it, and so needs a lease.
+    #[must_use]
+    pub fn needs_lease(&self, broker: &str) -> bool {
+        self.acting.contains_key(broker) && self.other_disks(broker) == 0
+    }
+
     /// How long it may take at the most, because syncs are slow, until a node has written something and it is confirmed, ms:
     /// on each disk the commit that is under way comes first.
     #[must_use]

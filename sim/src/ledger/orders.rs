@@ -74,6 +74,8 @@ pub enum Order {
         above: u64,
         /// The term that the answer gives.
         told: Option<u64>,
+        /// It gives none, for the master may have a lease.
+        leased: bool,
     },
     /// Delayed messages of another group are to be delivered.
     TakeTimers {
@@ -145,6 +147,7 @@ impl Order {
                 member: read.number("memberId")?,
                 above: read.number("above")?,
                 told: None,
+                leased: false,
             },
             code::TAKE_TIMERS => Self::TakeTimers { group: text("groupName")?, timers: timers_handed_over(read.body)? },
             _ => Self::Merged { group: text("groupName")?, term: read.number("term")? },
@@ -162,7 +165,7 @@ impl Order {
                 told.extend(read.get("offsets").into_iter().flat_map(|all| all.split(';')).filter_map(pair));
             }
             Self::Resume { told, .. } => *told = read.number("count"),
-            Self::Seal { told, .. } => *told = read.number("term"),
+            Self::Seal { told, leased, .. } => (*told, *leased) = (read.number("term"), read.get("leasedMs").is_some()),
             Self::Topic { .. }
             | Self::NoTopic { .. }
             | Self::Group { .. }

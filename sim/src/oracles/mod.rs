@@ -1,9 +1,10 @@
 //! The oracles: one file per promise, each a function from the ledger to violations.
 //!
 //! They see clients' outcomes, frames at the wire and synced pages, and believe nothing of the broker's own: its metrics and
-//! its tables are what is judged by these. P11 is checked by running twice, which no single history shows. A broker confirms alone in its group here, after a sync, and
-//! its slaves only follow, so nothing is tolerated and no charge is ever due.
+//! its tables are what is judged by these. P11 is checked by running twice, which no single history shows. Nothing is tolerated but what a slave cannot know that acts
+//! for a master which confirms alone: that is charged ([`charges`]).
 
+mod charges;
 mod counts;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -35,6 +36,7 @@ mod p6_acting;
 mod p6_delayed;
 mod p6_delayed_acting;
 pub mod p6_exclusive;
+mod p6_lease;
 mod p6_moved;
 mod p6_renewed;
 pub mod p7_identity;
@@ -182,9 +184,14 @@ pub fn judge(history: &History, obligations: &Obligations) -> Verdict {
     let ledger = Ledger::fold(history, obligations);
     let reads = Reads::of(&ledger);
     let violations = violations(&ORACLES, &Known { ledger: &ledger, reads: &reads });
+    let (violations, charges) = charges::charge(&ledger, violations);
     let counts = Counts::of(&ledger, &violations);
     let times = times::times(&ledger);
-    Verdict { violations, charges: Vec::new(), counts, reached: reached::reached(&ledger, &reads), times }
+    let mut reached = reached::reached(&ledger, &reads);
+    if !charges.is_empty() {
+        reached.insert("charged");
+    }
+    Verdict { violations, charges, counts, reached, times }
 }
 
 #[cfg(test)]

@@ -116,7 +116,9 @@ fn timers(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
     for (event, node, record) in all {
         if !fired.insert((node, record)) {
             let subject = format!("{node} timer {}/{}", record.0, record.1);
-            found.broken(ledger.at_ms(event), subject, "fired a second time".to_owned());
+            let timer = ledger.timers.iter().find(|timer| (timer.node, timer.record) == (node, record));
+            let message = timer.and_then(|timer| timer.message.ledger.as_ref());
+            found.stamped(ledger.at_ms(event), message, subject, "fired a second time".to_owned());
         }
     }
 }

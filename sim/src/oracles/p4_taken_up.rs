@@ -2,7 +2,7 @@
 //!
 //! Rule: a chain about the broker's own message, for which no other broker is needed, goes on within [`LATE_MS`] after it is
 //! due, by a clock that may have stood still and a disk that may be slow, where nothing was broken since it was written.
-//! Where slaves have to confirm it, that begins when its broker knows that they have, and only while they confirm at once
+//! A master that may lack a lease takes nothing up. Where slaves have to confirm it, that begins when its broker knows that they have, and only while they confirm at once
 //! whatever else is written. What needs another broker is in `p4_peers`.
 
 use super::Findings;
@@ -31,6 +31,7 @@ pub(super) fn check(ledger: &Ledger<'_>, life: &ChainLife<'_>, found: &mut Findi
         if next_ms > latest_ms
             && !ledger.was_disturbed(step.event, next)
             && is_confirmed_at_once(ledger, life.node, step, next)
+            && !ledger.may_lack_lease(life.node, next)
         {
             let late_ms = next_ms - latest_ms + LATE_MS;
             found.broken(

@@ -63,7 +63,9 @@ impl Answered<'_> {
                 !told.is_empty() && told.iter().all(is_set)
             }
             Order::Resume { chain, told } => return self.resumed(chain.as_deref(), *told),
-            Order::Seal { group, member, above, told } => {
+            // A slave waits for its master's lease to be over.
+            Order::Seal { member: 1.., leased: true, .. } => true,
+            Order::Seal { group, member, above, told, .. } => {
                 told.is_some_and(|term| term > *above)
                     && self.since(|fact| {
                         matches!(fact, Fact::Sealed { group: of, term, member: by }

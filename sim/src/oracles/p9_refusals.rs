@@ -4,8 +4,8 @@
 //! no server says that it does not understand a request, or does not allow it, but for a checkpoint whose chain it may have
 //! forgotten, an offset that may have been passed, a message for a topic that takes none, and a queue that the topic's successor
 //! lacks. A master at degree 1 denies no topic that has been on its disk for long enough and is not deleted; and while its
-//! disk does what it should it has no errors of its own, and serves unless it starts or stops: nobody but itself has to
-//! confirm anything there. (Others may deny what they do not know to be confirmed.) Answers made up by the network are no
+//! disk does what it should it has no errors of its own, and serves unless it starts or stops, or may lack the lease that it
+//! needs: nobody but itself has to confirm anything there. (Others may deny what they do not know to be confirmed.) Answers made up by the network are no
 //! responses of a server.
 
 use super::{Findings, p9_requests::named};
@@ -135,7 +135,9 @@ fn has_no_reason(ledger: &Ledger<'_>, event: usize, frame: &Frame) -> bool {
     };
     let obligations = ledger.obligations;
     let is_alone = obligations.brokers.iter().any(|it| *it == *server) && obligations.other_disks(server) == 0;
-    is_alone && !ledger.history.events[..event].iter().any(ails)
+    // What is stored as the lease ends is told to nobody either.
+    let may_lack_lease = ledger.may_lack_lease(server, event);
+    is_alone && !may_lack_lease && !ledger.history.events[..event].iter().any(ails)
 }
 
 /// Whether a master that nobody else has to confirm anything for had this topic on its disk all the while.
@@ -221,6 +223,19 @@ mod tests {
     }
 
     /// Whether `a` is blamed for this answer, so long after something happened to it.
+    #[test]
+    fn a_master_that_may_lack_its_lease_does_not_serve() {
+        for (calm_ms, noticed) in [(0, false), (119_000, false), (180_000, true)] {
+            let mut story = Story::new();
+            story.obligations.acting_after_ms = 30_000;
+            story.obligations.acting.insert("a".into(), "b".into());
+            story.wait(600_000).event(EventKind::Node { node: "b".into(), event: "crashed".into() }).wait(1_000);
+            story.event(EventKind::Node { node: "b".into(), event: "started".into() }).wait(calm_ms);
+            answered(&mut story, code::ACK, &[], 14);
+            assert_eq!(story.is_blamed("P9", "and nothing ails it"), noticed, "{calm_ms}");
+        }
+    }
+
     fn ails(hit: &str, degree: u32, since_ms: u64, answer: i32) -> bool {
         let mut story = Story::with_slave();
         story.obligations.degrees.insert("a".into(), degree);

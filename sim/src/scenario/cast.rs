@@ -87,6 +87,12 @@ impl Broker {
     pub fn slaves(&self) -> impl Iterator<Item = (u32, NodeName)> + use<'_> {
         (1..=self.slaves).map(|id| (id, slave_name(&self.name, id)))
     }
+
+    /// Whether its master confirms alone while its slave may act for it, and so needs a lease.
+    #[must_use]
+    pub const fn needs_lease(&self) -> bool {
+        self.degree == 1 && self.acting_to.is_some()
+    }
 }
 
 /// How long a broker keeps messages; without any limit for ever.

@@ -218,7 +218,7 @@ fn broker(f: &mut Findings, entry: &BrokerEntry, names: &Names, shortest_window_
     let window_ms = CHAIN_WINDOW_MS.max(shortest_window_ms);
     let chain_window_ms = f.time_or("broker.chain_window", entry.chain_window.as_ref(), window_ms, Zero::Refused);
     let acting_to = entry.acting_to.as_ref().map(|raw| {
-        if *raw.get() == name || slaves != 1 || degree != 2 || escapes_to.is_some() {
+        if *raw.get() == name || slaves != 1 || escapes_to.is_some() {
             f.report("broker.acting_to", raw.span(), Problem::CannotAct(name.clone()));
         }
         f.known("broker.acting_to", "broker", raw, &names.brokers)

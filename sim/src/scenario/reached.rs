@@ -27,6 +27,7 @@ pub const REACHED: &[(&str, &str)] = &[
     ("moved-by-slave", "a chain of the master's own time was moved by a slave that acts"),
     ("revived-for-absent", "a chain that a slave moved was revived while its master was away"),
     ("switched-back", "a master merged what a slave had done in its place"),
+    ("charged", "a message came once more because its master alone knew what had become of it"),
     ("took-over-again", "a slave took a second term before its master had merged what it did under the first"),
     ("taken-back", "a master cut off what it had written and never confirmed"),
     ("breaker-open", "a broker that did not answer was not asked for a while, although chains were due"),

@@ -22,6 +22,7 @@ pub const REQUESTS: &[(&str, i32)] = &[
     ("MERGED", 900_007),
     ("TAKE_TIMERS", 900_008),
     ("LIST_TAKEN_TIMERS", 900_009),
+    ("LEASE", 900_010),
 ];
 
 /// Response codes by name; SUCCESS is a success with an empty body.

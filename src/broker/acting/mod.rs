@@ -18,6 +18,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use self::due::drive;
 use super::{
     follower::{Merged, ask_whether_merged},
@@ -31,7 +33,10 @@ use crate::{
         checkpoint::ActingTerm,
         timer::TimerId,
     },
-    remote::{acting::Acted, hand_over::NotTaken},
+    remote::{
+        acting::{Acted, NotSealed},
+        hand_over::NotTaken,
+    },
     remoting::{Command, code::request},
     sabotage, sometimes,
     store::StoreError,
@@ -74,6 +79,8 @@ struct Known {
 enum Failed {
     #[error("{0}")]
     Target(ReadFailure),
+    #[error(transparent)]
+    NotSealed(#[from] NotSealed),
     #[error("the store failed")]
     Store(#[from] StoreError),
 }
@@ -148,13 +155,13 @@ impl Known {
     }
 }
 
-/// Acts until the master has merged what was done, or the broker stops.
-pub(super) async fn run(shared: &Shared) {
+/// Acts until the master has merged what was done, or the broker stops; this process has run since `began`.
+pub(super) async fn run(shared: &Shared, began: Instant) {
     tracing::warn!(broker = %shared.config.name, "the master is away: this slave acts for it");
     tokio::select! {
         biased;
         () = shared.stop.cancelled() => return,
-        is_over = is_over_before_it_begins(shared) => if !is_over {
+        is_over = is_over_before_it_begins(shared, began) => if !is_over {
             tokio::select! {
                 biased;
                 () = shared.stop.cancelled() => return,
@@ -172,8 +179,13 @@ pub(super) async fn run(shared: &Shared) {
     }
 }
 
-/// Whoever finds that it acted already asks before it goes on: it may have been put back to where it acted long ago.
-async fn is_over_before_it_begins(shared: &Shared) -> bool {
+/// Whoever finds that it acted already asks before it goes on: it may have been put back to where it acted long ago. Where
+/// the master needs a lease, an earlier process of this member may have given it one, and that has to be over.
+async fn is_over_before_it_begins(shared: &Shared, began: Instant) -> bool {
+    if let Some(lease) = shared.config.grants() {
+        let left = lease.saturating_sub(began.elapsed());
+        return !left.is_zero() && tokio::time::timeout(left, merged(shared)).await.is_ok();
+    }
     if shared.store.acts().is_none_or(|term| term == 0) {
         return false;
     }
@@ -230,7 +242,7 @@ async fn take_term(shared: &Shared) -> Result<Arc<Term>, Failed> {
     // What is on this disk is on its master's too, and so it is confirmed.
     shared.store.confirm(before.index);
     let above = before.term.max(shared.store.acts().unwrap_or(0));
-    let term = shared.neighbours.seal(&target, above, Some(end)).await.map_err(Failed::Target)?;
+    let term = shared.neighbours.seal(&target, above, Some(end), shared.config.grants()).await?;
     // Before anything is done under it: whoever follows again has to have it merged first.
     shared.store.set_acts(Some(term)).await?;
     let acted = shared.neighbours.acted(&target).await.map_err(Failed::Target)?;

@@ -38,11 +38,26 @@ impl Shared {
         let header: ChangeInvisibleHeader = request.header()?;
         let id = id_of(&header.extra_info, &header.topic, &header.consumer_group, header.queue_id, header.offset)?;
         match self.home_of(term, &id).await? {
-            Home::At(to, id) => sometimes!("acting-renewal-passed-on", self.renew_there(&to, &header, &id).await),
+            Home::At(to, id) => {
+                sometimes!("acting-renewal-passed-on");
+                let renewed = self.renew_there(&to, &header, &id).await;
+                if matches!(renewed, Err(Refusal::NoMessage(_))) && self.may_lack(term, &id)? {
+                    let unknown = Refusal::NoMessage(format!("no chain {id} is known"));
+                    return sometimes!("acting-renewal-unshared", Err(Refusal::SlaveBehind(Box::new(unknown))));
+                }
+                renewed
+            }
             Home::Over(_) => {
                 sometimes!("acting-renewal-too-late", Err(Refusal::NoMessage(format!("too late: {id} is over"))))
             }
         }
+    }
+
+    /// Whether a chain that nobody knows may be in that part of the master's log which this slave lacks: a master that confirms
+    /// alone tells what is nowhere else.
+    pub(in crate::broker) fn may_lack(&self, term: &Term, id: &ChainId) -> Result<bool, Refusal> {
+        let is_own = id.broker == self.config.name && self.config.grants().is_some();
+        Ok(is_own && !term.is_moved(id) && newest(&self.store.view()?, id)?.is_none())
     }
 
     /// The group that decides on a chain. One that is at home here is moved first: this slave decides nothing.

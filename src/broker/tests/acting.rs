@@ -1,5 +1,6 @@
 //! A slave acts for its master, and the master takes back what it has done.
 
+mod lease;
 mod lost_slave;
 mod operator;
 mod timers;
@@ -8,10 +9,10 @@ use super::{world::*, *};
 
 const SLAVE: &str = "10.0.0.11:10911";
 
-fn member(id: u64, listen: &str) -> BrokerConfig {
+fn member(degree: u32, id: u64, listen: &str) -> BrokerConfig {
     BrokerConfig {
         id,
-        degree: 2,
+        degree,
         confirm_within_ms: 500,
         acting_to: Some("broker-b".into()),
         acting_after_ms: 1_000,
@@ -23,6 +24,7 @@ fn member(id: u64, listen: &str) -> BrokerConfig {
 /// A group of two, and the group that keeps what the slave does.
 struct Group {
     world: World,
+    degree: u32,
     disks: [MemoryDisk; 2],
     target: Broker,
     master: Option<Broker>,
@@ -31,13 +33,13 @@ struct Group {
 
 impl Group {
     async fn new() -> Self {
-        Self::with_target(&MemoryDisk::default()).await
+        Self::with_target(2, &MemoryDisk::default()).await
     }
 
-    async fn with_target(disk: &MemoryDisk) -> Self {
+    async fn with_target(degree: u32, disk: &MemoryDisk) -> Self {
         let world = World::new().await;
         let target = world.start(disk, config("broker-b", NEIGHBOUR)).await;
-        let mut group = Self { world, disks: Default::default(), target, master: None, slave: None };
+        let mut group = Self { world, degree, disks: Default::default(), target, master: None, slave: None };
         group.start_slave().await;
         group.start_master().await;
         // The consumer group is known from its first pop on.
@@ -48,11 +50,11 @@ impl Group {
     }
 
     async fn start_master(&mut self) {
-        self.master = Some(self.world.start(&self.disks[0], member(0, MASTER)).await);
+        self.master = Some(self.world.start(&self.disks[0], member(self.degree, 0, MASTER)).await);
     }
 
     async fn start_slave(&mut self) {
-        self.slave = Some(self.world.start(&self.disks[1], member(1, SLAVE)).await);
+        self.slave = Some(self.world.start(&self.disks[1], member(self.degree, 1, SLAVE)).await);
     }
 
     async fn stop_master(&mut self) {
@@ -195,7 +197,7 @@ async fn a_term_that_another_has_taken_since_counts_no_more() {
     };
     group.until_it_acts().await;
     let term = group.slave().shared.acting.term().unwrap();
-    let later = group.slave().shared.neighbours.seal("broker-b", 0, None).await.unwrap();
+    let later = group.slave().shared.neighbours.seal("broker-b", 0, None, None).await.unwrap();
     let pop = Command::request(request::POP_MESSAGE).with_header(&PopMessageHeader { poll_time: 0, ..popping("t") });
     let refused = group.world.ask(SLAVE, pop).await;
     assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{refused:?}");
@@ -267,7 +269,7 @@ async fn without_its_target_a_slave_does_nothing_and_a_master_waits() {
     assert_eq!(bodies(&group.pop_some(SLAVE).await), ["one"]);
     let target = group.target;
     target.shutdown(Duration::from_secs(1)).await;
-    group.master = Some(group.world.start(&group.disks[0], member(0, MASTER)).await);
+    group.master = Some(group.world.start(&group.disks[0], member(2, 0, MASTER)).await);
     tokio::time::sleep(Duration::from_secs(8)).await;
     let answer = group.world.send_with("t", "two", &[]).await;
     assert_eq!(answer.code, response::SYSTEM_ERROR, "{answer:?}");

@@ -14,14 +14,39 @@ header! {
         above: i64 = "above",
         /// How the log of a slave ends that is to act. It stays so until its master has merged what is done under the term.
         log_end: Option<LogEnd> = "logEnd",
+        /// Of a group whose master confirms alone while it has a lease: how long one lasts, ms. To the master the answer is
+        /// one; a slave gets no term while one may last.
+        lease_ms: Option<i64> = "leaseMs",
     }
 }
 
 header! {
     /// Answer to SEAL.
     pub struct SealResponseHeader {
-        /// The term.
+        /// The term; 0 if there is none.
         term: i64 = "term",
+        /// How long the master's lease may last, ms, if that is why there is none.
+        leased_ms: Option<i64> = "leasedMs",
+    }
+}
+
+header! {
+    /// LEASE: let my group's master go on alone for a while.
+    pub struct LeaseHeader {
+        /// The caller's group.
+        group_name: String = "groupName",
+        /// The term of its log.
+        term: i64 = "term",
+        /// For how long, ms.
+        lease_ms: i64 = "leaseMs",
+    }
+}
+
+header! {
+    /// Answer to LEASE.
+    pub struct LeaseResponseHeader {
+        /// The term that another member has taken, if that is why there is none.
+        sealed_term: Option<i64> = "sealedTerm",
     }
 }
 

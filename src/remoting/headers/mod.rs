@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 
 pub use ack::{AckMessageHeader, ChangeInvisibleHeader, ChangeInvisibleResponseHeader};
 pub use acting::{
-    ListActedHeader, ListActedResponseHeader, ListTakenTimersHeader, ListTakenTimersResponseHeader, MergedHeader,
-    SealHeader, SealResponseHeader, TakeTimersHeader,
+    LeaseHeader, LeaseResponseHeader, ListActedHeader, ListActedResponseHeader, ListTakenTimersHeader,
+    ListTakenTimersResponseHeader, MergedHeader, SealHeader, SealResponseHeader, TakeTimersHeader,
 };
 pub use consumer::{
     GetConsumerListByGroupHeader, HeartbeatResponseHeader, NotifyConsumerIdsChangedHeader, UnregisterClientHeader,

@@ -20,6 +20,8 @@ header! {
         acting_term: Option<i64> = "actingTerm",
         /// Whether the follower has ever had all that its master had, so that it may act for it.
         caught_up: Option<bool> = "caughtUp",
+        /// The mark of the last answer that the follower has heard, 0 for none, where the master has its lease of that.
+        heard: Option<i64> = "heard",
         /// How long the master may hold the request while there is nothing new, ms.
         suspend_timeout_millis: i64 = "suspendTimeoutMillis",
     }
@@ -35,6 +37,8 @@ header! {
         confirmed_index: Option<i64> = "confirmedIndex",
         /// The master's clock, Unix ms: due times in its log are by it.
         now_ms: Option<i64> = "nowMs",
+        /// What the follower is to name when it asks next: until a while after it has heard this it does not act.
+        mark: Option<i64> = "mark",
         /// Set when the master has merged what the follower has done for it: the term since which it goes on.
         merged_term: Option<i64> = "mergedTerm",
         /// Set when the follower's log is not the beginning of the master's.

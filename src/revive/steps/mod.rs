@@ -4,6 +4,7 @@ pub mod ack;
 pub mod adopt;
 pub mod conclude;
 pub mod delete_topic;
+pub mod grant;
 pub mod merge;
 pub mod renew;
 pub mod reset_offset;

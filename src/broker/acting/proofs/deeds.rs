@@ -29,7 +29,7 @@ use crate::{
             adopt::{Adopt, Adopted},
             conclude::Conclude,
             merge::{Acknowledge, Merge},
-            seal::Seal,
+            seal::{Seal, Sealed},
             tick::Tick,
         },
     },
@@ -115,7 +115,11 @@ impl Deed {
             Self::Seal { by, above, end } => {
                 let member = if *by == Member::Master { 0 } else { 1 };
                 let end = end.as_ref().map(|log| log.end);
-                on.run(NOW_MS, Seal { group: OWN.into(), member, above: *above, end }, Reply::Sealed)
+                let seal = Seal { group: OWN.into(), member, above: *above, end, lease: None };
+                on.run(NOW_MS, seal, |sealed| match sealed {
+                    Sealed::Term(term) => Reply::Sealed(term),
+                    Sealed::Leased(_) => unreachable!("nobody has a lease here"),
+                })
             }
             Self::Adopt { chain, term, is_checked } => {
                 let acting = ActingTerm { group: OWN.into(), term: *term };

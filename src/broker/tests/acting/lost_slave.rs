@@ -36,7 +36,7 @@ impl Group {
     /// so, it says.
     async fn hands_over(&self, end: Option<LogEnd>) -> Chain {
         let neighbours = &self.slave().shared.neighbours;
-        let term = neighbours.seal("broker-b", 1, end).await.unwrap();
+        let term = neighbours.seal("broker-b", 1, end, None).await.unwrap();
         let (_, key) = self.durable().due_keys(1).unwrap().remove(0);
         let chain = self.durable().chain_by_key(&key).unwrap().unwrap();
         let due_ms = chain.due_ms().unwrap();
@@ -116,8 +116,8 @@ async fn a_master_that_cannot_ask_waits_and_says_so() {
     let mut group = acted(&disk).await;
     group.target.shutdown(Duration::from_secs(1)).await;
     group.slave.take().unwrap().shutdown(Duration::from_secs(1)).await;
-    let slave = group.world.start(&MemoryDisk::default(), member(1, SLAVE)).await;
-    let master = group.world.start(&group.disks[0], member(0, MASTER)).await;
+    let slave = group.world.start(&MemoryDisk::default(), member(2, 1, SLAVE)).await;
+    let master = group.world.start(&group.disks[0], member(2, 0, MASTER)).await;
     assert!(health(&master).merges);
     until(async || merging(&master).1).await;
     assert_eq!((health(&master).merges, health(&master).ready), (false, false));
@@ -158,7 +158,7 @@ async fn a_term_that_nobody_used_takes_nothing_back() {
     let mut group = Group::new().await;
     let popped = group.popped("one").await;
     let old = group.end();
-    let unused = group.slave().shared.neighbours.seal("broker-b", 1, Some(old)).await.unwrap();
+    let unused = group.slave().shared.neighbours.seal("broker-b", 1, Some(old), None).await.unwrap();
     group.send("two").await;
     let before = group.end();
     group.stop_master().await;

@@ -8,7 +8,7 @@ const OTHER: &str = "10.0.0.3:10911";
 
 /// A group whose slave has handed out the message `one`, which is not acked, and whose master is down.
 pub(super) async fn acted(target: &MemoryDisk) -> Group {
-    let mut group = Group::with_target(target).await;
+    let mut group = Group::with_target(2, target).await;
     group.send("one").await;
     group.stop_master().await;
     group.until_it_acts().await;
@@ -70,11 +70,11 @@ async fn a_slave_and_a_master_that_wait_for_the_target_say_so_until_it_is_back()
     let mut group = acted(&disk).await;
     group.stop_slave().await;
     group.target.shutdown(Duration::from_secs(1)).await;
-    let slave = group.world.start(&group.disks[1], member(1, SLAVE)).await;
+    let slave = group.world.start(&group.disks[1], member(2, 1, SLAVE)).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(acting(&slave), ActingReadings { acts: true, term: 0 });
     assert!(!health(&slave).acts, "it does nothing without a term");
-    let master = group.world.start(&group.disks[0], member(0, MASTER)).await;
+    let master = group.world.start(&group.disks[0], member(2, 0, MASTER)).await;
     assert!(health(&master).merges);
     until(async || merging(&master).1).await;
     assert_eq!((health(&master).merges, health(&master).ready), (false, false));
@@ -91,7 +91,7 @@ async fn a_group_whose_target_is_lost_goes_on_with_another() {
     group.stop_slave().await;
     let other = group.world.start(&MemoryDisk::default(), config("broker-c", OTHER)).await;
     std::mem::replace(&mut group.target, other).shutdown(Duration::from_secs(1)).await;
-    let anew = |id, listen| BrokerConfig { acting_to: Some("broker-c".into()), ..member(id, listen) };
+    let anew = |id, listen| BrokerConfig { acting_to: Some("broker-c".into()), ..member(2, id, listen) };
     group.slave = Some(group.world.start(&group.disks[1], anew(1, SLAVE)).await);
     group.master = Some(group.world.start(&group.disks[0], anew(0, MASTER)).await);
     group.until_it_follows().await;
