@@ -292,6 +292,30 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "slave-restored",
     },
     Sabotage {
+        name: "serves-before-heard",
+        breaks: "a master that has begun again answers from a disk that may be an older one, before it has heard its slave",
+        promise: "P9",
+        scenario: "master-restored",
+    },
+    Sabotage {
+        name: "writes-before-heard",
+        breaks: "a master that has begun again writes to a log that may lack what was confirmed",
+        promise: "P4",
+        scenario: "master-restored",
+    },
+    Sabotage {
+        name: "less-taken-for-all",
+        breaks: "a master whose slave has more than it has takes its own log for whole",
+        promise: "P4",
+        scenario: "master-restored",
+    },
+    Sabotage {
+        name: "acting-forgotten-at-once",
+        breaks: "a slave forgets that it acted once its master says that this is merged, before it has the merge",
+        promise: "P2",
+        scenario: "master-restored",
+    },
+    Sabotage {
         name: "lost-slave-forgotten",
         breaks: "a slave that comes back without its disk follows its master, and nobody asks what it had done before",
         promise: "P2",

@@ -19,8 +19,15 @@ use sources::{names_given_to, source};
 use syn::visit::{self, Visit};
 
 /// Where it is decided what becomes of a chain: in these folders and files each arm of each `match` is a branch of its own.
-const DECIDING: [&str; 6] =
-    ["revive", "revive/steps", "remote", "broker/acting", "broker/begin_anew.rs", "broker/take_back.rs"];
+const DECIDING: [&str; 7] = [
+    "revive",
+    "revive/steps",
+    "remote",
+    "broker/acting",
+    "broker/begin_anew.rs",
+    "broker/catch_up.rs",
+    "broker/take_back.rs",
+];
 
 /// Functions there whose `match`es decide nothing about a chain, and why.
 const NOT_DECIDING: &[(&str, &str, &str)] = &[

@@ -283,6 +283,13 @@ impl BrokerConfig {
         (self.degree == 1 && self.acting_to.is_some()).then(|| Duration::from_millis(self.acting_after_ms))
     }
 
+    /// Whether this member is a master whose slave has all that was confirmed, and may have more than an older disk: such a one
+    /// hears its slave before it serves.
+    #[must_use]
+    pub const fn may_lack(&self) -> bool {
+        self.acting_to.is_some() && self.degree > 1 && !self.is_slave()
+    }
+
     /// The longest that one attempt can take: a route look-up and the call itself.
     #[must_use]
     pub fn attempt_limit_ms(&self) -> i64 {

@@ -11,6 +11,7 @@ use crate::{
         code::{request, response},
     },
     sabotage,
+    store::StoreError,
 };
 
 /// How long a pop waits for the group that is to keep its chains: as long as it took to find that group silent.
@@ -23,6 +24,7 @@ impl Handler for Shared {
     async fn handle(&self, peer: &Peer, request: Command) -> Command {
         let code = request.code;
         let answer = match code {
+            _ if !self.answers(code) => Err(Refusal::Store(StoreError::MayLack)),
             _ if self.config.is_slave() && !is_served_by_slaves(code) => self.act(&request).await,
             request::SEND_MESSAGE | request::SEND_MESSAGE_V2 => self.send(peer, &request).await,
             request::PULL_MESSAGE => self.pull(&request).await,

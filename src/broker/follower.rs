@@ -12,18 +12,24 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{acting, shared::Shared};
+use super::{
+    acting,
+    replicate::{BYTES_MAX, signed},
+    shared::Shared,
+};
 use crate::{
+    buggify,
     metrics::FollowingReadings,
     remoting::{
         CallError, Command, HeaderError,
         code::{request, response},
         headers::{ReplicateHeader, ReplicateResponseHeader},
     },
-    sabotage,
-    store::{Follow, FollowError, StoreError, Tables as _},
+    sabotage, sometimes,
+    store::{Follow, FollowError, LogEnd, LogPart, StoreError, Tables as _},
 };
 
 /// How long the master may hold a request while there is nothing new.
@@ -65,6 +71,16 @@ pub(super) enum Failed {
     Diverged { last_index: u64, master_last: u64 },
     #[error("what comes after {last_index} has left the master's log, whose next entry is {next_index}")]
     Cut { last_index: u64, next_index: u64 },
+    #[error(
+        "the master has not merged what was done under term {acted}, although it said so: its next entry is of term {term}"
+    )]
+    NotMerged { acted: u64, term: u64 },
+    #[error("the master's disk is an older one, and what comes after entry {after}, its last, is not to be had here")]
+    MasterLacks { after: u64 },
+    #[error("the master's disk is an older one, and while it was given what is missing it was not heard any more")]
+    WhileGiving(#[source] CallError),
+    #[error("the master's disk is an older one, and it does not take what comes after entry {after}, its last")]
+    NotTaken { after: u64 },
 }
 
 impl Failed {
@@ -72,12 +88,20 @@ impl Failed {
     const fn has_heard(&self) -> bool {
         match self {
             Self::NoMaster | Self::Call(_) | Self::Refused { .. } => false,
-            Self::Header(_) | Self::Follow(_) | Self::Store(_) | Self::Diverged { .. } | Self::Cut { .. } => true,
+            Self::Header(_)
+            | Self::Follow(_)
+            | Self::Store(_)
+            | Self::Diverged { .. }
+            | Self::Cut { .. }
+            | Self::MasterLacks { .. }
+            | Self::NotMerged { .. }
+            | Self::WhileGiving(_)
+            | Self::NotTaken { .. } => true,
         }
     }
 
     pub(super) const fn is_stuck(&self) -> bool {
-        matches!(self, Self::Diverged { .. } | Self::Cut { .. } | Self::Follow(_))
+        matches!(self, Self::Diverged { .. } | Self::Cut { .. } | Self::MasterLacks { .. } | Self::Follow(_))
     }
 }
 
@@ -92,26 +116,40 @@ impl Following {
 
 /// Follows until the broker stops; acts while the master is away, if it is set up so.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let began = Instant::now();
-    let mut heard = began;
+    let mut heard = Instant::now();
+    if shared.store.acts().is_some_and(|acted| acted > 0 && is_merged_here(&shared, acted)) {
+        acting::forget(&shared).await; // an earlier process got the merge, and no further
+    }
+    // The term under which it acted, once the master says that this is merged: the merge is what comes next.
+    let mut merged = None;
     while !shared.stop.is_cancelled() {
-        if shared.store.acts().is_some() {
-            acting::run(&shared, began).await;
+        if shared.store.acts().is_some_and(|acted| merged != Some(acted)) {
+            merged = acting::run(&shared).await;
             heard = Instant::now();
             continue;
         }
         let outcome = tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
-            outcome = follow(&shared) => outcome,
+            outcome = follow(&shared, merged) => outcome,
         };
         shared.following.stuck.store(outcome.as_ref().is_err_and(Failed::is_stuck), Ordering::SeqCst);
         if outcome.as_ref().map_or_else(Failed::has_heard, |()| true) {
             heard = Instant::now();
         }
-        let Err(failed) = outcome else { continue };
+        let Err(failed) = outcome else {
+            merged = has_merge(&shared, merged).await;
+            continue;
+        };
+        if let Failed::NotMerged { .. } = failed {
+            tracing::error!(broker = %shared.config.name, %failed, "asking it again");
+            merged = None;
+            continue;
+        }
         if is_time_to_act(&shared, &failed, heard.elapsed()) {
-            if let Err(error) = shared.store.set_acts(Some(0)).await {
+            merged = None;
+            let acts = shared.store.acts().or(Some(0));
+            if let Err(error) = shared.store.set_acts(acts).await {
                 tracing::error!(broker = %shared.config.name, %error, "does not act: it could not be stored");
             }
             continue;
@@ -132,6 +170,25 @@ pub(super) async fn run(shared: Arc<Shared>) {
             () = tokio::time::sleep(wait) => shared.registration.look_for_master().await,
         }
     }
+}
+
+/// Gives `merged` back while the master's merge of what was done under that term is not in this log. Until it is, this slave
+/// remembers that it acted: the master may lose its disk, and with it what nobody else has yet.
+async fn has_merge(shared: &Shared, merged: Option<u64>) -> Option<u64> {
+    let acted = merged?;
+    if is_merged_here(shared, acted) || sabotage!("follows-without-merge") {
+        acting::forget(shared).await;
+        return None;
+    }
+    let last_index = shared.store.durable().and_then(|view| view.last_index()).unwrap_or(0);
+    let has_all = last_index >= shared.following.master_last.load(Ordering::SeqCst);
+    has_all.then(|| sometimes!("merge-is-missing"));
+    merged.filter(|_| !has_all)
+}
+
+/// Whether this log has the master's merge of what was done under that term.
+fn is_merged_here(shared: &Shared, acted: u64) -> bool {
+    shared.store.durable().and_then(|view| view.log_end()).is_ok_and(|end| end.position.term > acted)
 }
 
 /// Whether the master was not heard of for so long that somebody has to act for it.
@@ -157,12 +214,15 @@ pub(super) enum Merged {
 /// # Errors
 /// Why it is not known to have.
 pub(super) async fn ask_whether_merged(shared: &Shared, acted: u64) -> Result<Merged, Failed> {
-    let last_index = shared.store.durable()?.log_end()?.position.index;
-    let answer = ask(shared, Some(acted), SUSPEND + GRACE).await?;
-    let fields: ReplicateResponseHeader = answer.header()?;
-    let goes_on = check(&fields, last_index);
-    shared.following.stuck.store(goes_on.is_err(), Ordering::SeqCst);
-    goes_on?;
+    let asked = async {
+        let last_index = shared.store.durable()?.log_end()?.position.index;
+        let answer = ask(shared, Some(acted), SUSPEND + GRACE).await?;
+        let fields: ReplicateResponseHeader = answer.header()?;
+        check(&fields, last_index).map(|()| fields)
+    };
+    let answered = asked.await;
+    shared.following.stuck.store(answered.as_ref().is_err_and(Failed::is_stuck), Ordering::SeqCst);
+    let fields = answered?;
     Ok(match (fields.has_less, fields.merged_term) {
         (true, _) => Merged::NotByThis,
         (false, Some(_)) => Merged::Yes,
@@ -182,11 +242,39 @@ fn check(fields: &ReplicateResponseHeader, last_index: u64) -> Result<(), Failed
     }
 }
 
-/// Sends the master one request: how this log ends, and what comes next, or whether what was done is merged.
+/// Asks the master: how this log ends, and what comes next, or whether what was done is merged. A master that lacks some of this
+/// log is given it first.
 async fn ask(shared: &Shared, acting_term: Option<u64>, timeout: Duration) -> Result<Command, Failed> {
+    let mut given: Option<(LogEnd, Bytes)> = None;
+    loop {
+        let answer = match ask_once(shared, acting_term, given.clone(), timeout).await {
+            Err(Failed::Call(cause)) if given.is_some() => return Err(Failed::WhileGiving(cause)),
+            answer => answer?,
+        };
+        let Some(after) = answer.header::<ReplicateResponseHeader>()?.lacks_after else { return Ok(answer) };
+        let index = after.position.index;
+        if given.is_some_and(|(before, _)| before == after) {
+            return sometimes!("given-not-taken", Err(Failed::NotTaken { after: index }));
+        }
+        let entries = match shared.store.durable()?.log_after(after, buggify!("gives-one-entry", 1, BYTES_MAX))? {
+            LogPart::Entries(entries) if !entries.is_empty() => entries.concat(),
+            _ => return sometimes!("master-lacks-more", Err(Failed::MasterLacks { after: index })),
+        };
+        sometimes!("gives-master");
+        given = Some((after, Bytes::from(entries)));
+    }
+}
+
+/// Sends the master one request, and with it entries, and after which they come, if it lacks some.
+async fn ask_once(
+    shared: &Shared,
+    acting_term: Option<u64>,
+    given: Option<(LogEnd, Bytes)>,
+    timeout: Duration,
+) -> Result<Command, Failed> {
     let master = shared.registration.master().ok_or(Failed::NoMaster)?;
     let end = shared.store.durable()?.log_end()?;
-    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let (gives_after, body) = given.map_or((None, Bytes::new()), |(after, entries)| (Some(after), entries));
     let header = ReplicateHeader {
         broker_name: shared.config.name.clone(),
         broker_id: signed(shared.config.id),
@@ -197,9 +285,10 @@ async fn ask(shared: &Shared, acting_term: Option<u64>, timeout: Duration) -> Re
         acting_term: acting_term.map(signed),
         caught_up: Some(shared.store.has_caught_up()),
         heard: shared.config.grants().map(|_| shared.following.heard.load(Ordering::SeqCst)),
+        gives_after,
         suspend_timeout_millis: i64::try_from(SUSPEND.as_millis()).unwrap_or(i64::MAX),
     };
-    let ask = Command::request(request::REPLICATE).with_header(&header);
+    let ask = Command::request(request::REPLICATE).with_header(&header).with_body(body);
     let answer = shared.client.call(&master, ask, timeout).await?;
     if answer.code != response::SUCCESS && answer.code != response::PULL_OFFSET_MOVED {
         return Err(Failed::Refused { code: answer.code, remark: answer.remark.unwrap_or_default() });
@@ -207,8 +296,9 @@ async fn ask(shared: &Shared, acting_term: Option<u64>, timeout: Duration) -> Re
     Ok(answer)
 }
 
-/// Asks once for what comes next, and appends it.
-async fn follow(shared: &Shared) -> Result<(), Failed> {
+/// Asks once for what comes next, and appends it. What the master says it has `merged` is in there, and before anything else
+/// where the master confirms nothing alone.
+async fn follow(shared: &Shared, merged: Option<u64>) -> Result<(), Failed> {
     let end = shared.store.durable()?.log_end()?;
     let answer = ask(shared, None, SUSPEND + GRACE).await?;
     let fields: ReplicateResponseHeader = answer.header()?;
@@ -227,6 +317,11 @@ async fn follow(shared: &Shared) -> Result<(), Failed> {
         return Ok(shared.store.set_caught_up(false).await?);
     }
     let entries = Follow::read(answer.body)?;
+    let is_next = shared.config.grants().is_none() && !sabotage!("follows-without-merge");
+    let term = entries.first().map_or(u64::MAX, |first| first.term);
+    if let Some(acted) = merged.filter(|acted| term <= *acted && is_next) {
+        return sometimes!("merge-is-not-next", Err(Failed::NotMerged { acted, term }));
+    }
     // Only now: whoever diverges from the master must not take its own entries for confirmed.
     let confirmed_index = u64::try_from(fields.confirmed_index.unwrap_or(fields.last_index)).unwrap_or(0);
     shared.store.confirm(confirmed_index);

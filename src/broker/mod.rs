@@ -4,6 +4,7 @@ mod ack;
 mod acting;
 mod arrivals;
 mod begin_anew;
+mod catch_up;
 mod change_invisible;
 mod config;
 mod dispatch;
@@ -39,6 +40,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -182,6 +184,7 @@ impl Broker {
         let lease = (!config.is_slave() && config.grants().is_some()).then(|| Arc::new(Lease::new(host.clock.clone())));
         let store_config = StoreConfig {
             lease: lease.clone(),
+            may_lack: config.may_lack(),
             confirms: config.confirms(),
             recent_rows: config.recent_rows,
             commits: woken.metrics.commits.clone(),
@@ -316,6 +319,7 @@ fn assemble(
         merged: woken.merged.clone(),
         arrivals: woken.arrivals.clone(),
         registration,
+        began: Instant::now(),
         stop: CancellationToken::new(),
         turns: Turns::default(),
         sends: AtomicU64::new(0),

@@ -100,6 +100,8 @@ impl Shared {
     fn unconfirmed_ms(&self) -> Option<u64> {
         match self.config.confirms() {
             Confirms::Alone => None,
+            // Nobody was heard who could confirm anything.
+            Confirms::WhenTold { .. } if self.store.may_lack() => Some(millis(self.began.elapsed())),
             Confirms::WhenTold { .. } => Some(millis(self.store.unconfirmed_for().unwrap_or_default())),
         }
     }

@@ -98,7 +98,7 @@ impl Refusal {
             Self::NoMessage(_) => response::NO_MESSAGE,
             Self::Sealed { .. } => response::SEALED,
             Self::NotSupported(_) => response::REQUEST_CODE_NOT_SUPPORTED,
-            Self::Store(StoreError::Closed | StoreError::Reopening | StoreError::NoLease)
+            Self::Store(StoreError::Closed | StoreError::Reopening | StoreError::NoLease | StoreError::MayLack)
             | Self::Slave
             | Self::SlaveBehind(_)
             | Self::Stopping => response::SERVICE_NOT_AVAILABLE,

@@ -20,7 +20,7 @@ use crate::{
 /// Longest wait for something new, whatever the follower asks for.
 const SUSPEND_MAX: Duration = Duration::from_secs(30);
 /// Most bytes of entries in one answer; the first entry always fits.
-const BYTES_MAX: usize = 1 << 20;
+pub(super) const BYTES_MAX: usize = 1 << 20;
 
 impl Shared {
     /// Serves REPLICATE.
@@ -31,6 +31,12 @@ impl Shared {
             return Err(Refusal::Field { field: "brokerName", found: header.broker_name, expected });
         }
         let (follower, end) = (self.follower_of(&header)?, end_of(&header)?);
+        if self.store.may_lack() {
+            let given = header.gives_after.map(|after| (after, request.body.clone()));
+            if let Some(lacks) = self.catch_up(end, given).await? {
+                return Ok(lacks);
+            }
+        }
         let has_less = self.has_less_than_it_had(follower, end);
         // It forgets in two steps, and may die between them: whoever acts is told as long as it does.
         if has_less && header.caught_up.is_some_and(|caught_up| caught_up || header.acting_term.is_some()) {
@@ -164,7 +170,7 @@ impl Shared {
     }
 }
 
-fn signed(index: u64) -> i64 {
+pub(super) fn signed(index: u64) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
 }
 

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -67,6 +68,8 @@ pub struct Shared {
     pub arrivals: Arc<Arrivals>,
     /// Its entry at the name servers.
     pub registration: Arc<Registration>,
+    /// When its process began.
+    pub began: Instant,
     /// Ends long polls and services.
     pub stop: CancellationToken,
     /// Which queue, and which kind of topic, a pop reads first.

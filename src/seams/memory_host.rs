@@ -37,6 +37,13 @@ pub(crate) struct MemoryDisk {
 }
 
 impl MemoryDisk {
+    /// Another disk with the same files.
+    pub(crate) fn copy(&self) -> Self {
+        let files = locked(&self.files);
+        let copied = files.iter().map(|(name, bytes)| (name.clone(), Arc::new(Mutex::new(locked(bytes).clone()))));
+        Self { files: Arc::new(Mutex::new(copied.collect())), ..Self::default() }
+    }
+
     /// The next `count` syncs fail, and with them the commit they belong to.
     pub(crate) fn fail_syncs(&self, count: usize) {
         self.failing.store(count, Ordering::SeqCst);

@@ -83,6 +83,9 @@ pub enum StoreError {
     /// Another member of the group may write by now, or does.
     #[error("this member's lease is over: neither its slave nor the group that would keep its chains has renewed it")]
     NoLease,
+    /// What was confirmed may be missing here, until another member was heard: whatever is written would contradict it.
+    #[error("this log may lack what was confirmed, and no other member was heard yet that would have it")]
+    MayLack,
     /// It was stored while the lease ran out: whoever acts in this member's place may not know it.
     #[error("stored, but the lease ran out meanwhile: another member may act by now, and not know of it")]
     LeaseRanOut,
@@ -167,7 +170,10 @@ impl StoreError {
     /// Whether the store takes no step at all for now, whatever it is: later it may.
     #[must_use]
     pub const fn is_for_now(&self) -> bool {
-        matches!(self, Self::ConfirmationStalled | Self::NoLease | Self::Reopening | Self::Overloaded { .. })
+        matches!(
+            self,
+            Self::ConfirmationStalled | Self::NoLease | Self::MayLack | Self::Reopening | Self::Overloaded { .. }
+        )
     }
 }
 

@@ -115,6 +115,18 @@ impl Follow {
         Ok(Self { entries })
     }
 
+    /// Where the first of them stands; `None` where there is none.
+    #[must_use]
+    pub fn first(&self) -> Option<LogPosition> {
+        self.entries.first().map(|(entry, _)| entry.position)
+    }
+
+    /// Where the last of them stands; `None` where there is none.
+    #[must_use]
+    pub fn last(&self) -> Option<LogPosition> {
+        self.entries.last().map(|(entry, _)| entry.position)
+    }
+
     /// Whether there is nothing to append.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

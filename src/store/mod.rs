@@ -81,6 +81,9 @@ pub struct StoreConfig {
     pub confirms: Confirms,
     /// While it does not hold nothing is written; `None` where that is left to whoever confirms.
     pub lease: Option<Arc<Lease>>,
+    /// Whether the log may lack what was confirmed when it is opened: then nothing is written to it but what
+    /// [`Store::go_on`] and [`Store::cut_back`] say, until [`Store::lacks_nothing`].
+    pub may_lack: bool,
     /// The term under which this member writes, unless its log has a higher one.
     pub term: u64,
     /// How many steps may wait for a commit.
@@ -103,6 +106,7 @@ impl Default for StoreConfig {
         Self {
             confirms: Confirms::Alone,
             lease: None,
+            may_lack: false,
             term: 1,
             waiting_limit: 4096,
             batch_limit: 256,
@@ -137,6 +141,7 @@ impl Store {
         let opened = opened.ok_or(StoreError::Closed)??;
         let (steps, waiting) = mpsc::channel(config.waiting_limit);
         let durable = Arc::new(writer::Durable::default());
+        durable.may_lack.store(config.may_lack, std::sync::atomic::Ordering::SeqCst);
         *durable.acts.lock().unwrap_or_else(PoisonError::into_inner) = database::acts(&opened.database)?;
         let caught_up = database::has_caught_up(&opened.database)?;
         durable.caught_up.store(caught_up, std::sync::atomic::Ordering::SeqCst);
@@ -260,6 +265,17 @@ impl Store {
     #[must_use]
     pub fn has_caught_up(&self) -> bool {
         self.durable.caught_up.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// The log has all that was confirmed: it may be written.
+    pub fn lacks_nothing(&self) {
+        self.durable.may_lack.store(false, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Whether the log may lack what was confirmed, so that nothing is written to it.
+    #[must_use]
+    pub fn may_lack(&self) -> bool {
+        self.durable.may_lack.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     /// Remembers how far the master's clock is ahead of this member's wall clock, ms.

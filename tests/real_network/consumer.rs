@@ -49,7 +49,7 @@ impl Consumer {
         self.create_topic_named(address, TOPIC).await;
     }
 
-    /// A master that needs a slave refuses until it has one.
+    /// A master that needs a slave refuses until it has heard one.
     pub async fn create_topic_named(&self, address: &str, topic: &str) {
         until("the topic is created", async || {
             let answer = self.try_to_create_topic(address, topic).await;

@@ -119,6 +119,15 @@ async fn unacked_messages_of_a_killed_master_are_revived_from_its_slave_exactly_
 
 #[tokio::test]
 async fn a_slave_acts_for_a_killed_master_and_the_master_goes_on_where_that_ended() {
+    a_master_is_away_and_back(false).await;
+}
+
+#[tokio::test]
+async fn a_master_whose_disk_is_lost_gets_everything_from_its_slave_and_goes_on() {
+    a_master_is_away_and_back(true).await;
+}
+
+async fn a_master_is_away_and_back(loses_disk: bool) {
     let folder = tempfile::tempdir().unwrap();
     let name_server = Node::name_server(folder.path());
     let b = Node::broker(folder.path(), "broker-b", "127.0.0.1:0", &name_server, &WAITS);
@@ -159,6 +168,9 @@ async fn a_slave_acts_for_a_killed_master_and_the_master_goes_on_where_that_ende
     // What the master had handed out and nobody had acked is revived by the other group.
     let mut revived = consumer.take_at_least(owed.len(), &b.address, "broker-b").await;
 
+    if loses_disk {
+        std::fs::remove_dir_all(folder.path().join("broker-a")).unwrap();
+    }
     // The master is back: it hands out what is new, and nothing that was handed out or revived meanwhile.
     let a = Node::broker(folder.path(), "broker-a", &address, &name_server, &acting);
     until("the master has taken back what its slave did", async || {

@@ -167,7 +167,7 @@ impl<'h> Numbering<'h> {
                     }
                 }
                 Some(kind @ EventKind::Fault { .. }) if went_down => return strikes(kind),
-                Some(EventKind::Fault { .. } | EventKind::Noted(Noted::Durable { .. })) => {}
+                Some(EventKind::Fault { .. } | EventKind::Noted(Noted::Durable { .. } | Noted::Again { .. })) => {}
                 _ => return false,
             }
         }

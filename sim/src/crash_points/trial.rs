@@ -208,7 +208,7 @@ impl Step {
         let Numbered { point, prefix, .. } = &self.numbered;
         let went_down = history.events.get(*prefix..).unwrap_or_default().iter().find_map(|event| match &event.kind {
             // What else the plan does to the same frame, and what survives of un-synced writes, is told before.
-            EventKind::Fault { .. } | EventKind::Noted(Noted::Durable { .. }) => None,
+            EventKind::Fault { .. } | EventKind::Noted(Noted::Durable { .. } | Noted::Again { .. }) => None,
             EventKind::Node { node, event } => Some(*node == point.node && event == "crashed"),
             _ => Some(false),
         });

@@ -129,7 +129,7 @@ const fn kind(kind: &EventKind) -> Option<&'static str> {
         EventKind::Noted(Noted::Operated { .. }) => "commands",
         EventKind::Request(_) => "requests",
         EventKind::Response(_) => "responses",
-        EventKind::Noted(Noted::Durable { .. }) => "log entries",
+        EventKind::Noted(Noted::Durable { .. } | Noted::Again { .. }) => "log entries",
         EventKind::Synced { .. } => "syncs",
         EventKind::Node { .. } | EventKind::ClockGained { .. } | EventKind::ClockStands { .. } => "of nodes",
         EventKind::Fault { .. } => "of faults",

@@ -46,6 +46,12 @@ impl Default for DiskScanner {
 }
 
 impl DiskScanner {
+    /// Whether that entry was seen.
+    #[must_use]
+    pub fn knows(&self, entry: &DurableEntry) -> bool {
+        self.seen.get(&(entry.term, entry.index)).is_some_and(|known| known.contains(&entry.checksum))
+    }
+
     /// The entries in these writes (position, bytes) that were not seen before, by term and index.
     ///
     /// An entry that contradicts a known one is among them, and is listed by [`conflicts`](Self::conflicts) too. Bytes

@@ -2,9 +2,9 @@
 
 use rand::{Rng, RngExt};
 
-use super::swarm_faults::any_fault;
+use super::swarm_faults::{any_fault, spare_one_disk};
 use crate::{
-    plan::SimMs,
+    plan::{NodeName, SimMs},
     scenario::{Draw, FaultKind, HitsSpec, MomentSpec, Scenario, VolumeSpec},
 };
 
@@ -15,8 +15,12 @@ const CHANGES: u32 = 3;
 #[must_use]
 pub fn mutated(scenario: &Scenario, rng: &mut impl Rng) -> Scenario {
     let mut scenario = scenario.clone();
-    // An older disk is safe only where its master is heard soon, which whoever wrote the scenario saw to.
-    scenario.faults.retain(|fault| !matches!(fault.what, FaultKind::Replace { volume: VolumeSpec::AsOf(_), .. }));
+    // A slave's older disk is safe only where its master is heard soon, which whoever wrote the scenario saw to.
+    let masters: Vec<NodeName> = scenario.brokers.iter().map(|broker| broker.name.clone()).collect();
+    scenario.faults.retain(|fault| match &fault.what {
+        FaultKind::Replace { volume: VolumeSpec::AsOf(_), node, .. } => masters.contains(node),
+        _ => true,
+    });
     for _ in 0..rng.random_range(1..=CHANGES) {
         let count = scenario.faults.len();
         match (rng.random_range(0..4), count) {
@@ -35,6 +39,7 @@ pub fn mutated(scenario: &Scenario, rng: &mut impl Rng) -> Scenario {
             }
         }
     }
+    spare_one_disk(&mut scenario);
     scenario
 }
 

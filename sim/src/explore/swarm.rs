@@ -6,7 +6,7 @@
 
 use rand::Rng;
 
-use super::swarm_faults::faults;
+use super::swarm_faults::{faults, spare_one_disk};
 use crate::{
     dice::Dice,
     plan::{NodeName, SimMs},
@@ -33,6 +33,7 @@ pub fn draw(seed: u64) -> Scenario {
     scenario.name_servers = *dice("name-servers").one(&[1, 1, 2]);
     confirm_alone(&mut dice("leases"), &mut scenario);
     scenario.faults = faults(&mut dice("faults"), &scenario);
+    spare_one_disk(&mut scenario);
     scenario.operators = operators(&mut dice("operators"), &scenario);
     scenario
 }

@@ -341,10 +341,34 @@ fn members(scenario: &Scenario) -> Vec<NodeName> {
     scenario.brokers.iter().flat_map(group).collect()
 }
 
-/// Whether it is a slave that can get everything again: of a master whose messages expire it cannot, which is a known limit.
+/// Whether it can get everything again, as a slave or as a master that confirms nothing alone and whose slave may act for it: of
+/// what has expired it cannot, which is a known limit.
 fn may_lose_disk(scenario: &Scenario, node: &str) -> bool {
-    let is_one = |broker: &Broker| broker.slaves().any(|(_, slave)| slave == node);
+    let is_master = |broker: &Broker| broker.name == node && broker.acting_to.is_some() && broker.degree > 1;
+    let is_one = |broker: &Broker| is_master(broker) || broker.slaves().any(|(_, slave)| slave == node);
     scenario.brokers.iter().any(|broker| broker.retention.is_for_ever() && is_one(broker))
+}
+
+/// Has no master lose its disk whose slave loses its own: what both have lost nobody has.
+pub(super) fn spare_one_disk(scenario: &mut Scenario) {
+    let losing: Vec<NodeName> = scenario.faults.iter().filter_map(|fault| loses_disk(&fault.what)).cloned().collect();
+    let is_spared = |broker: &&Broker| broker.slaves().any(|(_, slave)| losing.contains(&slave));
+    let spared: Vec<&NodeName> = scenario.brokers.iter().filter(is_spared).map(|broker| &broker.name).collect();
+    for fault in &mut scenario.faults {
+        if let FaultKind::Replace { node, volume, .. } = &mut fault.what
+            && spared.contains(&&*node)
+        {
+            *volume = VolumeSpec::Kept;
+        }
+    }
+}
+
+const fn loses_disk(fault: &FaultKind) -> Option<&NodeName> {
+    match fault {
+        FaultKind::Replace { node, volume: VolumeSpec::Lost | VolumeSpec::AsOf(_), .. }
+        | FaultKind::DiskError { node, operation: DiskOperation::Rot, .. } => Some(node),
+        _ => None,
+    }
 }
 
 fn any_server<R: Rng>(dice: &mut Dice<R>, scenario: &Scenario) -> NodeName {

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{num::NonZero, path::Path};
+use std::{collections::BTreeSet, num::NonZero, path::Path};
 
 use super::{mutate::mutated, swarm::draw, *};
 use crate::{
     run::run_seed,
-    scenario::{Expect, FaultKind, Remarks, VolumeSpec, load_all},
+    scenario::{Broker, Expect, FaultKind, Remarks, VolumeSpec, load_all},
     schedule::expand,
 };
 
@@ -73,15 +73,35 @@ fn what_a_search_runs_depends_on_its_seed_alone() {
 
 /// Changed, it might come back when nobody tells it that its disk is old.
 #[test]
-fn no_changed_scenario_puts_an_old_disk_back() {
+fn no_changed_scenario_puts_a_slave_s_old_disk_back() {
     let restores = |scenario: &Scenario| {
         let is_as_of = |what: &FaultKind| matches!(what, FaultKind::Replace { volume: VolumeSpec::AsOf(_), .. });
         scenario.faults.iter().any(|fault| is_as_of(&fault.what))
     };
     let by_people = written_by_people();
-    let written = by_people.iter().find(|scenario| restores(scenario)).unwrap();
+    let named = |name: &str| by_people.iter().find(|scenario| scenario.name == name).unwrap();
     let mut rng = Streams::new(1).stream("test");
-    assert!((0..50).all(|_| !restores(&mutated(written, &mut rng))));
+    assert!(restores(named("slave-restored")));
+    assert!((0..50).all(|_| !restores(&mutated(named("slave-restored"), &mut rng))));
+    assert!((0..50).any(|_| restores(&mutated(named("master-restored"), &mut rng))), "a master finds out by itself");
+}
+
+#[test]
+fn of_a_master_and_its_slave_one_keeps_its_disk() {
+    let loses = |scenario: &Scenario, whose: &str| {
+        let is_it = |what: &FaultKind| matches!(what, FaultKind::Replace { node, volume: VolumeSpec::Lost | VolumeSpec::AsOf(_), .. } if node == whose);
+        scenario.faults.iter().any(|fault| is_it(&fault.what))
+    };
+    let drawn: Vec<Scenario> = (0..600).map(draw).collect();
+    let of = |scenario: &Scenario| {
+        let of_one = |broker: &Broker| {
+            let slave = broker.slaves().any(|(_, slave)| loses(scenario, &slave));
+            (loses(scenario, &broker.name), slave)
+        };
+        scenario.brokers.iter().map(of_one).collect::<Vec<_>>()
+    };
+    let seen: BTreeSet<(bool, bool)> = drawn.iter().flat_map(of).collect();
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(false, false), (false, true), (true, false)]);
 }
 
 #[test]

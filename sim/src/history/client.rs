@@ -47,6 +47,18 @@ pub enum Noted {
         /// The entry.
         entry: Arc<DurableEntry>,
     },
+    /// A log entry is durable on a master's disk once more, which was there before that disk was lost or an older one put in its
+    /// place.
+    Again {
+        /// Whose disk.
+        node: NodeName,
+        /// Number of the sync that made it durable, from 1.
+        sync: u64,
+        /// Term of the entry.
+        term: u64,
+        /// Its index.
+        index: u64,
+    },
     /// A broker showed how it is.
     Scraped(Scraped),
     /// What a node's tables held, on its disk, when the run was over.

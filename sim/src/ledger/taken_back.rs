@@ -1,9 +1,11 @@
 //! Entries of masters' logs that never were: what is taken back before anybody may have been told of it.
 //!
-//! Two things take entries back. A later term replaces what was not confirmed; that a slave has none of it is judged where
+//! Three things take entries back. A later term replaces what was not confirmed; that a slave has none of it is judged where
 //! logs are compared. And what a failed sync, or a loss of power, left on the disk by chance is in doubt until something
 //! was written after it: a disk that is read wrongly then may pass it for torn, and the broker goes on from before it. So is
-//! what the last of two syncs was to bear out, if the process died before that one and before it told anybody anything.
+//! what the last of two syncs was to bear out, if the process died before that one and before it told anybody anything. And
+//! what was on a disk that is lost, or newer than the one that took its place, is gone unless it comes back: what a slave had of
+//! it does, for that may have been confirmed, and it is judged where logs are compared.
 //! Whatever anybody was told because of such an entry, was told for nothing.
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -28,6 +30,8 @@ pub(super) struct TakenBack {
 struct Log<'h> {
     /// With the position in the history.
     entries: Vec<(usize, &'h DurableEntry)>,
+    /// Positions of the entries that were on a disk which is gone, and are not on the one that there is.
+    absent: FxHashSet<usize>,
     /// Positions of the entries since the last that a sync made durable.
     doubtful: FxHashSet<usize>,
     /// Positions of the entries that the last sync made durable, if nobody has heard anything of the broker since. A commit
@@ -48,6 +52,12 @@ pub(super) fn of(history: &History, obligations: &Obligations) -> TakenBack {
                     taken_back.by_a_later_term |= was.term < entry.term;
                 }
                 found.push((event, node));
+            }
+            EventKind::Noted(Noted::Again { node, term, index, .. }) => {
+                logs.entry(node).or_default().again((*term, *index))
+            }
+            EventKind::Node { node, event } if event == "lost its disk" || event == "got an older disk" => {
+                logs.entry(node).or_default().is_replaced();
             }
             // What a sync makes durable stands right before it.
             EventKind::Synced { node, .. } => {
@@ -70,20 +80,41 @@ pub(super) fn of(history: &History, obligations: &Obligations) -> TakenBack {
             }
         }
     }
+    for log in logs.values() {
+        taken_back.entries.extend(&log.absent);
+    }
     taken_back
 }
 
 impl<'h> Log<'h> {
+    /// The disk is gone, and with it what was on it.
+    fn is_replaced(&mut self) {
+        self.absent = self.entries.iter().map(|(at, _)| *at).collect();
+        self.untold.clear();
+    }
+
+    /// What was on a disk that is gone is on the one that there is.
+    fn again(&mut self, (term, index): (u64, u64)) {
+        let known = self.entries.binary_search_by_key(&index, |(_, entry)| entry.index);
+        let same = known.ok().map(|at| &self.entries[at]).filter(|(_, entry)| entry.term == term);
+        if let Some((at, _)) = same {
+            self.absent.remove(at);
+        }
+    }
+
     /// Takes in the next entry; gives those that it takes back.
     fn takes_in(&mut self, event: usize, entry: &'h DurableEntry) -> Vec<(usize, &'h DurableEntry)> {
         let mut taken_back = Vec::new();
-        let Self { entries, doubtful, .. } = self;
+        let Self { entries, doubtful, absent, .. } = self;
         let goes = |(at, last): &mut (usize, &DurableEntry)| {
-            let is_replaced = last.term < entry.term || doubtful.contains(at);
+            let is_replaced = last.term < entry.term || doubtful.contains(at) || absent.contains(at);
             last.index >= entry.index && is_replaced
         };
         while let Some(gone) = entries.pop_if(goes) {
             taken_back.push(gone);
+        }
+        for (at, _) in &taken_back {
+            absent.remove(at);
         }
         // It was written upon them.
         doubtful.clear();
@@ -162,6 +193,18 @@ mod tests {
         let told = || EventKind::Response(frame());
         let log = vec![durable(1, 1, 1), synced(), told(), died(), failed(), durable(1, 1, 2), synced()];
         assert_eq!(taken_back(log), (vec![], false), "somebody may have been told");
+    }
+
+    #[test]
+    fn what_was_on_a_disk_that_is_gone_is_gone_unless_it_comes_back() {
+        let lost = || EventKind::Node { node: "a".into(), event: "lost its disk".into() };
+        let again = |index| EventKind::Noted(Noted::Again { node: "a".into(), sync: 9, term: 1, index });
+        let log = || vec![durable(1, 1, 1), durable(1, 2, 2), durable(1, 3, 3), synced(), lost()];
+        let after = |more: Vec<EventKind>| taken_back(log().into_iter().chain(more).collect());
+        assert_eq!(after(vec![]), (vec![0, 1, 2], false));
+        assert_eq!(after(vec![again(1), again(2), again(3), synced()]), (vec![], false));
+        assert_eq!(after(vec![again(1), again(2), synced(), durable(1, 3, 4), synced()]), (vec![2], false));
+        assert_eq!(after(vec![again(1), synced(), durable(2, 2, 4), synced()]), (vec![1, 2], true));
     }
 
     #[test]

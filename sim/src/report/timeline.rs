@@ -145,6 +145,9 @@ fn words(event: &Event, view: View) -> Option<(&str, String)> {
             let facts = facts::entry(entry, view == View::Condensed)?;
             (node, format!("durable by sync {sync}: {facts}"))
         }
+        EventKind::Noted(Noted::Again { node, sync, term, index }) => {
+            (node, format!("durable again by sync {sync}: entry {term}/{index}"))
+        }
         EventKind::Noted(Noted::AtRest { .. } | Noted::Scraped(_)) => return None,
         EventKind::Synced { node, sync, bytes } => (node, format!("sync {sync} of {bytes} bytes")),
         EventKind::ClockGained { node, ms } => {

@@ -28,6 +28,8 @@ pub struct Observer {
 #[derive(Default)]
 struct Books {
     scanners: BTreeMap<Arc<str>, DiskScanner>,
+    /// What was seen on the disks that a master had before.
+    former: BTreeMap<Arc<str>, Vec<DiskScanner>>,
     progress: Progress,
 }
 
@@ -61,11 +63,28 @@ impl Books {
             self.scanners.insert(node.into(), DiskScanner::default());
         }
         let entries = self.scanners.get_mut(node).map(|scanner| scanner.scan(bytes)).unwrap_or_default();
+        let former = self.former.get(node).map_or(&[][..], Vec::as_slice);
         let note = |entry: Arc<DurableEntry>| {
+            if former.iter().any(|disk| disk.knows(&entry)) {
+                self.progress.again(at_ms, node, entry.index);
+                let (term, index) = (entry.term, entry.index);
+                return EventKind::Noted(Noted::Again { node: node.into(), sync, term, index });
+            }
             self.progress.durable(at_ms, node, &entry);
             EventKind::Noted(Noted::Durable { node: node.into(), sync, entry })
         };
         entries.into_iter().map(note).collect()
+    }
+
+    /// The node has another disk. A slave that has an entry again has a copy of it again; what a master has is the fact
+    /// itself, and there once.
+    fn replaced(&mut self, node: &str) {
+        if let Some((node, disk)) = self.scanners.remove_entry(node)
+            && !self.progress.is_slave(&node)
+        {
+            self.progress.replaced(&node);
+            self.former.entry(node).or_default().push(disk);
+        }
     }
 }
 
@@ -193,8 +212,10 @@ impl Tap for Observer {
     }
 
     fn node(&self, at_ms: SimMs, node: &str, event: NodeEvent) {
-        if matches!(event, NodeEvent::LostDisk | NodeEvent::SetAside | NodeEvent::GotOlderDisk) {
-            self.books().scanners.remove(node);
+        match event {
+            NodeEvent::LostDisk | NodeEvent::GotOlderDisk => self.books().replaced(node),
+            NodeEvent::SetAside => drop(self.books().scanners.remove(node)),
+            _ => {}
         }
         self.log.node(at_ms, node, event);
     }

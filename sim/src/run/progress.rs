@@ -62,6 +62,22 @@ impl Progress {
         }
     }
 
+    /// A log entry that a master had is on its disk again: what follows from it was left to be done all the while.
+    pub fn again(&mut self, at_ms: SimMs, node: &str, index: u64) {
+        self.last_ms = at_ms;
+        self.last_index.insert(node.to_owned(), index);
+    }
+
+    /// A master has another disk, with nothing on it as far as is known.
+    pub fn replaced(&mut self, node: &str) {
+        self.last_index.insert(node.to_owned(), 0);
+    }
+
+    /// Whether a node follows another one's log.
+    pub fn is_slave(&self, node: &str) -> bool {
+        self.slaves.contains_key(node)
+    }
+
     /// Clients or the runner saw something; empty polls are nothing new.
     pub fn seen(&mut self, at_ms: SimMs, kind: &EventKind) {
         use crate::history::Seen;
@@ -87,7 +103,8 @@ impl Progress {
     /// Slaves that lack something of their master's log.
     fn behind(&self) -> impl Iterator<Item = &NodeName> {
         let last = |node: &str| self.last_index.get(node).copied().unwrap_or(0);
-        self.slaves.iter().filter(move |(slave, master)| last(slave) < last(master)).map(|(slave, _)| slave)
+        // A master that has less than its slave gets it back.
+        self.slaves.iter().filter(move |(slave, master)| last(slave) != last(master)).map(|(slave, _)| slave)
     }
 
     /// Queues with messages that a group has not popped yet.

@@ -39,6 +39,8 @@ pub(super) struct Names {
     pub(super) members: Vec<String>,
     /// Those whose disk may rot: slaves, and brokers without any that keep all of their log, from which the rest follows.
     pub(super) mendable: Vec<String>,
+    /// Those whose disk may be lost: slaves, and masters whose slave has all that was ever confirmed.
+    pub(super) replaceable: Vec<String>,
     pub(super) nodes: Vec<String>,
     topics: Vec<String>,
     groups: Vec<String>,
@@ -79,13 +81,18 @@ impl Names {
         let keeps_all = |broker: &&BrokerEntry| broker.retention.is_none();
         let alone = file.broker.iter().filter(is_alone).filter(keeps_all).map(|broker| broker.name.get().clone());
         let mendable = slaves(file).map(|(name, _)| name).chain(alone).collect();
+        let is_backed = |broker: &&BrokerEntry| {
+            broker.acting_to.is_some() && broker.degree.as_ref().is_some_and(|degree| *degree.get() > 1)
+        };
+        let backed = file.broker.iter().filter(is_backed).filter(keeps_all).map(|broker| broker.name.get().clone());
+        let replaceable = slaves(file).map(|(name, _)| name).chain(backed).collect();
         let clients = parts.producer.iter().map(|producer| &producer.name);
         let clients = clients.chain(parts.consumer.iter().map(|consumer| &consumer.name));
         let nodes = members.iter().cloned().chain(name_servers(file));
         let nodes = nodes.chain(clients.map(|name| name.get().clone())).collect();
         let topics = file.topic.iter().map(|topic| topic.name.get().clone()).collect();
         let groups = file.group.iter().map(|group| group.name.get().clone()).collect();
-        Self { brokers, members, mendable, nodes, topics, groups }
+        Self { brokers, members, mendable, replaceable, nodes, topics, groups }
     }
 }
 

@@ -290,12 +290,17 @@ impl Entry<'_, '_, '_> {
         Some(FaultKind::CrashLoop { node, when, times: times?, up: up?, down, loses_power })
     }
 
-    /// A master that loses what is on its disk does not fetch what its slaves have: a known limit.
-    fn only_slaves(&mut self) {
-        let Names { nodes, brokers, members, .. } = self.names;
+    /// Of what a master's disk has lost it gets back what its slave must have: where that acts for it, and it confirms nothing
+    /// alone.
+    fn only_replaceable(&mut self) {
+        let Names { nodes, replaceable, .. } = self.names;
         if let Some(node) = self.raw.node.as_ref().filter(|node| nodes.contains(node.get())) {
-            let slaves: Vec<NodeName> = members.iter().filter(|node| !brokers.contains(node)).cloned().collect();
-            self.f.known("fault.node", "slave", node, &slaves);
+            self.f.known(
+                "fault.node",
+                "slave, or master that keeps all and whose slave acts at degree 2,",
+                node,
+                replaceable,
+            );
         }
     }
 
@@ -318,7 +323,7 @@ impl Entry<'_, '_, '_> {
                 self.f.known("fault.node", "broker", node, &self.names.members);
             }
             (VolumeSpec::Kept, _) => {}
-            (VolumeSpec::Lost | VolumeSpec::AsOf(_), _) => self.only_slaves(),
+            (VolumeSpec::Lost | VolumeSpec::AsOf(_), _) => self.only_replaceable(),
         }
         let (node, when, down) = process?;
         Some(FaultKind::Replace { node, when, down, volume })

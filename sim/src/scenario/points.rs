@@ -232,6 +232,14 @@ pub const POINTS: &[(&str, &str)] = &[
     ("take-back-not-possible", "a slave that had acted was behind its master's confirmed log"),
     ("take-back-waits", "a master had to wait with its merge for the group that knows what was done"),
     ("take-back-merged", "a master merged what was done in its place"),
+    // A master's disk that is lost, or an older one (`broker::{catch_up, follower}`).
+    ("master-lacks", "a master that has begun again heard that its slave has more than it has"),
+    ("gives-master", "a slave gave its master what that lacked"),
+    ("master-caught-up", "a master appended what its slave gave it"),
+    ("given-not-taken", "a master lacked once more what its slave had just given it"),
+    ("master-lacks-more", "a slave did not have what its master lacked"),
+    ("merge-is-not-next", "a slave that had acted got something else than the merge that its master had told it of"),
+    ("merge-is-missing", "a slave that had acted got nothing, although its master had told it of a merge"),
     // The lease of a master that confirms alone (`broker::lease`, `revive::steps::{grant, seal}`).
     ("lease-of-the-slave", "a slave had heard its master's last answer, which is a lease"),
     ("lease-of-the-target", "the group that would keep a master's chains gave it a lease"),
@@ -316,6 +324,12 @@ pub const NOT_REACHED: &[(&str, &str)] = &[
     ("ack-there-early", "an ack goes where its chain is known to be"),
     ("reset-by-offset", "operators of the simulator set groups to times"),
     ("reset-to-offset", "operators of the simulator set groups to times"),
+    (
+        "merge-is-missing",
+        "a master that lost its merge has to have nothing else to write; some seeds of master-restored get here",
+    ),
+    ("given-not-taken", "a master that cannot store what it is given says that instead"),
+    ("master-lacks-more", "the logs of a group in which a slave acts do not part"),
     ("acting-topic-unknown", "a slave has to act before the creation of a topic has come to it"),
     ("acting-timer-dangles", "a slave's tables follow from its log, and what they list is there"),
     ("acting-group-may-not", "no group of the simulator is forbidden to consume"),
@@ -323,6 +337,10 @@ pub const NOT_REACHED: &[(&str, &str)] = &[
     ("master-not-to-be-followed", "the logs of a group in which a slave acts do not part"),
     ("merge-not-readable", "a master's store has to fail between its merge and the look at what was merged"),
     ("merge-told-no-more", "a master has to be stopped right after its merge"),
+    (
+        "anew-nothing-lost",
+        "a master has to die with entries that its slave lacks, and nobody to act on the rest; some seeds of both-down get here",
+    ),
     ("anew-end-unknown", "slaves of the simulator are of this version, and say how their logs end"),
     ("renewal-of-nothing", "clients renew what they have popped, and its home has taken that before"),
     ("acting-renewal-too-late", "clients of the simulator renew no message that they have acked"),

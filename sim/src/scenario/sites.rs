@@ -8,6 +8,7 @@ pub const SITES: &[(&str, &str)] = &[
     ("expires-one-entry", "one entry of the log expires in a transaction, where a thousand could"),
     ("fires-one-timer", "one delayed message is delivered in a transaction, where many could be"),
     ("forgets-one", "one chain is forgotten in a transaction, where many could be"),
+    ("gives-one-entry", "a slave gives its master one entry of what that lacks, where a mebibyte could follow"),
     ("hands-one-timer", "a slave that acts hands delayed messages over one by one"),
     ("hands-over-one", "one chain travels in a checkpoint, where 32 could"),
     ("lists-one-acted", "a list of what was done for an absent master is asked for chain by chain"),

@@ -49,7 +49,7 @@ impl Kind {
             EventKind::Healed | EventKind::Over => Self::Run,
             EventKind::Noted(Noted::Sent(_) | Noted::Popped(_) | Noted::Acked(_) | Noted::Renewed(_)) => Self::Client,
             EventKind::Noted(Noted::Operated { .. } | Noted::Scraped(_)) => Self::Operator,
-            EventKind::Noted(Noted::Durable { .. } | Noted::AtRest { .. }) => Self::Commit,
+            EventKind::Noted(Noted::Durable { .. } | Noted::Again { .. } | Noted::AtRest { .. }) => Self::Commit,
         }
     }
 

@@ -33,6 +33,7 @@ fn noted_label(noted: &Noted) -> Cow<'_, str> {
         Noted::Renewed(it) => format!("renew {}{}", stamp(it.ledger.as_ref()), end(&it.seen)).into(),
         Noted::Operated { command, .. } => command.into(),
         Noted::Durable { entry, .. } => format!("entry {}/{}", entry.term, entry.index).into(),
+        Noted::Again { term, index, .. } => format!("entry {term}/{index} again").into(),
         Noted::Scraped(_) => "scraped".into(),
         Noted::AtRest { .. } => "at rest".into(),
     }

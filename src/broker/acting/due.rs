@@ -1,6 +1,6 @@
 //! Moves chains of the master's own that fall due to the group that keeps them: it revives them.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use super::{Failed, RETRY, Term, take_term, timers::hand_due_timers};
 use crate::{
@@ -19,7 +19,7 @@ const BATCH: usize = 256;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Takes a term whenever there is none, and hands over what is due; never returns.
-pub(super) async fn drive(shared: &Shared) {
+pub(super) async fn drive(shared: &Shared) -> Infallible {
     loop {
         let term = match shared.acting.term() {
             Some(term) => term,

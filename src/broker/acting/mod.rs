@@ -18,8 +18,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
 use self::due::drive;
 use super::{
     follower::{Merged, ask_whether_merged},
@@ -72,6 +70,15 @@ struct Known {
     next: BTreeMap<(String, String, i32), i64>,
     /// The delayed messages that the target has.
     timers: BTreeSet<TimerId>,
+}
+
+/// Why a slave need not act any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// The master says that it has merged what was done under this term, 0 if nothing was.
+    Merged(u64),
+    /// This slave has an older disk than it had, and does not know what it did.
+    NotToBeTold,
 }
 
 /// Why a slave did not act.
@@ -155,24 +162,40 @@ impl Known {
     }
 }
 
-/// Acts until the master has merged what was done, or the broker stops; this process has run since `began`.
-pub(super) async fn run(shared: &Shared, began: Instant) {
+/// Acts until the master has merged what was done, or the broker stops. Gives the term under which that was, if there is
+/// something to be got from the master.
+pub(super) async fn run(shared: &Shared) -> Option<u64> {
     tracing::warn!(broker = %shared.config.name, "the master is away: this slave acts for it");
-    tokio::select! {
-        biased;
-        () = shared.stop.cancelled() => return,
-        is_over = is_over_before_it_begins(shared, began) => if !is_over {
-            tokio::select! {
-                biased;
-                () = shared.stop.cancelled() => return,
-                () = merged(shared) => {}
-                () = drive(shared) => {}
-            }
+    let ends = async {
+        if let Some(over) = over_before_it_begins(shared).await {
+            return over;
         }
-    }
+        tokio::select! {
+            biased;
+            over = over(shared) => over,
+            never = drive(shared) => match never {},
+        }
+    };
+    let over = tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => return None,
+        over = ends => over,
+    };
     if let Some(term) = shared.acting.term() {
         shared.acting.end(&term);
     }
+    match over {
+        Over::Merged(acted @ 1..) if !sabotage!("acting-forgotten-at-once") => Some(acted),
+        // Under term 0 nothing was done.
+        Over::Merged(_) | Over::NotToBeTold => {
+            forget(shared).await;
+            None
+        }
+    }
+}
+
+/// Forgets that it acts: what it did is in its log, or is not its to tell.
+pub(super) async fn forget(shared: &Shared) {
     match shared.store.set_acts(None).await {
         Ok(()) => tracing::warn!(broker = %shared.config.name, "the master is back: this slave follows it again"),
         Err(error) => tracing::error!(broker = %shared.config.name, %error, "acts on: it could not be stored"),
@@ -181,36 +204,44 @@ pub(super) async fn run(shared: &Shared, began: Instant) {
 
 /// Whoever finds that it acted already asks before it goes on: it may have been put back to where it acted long ago. Where
 /// the master needs a lease, an earlier process of this member may have given it one, and that has to be over.
-async fn is_over_before_it_begins(shared: &Shared, began: Instant) -> bool {
+async fn over_before_it_begins(shared: &Shared) -> Option<Over> {
     if let Some(lease) = shared.config.grants() {
-        let left = lease.saturating_sub(began.elapsed());
-        return !left.is_zero() && tokio::time::timeout(left, merged(shared)).await.is_ok();
+        let left = lease.saturating_sub(shared.began.elapsed());
+        return if left.is_zero() { None } else { tokio::time::timeout(left, over(shared)).await.ok() };
     }
     if shared.store.acts().is_none_or(|term| term == 0) {
-        return false;
+        return None;
     }
     let asked = async {
         shared.registration.look_for_master().await; // this process may not know it yet
-        is_merged(shared).await
+        is_over(shared).await
     };
-    tokio::time::timeout(FIRST_QUESTION, asked).await.unwrap_or(false)
+    tokio::time::timeout(FIRST_QUESTION, asked).await.unwrap_or(None)
 }
 
-/// Returns once the master has merged what was done for it.
-async fn merged(shared: &Shared) {
-    while !is_merged(shared).await {
+/// Returns once it need not act any more.
+async fn over(shared: &Shared) -> Over {
+    loop {
+        if let Some(over) = is_over(shared).await {
+            return over;
+        }
         tokio::time::sleep(RETRY).await;
         shared.registration.look_for_master().await;
     }
 }
 
 /// Asks the master once whether it has merged what was done for it, or need not.
-async fn is_merged(shared: &Shared) -> bool {
+async fn is_over(shared: &Shared) -> Option<Over> {
     let acted = shared.store.acts().unwrap_or(0);
     match ask_whether_merged(shared, acted).await {
         // Under a later term more may have been done meanwhile.
-        Ok(Merged::Yes) if shared.store.acts() == Some(acted) => return sometimes!("master-has-merged", true),
-        Ok(Merged::NotByThis) => return sometimes!("acts-on-an-older-disk", has_forgotten(shared).await),
+        Ok(Merged::Yes) if shared.store.acts() == Some(acted) => {
+            return sometimes!("master-has-merged", Some(Over::Merged(acted)));
+        }
+        Ok(Merged::NotByThis) => {
+            sometimes!("acts-on-an-older-disk");
+            return has_forgotten(shared).await.then_some(Over::NotToBeTold);
+        }
         Ok(_) => sometimes!("master-has-not-merged"),
         Err(failed) if failed.is_stuck() => {
             sometimes!("master-not-to-be-followed");
@@ -221,7 +252,7 @@ async fn is_merged(shared: &Shared) -> bool {
             tracing::debug!(broker = %shared.config.name, %failed, "the master has not merged what was done for it");
         }
     }
-    false
+    None
 }
 
 /// Forgets that it ever had all that its master had; false if that cannot be stored.

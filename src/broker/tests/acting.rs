@@ -2,6 +2,7 @@
 
 mod lease;
 mod lost_slave;
+mod older_master;
 mod operator;
 mod timers;
 

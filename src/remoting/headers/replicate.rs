@@ -1,7 +1,9 @@
 //! Following a master's log. RocketMQ replicates over a protocol of its own (`HAService`); this one is ours.
 
+use crate::model::record::LogEnd;
+
 header! {
-    /// REPLICATE: what comes after the end of my log?
+    /// REPLICATE: what comes after the end of my log? The body has what the master asked for, if it did.
     pub struct ReplicateHeader {
         /// Broker group.
         broker_name: String = "brokerName",
@@ -22,6 +24,8 @@ header! {
         caught_up: Option<bool> = "caughtUp",
         /// The mark of the last answer that the follower has heard, 0 for none, where the master has its lease of that.
         heard: Option<i64> = "heard",
+        /// How a log ends after which the entries come that the body has.
+        gives_after: Option<LogEnd> = "givesAfter",
         /// How long the master may hold the request while there is nothing new, ms.
         suspend_timeout_millis: i64 = "suspendTimeoutMillis",
     }
@@ -45,6 +49,9 @@ header! {
         diverged: bool = "diverged" or false,
         /// Set when the follower has less than it had: it forgets that it had all of it, and asks again.
         has_less: bool = "hasLess" or false,
+        /// Set when the follower has more than the master, whose disk is an older one: how the master's log ends. The
+        /// follower gives what comes after that.
+        lacks_after: Option<LogEnd> = "lacksAfter",
         /// Set when what comes next has left the master's log: the next entry that it still has.
         next_index: Option<i64> = "nextIndex",
     }

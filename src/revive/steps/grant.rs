@@ -37,12 +37,13 @@ impl Granted {
         (left > Duration::ZERO && !sabotage!("grant-ignored")).then_some(left)
     }
 
-    /// Grants one; what is over is kept no longer.
+    /// Grants one; what is over is kept no longer, and what lasts longer stays.
     pub(super) fn grant(&self, group: &str, lease: Duration) {
         let now = self.clock.passed();
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         until.retain(|_, until| *until > now);
-        until.insert(group.to_owned(), now.saturating_add(lease));
+        let granted = until.entry(group.to_owned()).or_default();
+        *granted = now.saturating_add(lease).max(*granted);
     }
 }
 
@@ -90,6 +91,7 @@ mod tests {
     fn a_lease_is_its_groups_alone_and_is_over_when_it_is() {
         let granted = Granted::new(RunningClock::from(0));
         granted.grant("a", LEASE);
+        granted.grant("a", Duration::ZERO);
         granted.grant("b", Duration::ZERO);
         let left = |group| granted.left(group, Duration::ZERO).is_some();
         assert_eq!([left("a"), left("b"), left("c")], [true, false, false]);

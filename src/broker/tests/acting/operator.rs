@@ -102,6 +102,12 @@ async fn a_group_whose_target_is_lost_goes_on_with_another() {
 async fn a_slave_whose_master_is_back_with_another_log_says_so() {
     let mut group = acted(&MemoryDisk::default()).await;
     group.disks[0] = MemoryDisk::default();
+    // A broker of that name that was there alone.
+    let alone = group.world.start(&group.disks[0], config("broker-a", MASTER)).await;
+    for body in ["other", "another"] {
+        group.send(body).await;
+    }
+    alone.shutdown(Duration::from_secs(1)).await;
     group.start_master().await;
     until(async || group.slave().shared.readings().following.unwrap().stuck).await;
     assert!(!health(group.slave()).follows);
