@@ -68,7 +68,7 @@ const NOT_DECIDING: &[(&str, &str, &str)] = &[
     ("broker/take_back.rs", "facts", "why there is no term; that the master waits has a point"),
     ("broker/take_back.rs", "seal", "tells what the step has decided, which has points"),
     ("broker/acting/mod.rs", "from", "one error becomes another"),
-    ("broker/acting/mod.rs", "run", "tells what happened"),
+    ("broker/acting/mod.rs", "forget", "tells what happened"),
     ("broker/acting/due.rs", "drive", "sleeps and wakes"),
     ("broker/take_back.rs", "other_group", "looks at a request's field"),
 ];

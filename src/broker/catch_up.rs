@@ -27,11 +27,12 @@ impl Shared {
         end: LogEnd,
         given: Option<(LogEnd, Bytes)>,
     ) -> Result<Option<Command>, Refusal> {
-        let own = self.store.durable()?.log_end()?;
-        let own = match given {
-            Some((after, entries)) if after == own => self.take_given(entries).await?,
-            _ => own,
-        };
+        let mut own = self.store.durable()?.log_end()?;
+        if let Some((after, entries)) = given
+            && after == own
+        {
+            own = self.take_given(entries).await?;
+        }
         if end.position.index > own.position.index && !sabotage!("less-taken-for-all") {
             sometimes!("master-lacks");
             tracing::error!(

@@ -92,7 +92,7 @@ fn of_a_master_and_its_slave_one_keeps_its_disk() {
         let is_it = |what: &FaultKind| matches!(what, FaultKind::Replace { node, volume: VolumeSpec::Lost | VolumeSpec::AsOf(_), .. } if node == whose);
         scenario.faults.iter().any(|fault| is_it(&fault.what))
     };
-    let drawn: Vec<Scenario> = (0..600).map(draw).collect();
+    let drawn: Vec<Scenario> = (0..4_000).map(draw).collect();
     let of = |scenario: &Scenario| {
         let of_one = |broker: &Broker| {
             let slave = broker.slaves().any(|(_, slave)| loses(scenario, &slave));

@@ -238,6 +238,8 @@ pub const POINTS: &[(&str, &str)] = &[
     ("master-caught-up", "a master appended what its slave gave it"),
     ("given-not-taken", "a master lacked once more what its slave had just given it"),
     ("master-lacks-more", "a slave did not have what its master lacked"),
+    ("merge-to-be-got", "a slave that had acted was told that this is merged, and did not have the merge yet"),
+    ("nothing-to-be-got", "a slave acted no more, and had done nothing, or nothing that it knew of"),
     ("merge-is-not-next", "a slave that had acted got something else than the merge that its master had told it of"),
     ("merge-is-missing", "a slave that had acted got nothing, although its master had told it of a merge"),
     // The lease of a master that confirms alone (`broker::lease`, `revive::steps::{grant, seal}`).

@@ -185,11 +185,13 @@ pub(super) async fn run(shared: &Shared) -> Option<u64> {
         shared.acting.end(&term);
     }
     match over {
-        Over::Merged(acted @ 1..) if !sabotage!("acting-forgotten-at-once") => Some(acted),
+        Over::Merged(acted @ 1..) if !sabotage!("acting-forgotten-at-once") => {
+            sometimes!("merge-to-be-got", Some(acted))
+        }
         // Under term 0 nothing was done.
         Over::Merged(_) | Over::NotToBeTold => {
             forget(shared).await;
-            None
+            sometimes!("nothing-to-be-got", None)
         }
     }
 }
