@@ -36,7 +36,10 @@ mod turns;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, OnceLock, Weak, atomic::AtomicU64},
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -134,6 +137,8 @@ struct Woken {
     metrics: Arc<Metrics>,
     /// What becomes true here was decided and told elsewhere.
     is_slave: bool,
+    /// While it is set, what becomes true here was true before, and was told then.
+    may_lack: Arc<AtomicBool>,
     arrivals: Arc<Arrivals>,
     revive: Arc<Wake>,
     timers: Arc<Wake>,
@@ -171,6 +176,7 @@ impl Broker {
         let woken = Arc::new(Woken {
             metrics: Arc::default(),
             is_slave: config.is_slave(),
+            may_lack: Arc::new(AtomicBool::new(config.may_lack())),
             arrivals: Arc::default(),
             revive: Arc::default(),
             timers: Arc::default(),
@@ -184,7 +190,7 @@ impl Broker {
         let lease = (!config.is_slave() && config.grants().is_some()).then(|| Arc::new(Lease::new(host.clock.clone())));
         let store_config = StoreConfig {
             lease: lease.clone(),
-            may_lack: config.may_lack(),
+            may_lack: woken.may_lack.clone(),
             confirms: config.confirms(),
             recent_rows: config.recent_rows,
             commits: woken.metrics.commits.clone(),
@@ -358,9 +364,10 @@ fn start_services(shared: &Arc<Shared>, woken: &Woken) -> Vec<tokio::task::JoinH
 /// Tells the sleepers what each commit brought.
 fn listener(woken: Arc<Woken>) -> CommitListener {
     Arc::new(move |entries: &[Arc<LogEntry>]| {
-        match woken.is_slave {
-            true => woken.metrics.followed(entries),
-            false => {
+        match (woken.is_slave, woken.may_lack.load(Ordering::SeqCst)) {
+            (true, _) => woken.metrics.followed(entries),
+            (false, true) => woken.metrics.caught_up(entries),
+            (false, false) => {
                 woken.metrics.committed(entries);
                 revive::trace::committed(entries);
             }

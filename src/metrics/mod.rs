@@ -21,7 +21,7 @@ pub mod requests;
 use std::sync::Arc;
 
 use self::{breakers::Breakers, commits::Commits, recovery::Recovery, requests::Requests};
-use crate::model::record::LogEntry;
+use crate::model::record::{LogEntry, Record};
 
 pub use self::{
     exposition::Labels,
@@ -53,6 +53,17 @@ impl Metrics {
     pub fn committed(&self, entries: &[Arc<LogEntry>]) {
         self.followed(entries);
         entries.iter().for_each(|entry| self.recovery.committed(entry));
+    }
+
+    /// Counts what a master got back from its slave: an earlier process has counted what became of chains, but which of them
+    /// are failing is for this one to show.
+    pub fn caught_up(&self, entries: &[Arc<LogEntry>]) {
+        self.followed(entries);
+        for record in entries.iter().flat_map(|entry| &entry.records) {
+            if let Record::Chain(chain) = record {
+                self.recovery.failing.update(chain);
+            }
+        }
     }
 
     /// Counts what a slave took over from its master, who counts what became of chains.

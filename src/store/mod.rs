@@ -42,7 +42,7 @@ mod waiting;
 mod writer;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -81,9 +81,9 @@ pub struct StoreConfig {
     pub confirms: Confirms,
     /// While it does not hold nothing is written; `None` where that is left to whoever confirms.
     pub lease: Option<Arc<Lease>>,
-    /// Whether the log may lack what was confirmed when it is opened: then nothing is written to it but what
-    /// [`Store::go_on`] and [`Store::cut_back`] say, until [`Store::lacks_nothing`].
-    pub may_lack: bool,
+    /// Set while the log may lack what was confirmed: then nothing is written to it but what [`Store::go_on`] and
+    /// [`Store::cut_back`] say, until [`Store::lacks_nothing`].
+    pub may_lack: Arc<AtomicBool>,
     /// The term under which this member writes, unless its log has a higher one.
     pub term: u64,
     /// How many steps may wait for a commit.
@@ -106,7 +106,7 @@ impl Default for StoreConfig {
         Self {
             confirms: Confirms::Alone,
             lease: None,
-            may_lack: false,
+            may_lack: Arc::default(),
             term: 1,
             waiting_limit: 4096,
             batch_limit: 256,
@@ -141,7 +141,6 @@ impl Store {
         let opened = opened.ok_or(StoreError::Closed)??;
         let (steps, waiting) = mpsc::channel(config.waiting_limit);
         let durable = Arc::new(writer::Durable::default());
-        durable.may_lack.store(config.may_lack, std::sync::atomic::Ordering::SeqCst);
         *durable.acts.lock().unwrap_or_else(PoisonError::into_inner) = database::acts(&opened.database)?;
         let caught_up = database::has_caught_up(&opened.database)?;
         durable.caught_up.store(caught_up, std::sync::atomic::Ordering::SeqCst);
@@ -269,13 +268,13 @@ impl Store {
 
     /// The log has all that was confirmed: it may be written.
     pub fn lacks_nothing(&self) {
-        self.durable.may_lack.store(false, std::sync::atomic::Ordering::SeqCst);
+        self.config.may_lack.store(false, std::sync::atomic::Ordering::SeqCst);
     }
 
     /// Whether the log may lack what was confirmed, so that nothing is written to it.
     #[must_use]
     pub fn may_lack(&self) -> bool {
-        self.durable.may_lack.load(std::sync::atomic::Ordering::SeqCst)
+        self.config.may_lack.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     /// Remembers how far the master's clock is ahead of this member's wall clock, ms.

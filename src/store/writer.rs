@@ -70,8 +70,6 @@ pub(super) struct Durable {
     pub(super) acts: Mutex<Option<u64>>,
     /// Whether it has ever had all that its master had.
     pub(super) caught_up: AtomicBool,
-    /// Whether the log may lack what was confirmed.
-    pub(super) may_lack: AtomicBool,
     /// How far its master's clock was ahead of its wall clock, as stored, ms.
     pub(super) master_ahead_ms: AtomicI64,
     pub(super) grown: Notify,
@@ -251,7 +249,7 @@ impl Writer {
     }
 
     async fn commit(&mut self, batch: Batch) {
-        if self.durable.may_lack.load(Ordering::SeqCst) && !sabotage!("writes-before-heard") {
+        if self.config.may_lack.load(Ordering::SeqCst) && !sabotage!("writes-before-heard") {
             return fail(batch, || StoreError::MayLack);
         }
         self.commit_under(self.durable.term.load(Ordering::SeqCst), batch).await;

@@ -1,4 +1,5 @@
-//! Part of P9: a pull's answer tells where the queue begins and ends, when its topic was created, and under which term this is said.
+//! Part of P9: a pull's answer tells where the queue begins and ends, when its topic was created, and under which term this is
+//! said.
 //!
 //! Rule: of a master, in every answer that tells of a queue at all, the term is that of its log, the epoch one that the topic
 //! had between request and answer; what lies before the queue's beginning has expired, and what lies there had not before
@@ -131,8 +132,11 @@ impl Answer<'_, '_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::{
-        evidence::frame::code,
+        evidence::{DurableEntry, frame::code},
+        history::{EventKind, Noted},
         oracles::fixture::{Story, encode},
     };
 
@@ -156,6 +160,34 @@ mod tests {
         let right = [("minOffset", "0"), ("maxOffset", "1"), ("holderTerm", "1"), ("topicEpoch", "1-1")];
         let fields = right.map(|(known, text)| (known, if known == name { value } else { text }));
         blamed(&fields).len()
+    }
+
+    #[test]
+    fn a_term_that_is_lost_with_its_disk_was_there() {
+        let blamed = |is_lost| {
+            let (mut story, _) = Story::due();
+            let before = story.history.events.clone();
+            let entry = DurableEntry { term: 2, index: 99, checksum: 7, length: 1, at_ms: 0, facts: vec![] };
+            story.event(EventKind::Noted(Noted::Durable { node: "a".into(), sync: 99, entry: Arc::new(entry) }));
+            let body = encode(&story.stored_message(0));
+            let call = story.read(0);
+            if is_lost {
+                story.event(EventKind::Node { node: "a".into(), event: "lost its disk".into() });
+                for (node, entry) in before.iter().filter_map(|event| match &event.kind {
+                    EventKind::Noted(Noted::Durable { node, entry, .. }) if node == "a" => Some((node, entry)),
+                    _ => None,
+                }) {
+                    let (node, term, index) = (node.clone(), entry.term, entry.index);
+                    story.event(EventKind::Noted(Noted::Again { node, sync: 100, term, index }));
+                }
+            }
+            let fields = [("minOffset", "0"), ("maxOffset", "1"), ("holderTerm", "2"), ("topicEpoch", "1-1")];
+            story.response(("a", "b", call), (code::PULL, 0), &fields, &body);
+            let found = story.judge().violations;
+            found.into_iter().filter(|it| it.promise == "P9" && it.detail.contains("and hears term")).count()
+        };
+        assert_eq!([blamed(false), blamed(true)], [0, 0]);
+        assert_eq!(with("holderTerm", "2"), 1, "nobody ever had it");
     }
 
     #[test]

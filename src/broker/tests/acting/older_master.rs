@@ -4,7 +4,7 @@ use super::{
     operator::{acted, health, until_it_forgets},
     *,
 };
-use crate::store::LogPart;
+use crate::{metrics::Labels, store::LogPart};
 
 impl Group {
     /// The master goes, and comes back with what was on its disk when `disk` was copied.
@@ -38,6 +38,11 @@ async fn what_an_older_disk_lacks_comes_from_the_slave() {
     group.send("three").await;
     assert_eq!(bodies(&group.pop_some(MASTER).await), ["three"], "what was popped is popped");
     assert_eq!(group.world.ack(&popped[1]).await.code, response::SUCCESS, "and known");
+    let labels = Labels { cluster: "c".into(), node_id: "n".into() };
+    let metrics = group.master().shared.metrics.encode(&labels, group.master().shared.readings()).unwrap();
+    let acked =
+        metrics.lines().find(|line| line.starts_with("pop_revive_chains_ended_total") && line.contains("\"acked\""));
+    assert!(acked.is_some_and(|line| line.ends_with(" 1")), "what came back was counted before: {acked:?}");
     tokio::time::sleep(Duration::from_secs(12)).await;
     let again = group.world.pop_at(MASTER, &PopMessageHeader { poll_time: 0, ..popping("t") }).await;
     assert_eq!(bodies(&again), ["three"], "which nobody has acked, and nothing else");
