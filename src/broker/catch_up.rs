@@ -27,7 +27,9 @@ impl Shared {
         end: LogEnd,
         given: Option<(LogEnd, Bytes)>,
     ) -> Result<Option<Command>, Refusal> {
+        let _turn = self.taking_back.turn.lock().await; // a request may come twice
         let mut own = self.store.durable()?.log_end()?;
+        let is_first = given.is_none();
         if let Some((after, entries)) = given
             && after == own
         {
@@ -35,10 +37,10 @@ impl Shared {
         }
         if end.position.index > own.position.index && !sabotage!("less-taken-for-all") {
             sometimes!("master-lacks");
-            tracing::error!(
-                broker = %self.config.name, last_index = own.position.index, slave_last = end.position.index,
-                "this disk is older than what the slave has; getting from it what is missing"
-            );
+            if is_first {
+                let (broker, last_index, slave_last) = (&self.config.name, own.position.index, end.position.index);
+                tracing::error!(%broker, last_index, slave_last, "this disk is older than what the slave has; getting that");
+            }
             let fields = ReplicateResponseHeader {
                 last_index: signed(own.position.index),
                 lacks_after: Some(own),

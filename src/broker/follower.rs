@@ -181,9 +181,10 @@ async fn has_merge(shared: &Shared, merged: Option<u64>) -> Option<u64> {
         return None;
     }
     let last_index = shared.store.durable().and_then(|view| view.last_index()).unwrap_or(0);
-    let has_all = last_index >= shared.following.master_last.load(Ordering::SeqCst);
-    has_all.then(|| sometimes!("merge-is-missing"));
-    merged.filter(|_| !has_all)
+    if last_index >= shared.following.master_last.load(Ordering::SeqCst) {
+        return sometimes!("merge-is-missing", None);
+    }
+    merged
 }
 
 /// Whether this log has the master's merge of what was done under that term.
