@@ -300,13 +300,7 @@ pub const SABOTAGES: &[Sabotage] = &[
     Sabotage {
         name: "writes-before-heard",
         breaks: "a master that has begun again writes to a log that may lack what was confirmed",
-        promise: "P4",
-        scenario: "master-restored",
-    },
-    Sabotage {
-        name: "less-taken-for-all",
-        breaks: "a master whose slave has more than it has takes its own log for whole",
-        promise: "P4",
+        promise: "P5",
         scenario: "master-restored",
     },
     Sabotage {

@@ -8,7 +8,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use pop_sim::{
     report::{FailureReport, failure::Origin, revision::revision},
     run::{SeedRun, run_seed},
-    scenario::{Broker, Expect, Scenario, ScenarioErrors, load_all},
+    scenario::{Broker, Expect, FaultKind, Scenario, ScenarioErrors, VolumeSpec, load_all},
 };
 
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=10;
@@ -45,13 +45,21 @@ fn first_seeds_hold(scenario: &Arc<Scenario>) -> Result<(), Failed> {
     every_promise_holds(scenario, scenario.name.clone(), SEEDS)
 }
 
-/// The same, with masters that confirm alone where their slaves may act for them; what it is to get to is left out.
+/// The same, with masters that confirm alone where their slaves may act for them; what it is to get to is left out. What the disk
+/// of such a master loses nobody else need have, so that it is kept.
 fn confirming_alone(scenario: &Scenario) -> Option<Scenario> {
     let mut alone = Scenario { expect: Expect::default(), ..scenario.clone() };
     let mut others =
         alone.brokers.iter_mut().filter(|broker| broker.acting_to.is_some() && broker.degree > 1).peekable();
     others.peek()?;
     others.for_each(|broker| broker.degree = 1);
+    for fault in &mut alone.faults {
+        if let FaultKind::Replace { node, volume, .. } = &mut fault.what
+            && alone.brokers.iter().any(|broker| broker.name == *node)
+        {
+            *volume = VolumeSpec::Kept;
+        }
+    }
     Some(alone)
 }
 

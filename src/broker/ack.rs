@@ -134,7 +134,7 @@ impl Shared {
                 },
             };
             settled.push(match (self.acting.term(), outcome) {
-                (Some(term), Settled::Unknown) if self.may_lack(&term, &asked)? => {
+                (Some(term), Settled::Unknown) if self.its_master_may_know(&term, &asked)? => {
                     let failure = ReadFailure { cause: Cause::NotServing, peer: self.config.name.clone(), took_ms: 0 };
                     sometimes!("acting-ack-unshared", Settled::Unconfirmed(failure))
                 }

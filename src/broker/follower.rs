@@ -142,9 +142,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             continue;
         };
         if let Failed::NotMerged { .. } = failed {
-            tracing::error!(broker = %shared.config.name, %failed, "asking it again");
-            merged = None;
-            continue;
+            merged = None; // it is asked again
         }
         if is_time_to_act(&shared, &failed, heard.elapsed()) {
             merged = None;

@@ -210,7 +210,7 @@ impl Broker {
         let address: SocketAddr = (advertised.parse().ok().filter(usable))
             .ok_or_else(|| BrokerError::Address { address: advertised.clone() })?;
         let client = Arc::new(Client::new(host.transport.clone(), ClientConfig::default()));
-        let shared = Arc::new(assemble((host, wall), config, address, (store, lease), &client, &woken));
+        let shared = Arc::new(assemble((host, wall, clock), config, address, (store, lease), &client, &woken));
         let _ = woken.registration.set(Arc::downgrade(&shared.registration)); // set once, here
         let metrics = observe::serve(&shared).await?;
         let server = Server::start(bound, shared.clone(), ServerConfig::default());
@@ -258,7 +258,7 @@ impl Broker {
 }
 
 fn assemble(
-    (host, wall): (Host, Arc<dyn Clock>),
+    (host, wall, steady): (Host, Arc<dyn Clock>, Arc<SteadyClock>),
     config: BrokerConfig,
     address: SocketAddr,
     (store, lease): (Store, Option<Arc<Lease>>),
@@ -308,6 +308,7 @@ fn assemble(
     Shared {
         config,
         host,
+        steady,
         address,
         store,
         home,

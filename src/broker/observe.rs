@@ -65,7 +65,8 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A slave's chains are driven by its master: that they are overdue here says nothing.
+/// A slave's chains are driven by its master, and a master that may lack something drives none yet: that they are overdue here
+/// says nothing.
 fn undriven(tables: TableReadings) -> TableReadings {
     TableReadings { overdue: 0, overdue_since_ms: None, ..tables }
 }
@@ -78,10 +79,9 @@ impl Shared {
             self.metrics.breakers.set(&peer, shown(state));
         }
         let tables = self.store.view().and_then(|view| view.readings(now_ms));
-        let (tables, following) = match self.config.is_slave() {
-            true => (tables.map(undriven), self.following_readings()),
-            false => (tables, None),
-        };
+        let is_slave = self.config.is_slave();
+        let tables = if is_slave || self.store.may_lack() { tables.map(undriven) } else { tables };
+        let following = is_slave.then(|| self.following_readings()).flatten();
         if let Err(error) = &tables {
             tracing::warn!(%error, "the tables cannot be read for a scrape");
         }

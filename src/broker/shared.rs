@@ -23,7 +23,7 @@ use crate::{
     remoting::Client,
     revive::{ReviveService, apply::Home, steps::grant::Granted},
     sabotage,
-    seams::Host,
+    seams::{Host, steady_clock::SteadyClock},
     store::{Step, Store, StoreError, Tables, TopicRow, Txn},
     wake::Wake,
 };
@@ -34,6 +34,8 @@ pub struct Shared {
     pub config: BrokerConfig,
     /// The machine it runs on.
     pub host: Host,
+    /// Its clock as the host has it, which goes on from what its log says.
+    pub steady: Arc<SteadyClock>,
     /// Its address, as others know it.
     pub address: SocketAddr,
     /// Its log and tables.

@@ -82,8 +82,8 @@ pub struct Ledger<'h> {
     pub merges: Vec<Merged<'h>>,
     /// Whether some master's log was cut back.
     pub has_taken_back: bool,
-    /// Entries that were on a master's disk and then never were: position, node and term.
-    pub never_were: Vec<(usize, &'h str, u64)>,
+    /// Entries that a master had until it lost its disk, and nobody else: from when, until when, node and term.
+    pub lost: Vec<(usize, usize, &'h str, u64)>,
     /// Records that are not understood: position, node, what.
     pub unknown: Vec<(usize, &'h str, &'h str)>,
     /// What was set aside: position and node.
@@ -142,7 +142,7 @@ impl<'h> Ledger<'h> {
             seals: Vec::new(),
             merges: Vec::new(),
             has_taken_back: false,
-            never_were: Vec::new(),
+            lost: Vec::new(),
             unknown: Vec::new(),
             set_aside: Vec::new(),
             sends: Vec::new(),
@@ -163,11 +163,13 @@ impl<'h> Ledger<'h> {
         };
         let taken_back = taken_back::of(history, obligations);
         ledger.has_taken_back = taken_back.by_a_later_term;
+        for (since, until) in taken_back.with_a_disk {
+            if let EventKind::Noted(Noted::Durable { node, entry, .. }) = &history.events[since].kind {
+                ledger.lost.push((since, until, node, entry.term));
+            }
+        }
         for (event, happened) in history.events.iter().enumerate() {
             if taken_back.entries.contains(&event) {
-                if let EventKind::Noted(Noted::Durable { node, entry, .. }) = &happened.kind {
-                    ledger.never_were.push((event, node, entry.term));
-                }
                 continue;
             }
             match &happened.kind {

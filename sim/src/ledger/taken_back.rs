@@ -23,6 +23,8 @@ pub(super) struct TakenBack {
     pub(super) entries: FxHashSet<usize>,
     /// A later term has replaced some of them.
     pub(super) by_a_later_term: bool,
+    /// Those that went with a disk, and when: positions.
+    pub(super) with_a_disk: Vec<(usize, usize)>,
 }
 
 /// What one log has, and what of its end is in doubt.
@@ -30,8 +32,8 @@ pub(super) struct TakenBack {
 struct Log<'h> {
     /// With the position in the history.
     entries: Vec<(usize, &'h DurableEntry)>,
-    /// Positions of the entries that were on a disk which is gone, and are not on the one that there is.
-    absent: FxHashSet<usize>,
+    /// Positions of the entries that were on a disk which is gone, and are not on the one that there is, and of when it went.
+    absent: FxHashMap<usize, usize>,
     /// Positions of the entries since the last that a sync made durable.
     doubtful: FxHashSet<usize>,
     /// Positions of the entries that the last sync made durable, if nobody has heard anything of the broker since. A commit
@@ -47,7 +49,9 @@ pub(super) fn of(history: &History, obligations: &Obligations) -> TakenBack {
     for (event, happened) in history.events.iter().enumerate() {
         match &happened.kind {
             EventKind::Noted(Noted::Durable { node, entry, .. }) if !obligations.slaves.contains_key(node) => {
-                for (gone, was) in logs.entry(node).or_default().takes_in(event, entry) {
+                let log = logs.entry(node).or_default();
+                for (gone, was) in log.takes_in(event, entry) {
+                    taken_back.with_a_disk.extend(log.absent.remove(&gone).map(|went| (gone, went)));
                     taken_back.entries.insert(gone);
                     taken_back.by_a_later_term |= was.term < entry.term;
                 }
@@ -56,8 +60,8 @@ pub(super) fn of(history: &History, obligations: &Obligations) -> TakenBack {
             EventKind::Noted(Noted::Again { node, term, index, .. }) => {
                 logs.entry(node).or_default().again((*term, *index))
             }
-            EventKind::Node { node, event } if event == "lost its disk" || event == "got an older disk" => {
-                logs.entry(node).or_default().is_replaced();
+            EventKind::Node { node, event: what } if what == "lost its disk" || what == "got an older disk" => {
+                logs.entry(node).or_default().is_replaced(event);
             }
             // What a sync makes durable stands right before it.
             EventKind::Synced { node, .. } => {
@@ -81,15 +85,18 @@ pub(super) fn of(history: &History, obligations: &Obligations) -> TakenBack {
         }
     }
     for log in logs.values() {
-        taken_back.entries.extend(&log.absent);
+        taken_back.entries.extend(log.absent.keys());
+        taken_back.with_a_disk.extend(log.absent.iter().map(|(gone, went)| (*gone, *went)));
     }
     taken_back
 }
 
 impl<'h> Log<'h> {
     /// The disk is gone, and with it what was on it.
-    fn is_replaced(&mut self) {
-        self.absent = self.entries.iter().map(|(at, _)| *at).collect();
+    fn is_replaced(&mut self, event: usize) {
+        for (at, _) in &self.entries {
+            self.absent.entry(*at).or_insert(event);
+        }
         self.untold.clear();
     }
 
@@ -107,14 +114,11 @@ impl<'h> Log<'h> {
         let mut taken_back = Vec::new();
         let Self { entries, doubtful, absent, .. } = self;
         let goes = |(at, last): &mut (usize, &DurableEntry)| {
-            let is_replaced = last.term < entry.term || doubtful.contains(at) || absent.contains(at);
+            let is_replaced = last.term < entry.term || doubtful.contains(at) || absent.contains_key(at);
             last.index >= entry.index && is_replaced
         };
         while let Some(gone) = entries.pop_if(goes) {
             taken_back.push(gone);
-        }
-        for (at, _) in &taken_back {
-            absent.remove(at);
         }
         // It was written upon them.
         doubtful.clear();

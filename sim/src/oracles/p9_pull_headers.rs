@@ -53,10 +53,14 @@ impl Answer<'_, '_> {
     fn wrong_term(&self) -> Option<String> {
         let told = self.pull.holder_term;
         // A term that its master had taken, and has lost together with its disk, it had.
-        let never_were = &self.ledger.never_were;
-        let mut had = never_were.iter().filter(|(event, node, _)| *event < self.answered && *node == self.pull.call.to);
+        let node = self.pull.call.to;
+        let mut lost = self
+            .ledger
+            .lost
+            .iter()
+            .filter(|(since, until, at, _)| *at == node && *since < self.answered && self.pull.call.event < *until);
         let is_right = self.meanwhile().iter().any(|step| Some(step.entry.term) == told)
-            || had.any(|(_, _, term)| Some(*term) == told);
+            || lost.any(|(.., term)| Some(*term) == told);
         (!is_right).then(|| format!("term {told:?}, which its log is not of"))
     }
 

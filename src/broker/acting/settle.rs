@@ -41,7 +41,7 @@ impl Shared {
             Home::At(to, id) => {
                 sometimes!("acting-renewal-passed-on");
                 let renewed = self.renew_there(&to, &header, &id).await;
-                if matches!(renewed, Err(Refusal::NoMessage(_))) && self.may_lack(term, &id)? {
+                if matches!(renewed, Err(Refusal::NoMessage(_))) && self.its_master_may_know(term, &id)? {
                     let unknown = Refusal::NoMessage(format!("no chain {id} is known"));
                     return sometimes!("acting-renewal-unshared", Err(Refusal::SlaveBehind(Box::new(unknown))));
                 }
@@ -55,7 +55,7 @@ impl Shared {
 
     /// Whether a chain that nobody knows may be in that part of the master's log which this slave lacks: a master that confirms
     /// alone tells what is nowhere else.
-    pub(in crate::broker) fn may_lack(&self, term: &Term, id: &ChainId) -> Result<bool, Refusal> {
+    pub(in crate::broker) fn its_master_may_know(&self, term: &Term, id: &ChainId) -> Result<bool, Refusal> {
         let is_own = id.broker == self.config.name && self.config.grants().is_some();
         Ok(is_own && !term.is_moved(id) && newest(&self.store.view()?, id)?.is_none())
     }
