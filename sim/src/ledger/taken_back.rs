@@ -163,7 +163,7 @@ mod tests {
     fn taken_back(kinds: Vec<EventKind>) -> (Vec<usize>, bool) {
         let events = kinds.into_iter().map(|kind| Event { at_ms: 0, kind }).collect();
         let history = History { events };
-        let TakenBack { entries, by_a_later_term } = of(&history, &Obligations::default());
+        let TakenBack { entries, by_a_later_term, .. } = of(&history, &Obligations::default());
         let mut positions: Vec<usize> = entries.into_iter().collect();
         positions.sort_unstable();
         (positions, by_a_later_term)
