@@ -754,6 +754,12 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "slow-answers",
     },
     Sabotage {
+        name: "held-back-not-found",
+        breaks: "a master that does not know whether a message is confirmed tells a reviver that there is none",
+        promise: "P9",
+        scenario: "held-back-reads",
+    },
+    Sabotage {
         name: "refusal-confirms",
         breaks: "a home that refuses a chain, or an ack, passes for one that has taken it",
         promise: "P9",

@@ -84,7 +84,7 @@ impl Shared {
     /// perhaps before this broker began: to say that there is none would be the end of it for a reviver of RocketMQ's.
     fn is_held_back(&self, header: &PullMessageHeader) -> Result<bool, Refusal> {
         let (topic, queue) = (&header.topic, header.queue_id);
-        if !header.consumer_group.starts_with(INNER_CONSUMER_GROUP) {
+        if !header.consumer_group.starts_with(INNER_CONSUMER_GROUP) || sabotage!("held-back-not-found") {
             return Ok(false);
         }
         let held_back = self.store.view()?.bounds(topic, queue)?.next..self.store.durable()?.bounds(topic, queue)?.next;

@@ -303,7 +303,6 @@ pub const NOT_REACHED: &[(&str, &str)] = &[
     ("block-changed", "a bit has to turn over between two reads of one block; some seeds of failing-disk get here"),
     ("peer-back-untried", "a resumption has to come into the commit that takes up chains whose peer is back"),
     ("peer-back-stale", "an ack has to come into the commit that takes up chains whose peer is back"),
-    ("pull-held-back", "a slave has to freeze as its master comes back; some seeds of paused-holder get here"),
     ("tick-peer-back", "a commit has to run as a peer comes back that is to be given up; a regression gets here"),
     ("waited-stale", "an ack has to come into the commit that parks what has waited too long"),
     ("attempt-used-up", "the home has to die in the middle of a policy's last attempt; crash points get here"),
