@@ -75,11 +75,13 @@ pub(super) enum Failed {
         "the master has not merged what was done under term {acted}, although it said so: its next entry is of term {term}"
     )]
     NotMerged { acted: u64, term: u64 },
-    #[error("the master's disk is an older one, and what comes after entry {after}, its last, is not to be had here")]
+    #[error(
+        "the master's disk is an older one, and what comes after entry {after}, all it knows, is not to be had here"
+    )]
     MasterLacks { after: u64 },
     #[error("the master's disk is an older one, and while it was given what is missing it was not heard any more")]
     WhileGiving(#[source] CallError),
-    #[error("the master's disk is an older one, and it does not take what comes after entry {after}, its last")]
+    #[error("the master's disk is an older one, and it does not take what comes after entry {after}, all it knows")]
     NotTaken { after: u64 },
 }
 
@@ -152,13 +154,19 @@ pub(super) async fn run(shared: Arc<Shared>) {
             }
             continue;
         }
-        let wait = match failed.is_stuck() {
-            true => {
-                tracing::error!(broker = %shared.config.name, %failed, "the master cannot be followed");
+        let broker = &shared.config.name;
+        let wait = match (failed.is_stuck(), failed.has_heard()) {
+            (true, _) => {
+                tracing::error!(%broker, %failed, "the master cannot be followed");
                 STUCK
             }
-            false => {
-                tracing::debug!(broker = %shared.config.name, %failed, "the master was not followed; trying again");
+            // Nobody acts for a master that is heard.
+            (false, true) => {
+                tracing::warn!(%broker, %failed, "the master is there, and was not followed; trying again");
+                RETRY
+            }
+            (false, false) => {
+                tracing::debug!(%broker, %failed, "the master was not followed; trying again");
                 RETRY
             }
         };

@@ -137,7 +137,8 @@ catalogue! {
     REPLICA_STUCK: Gauge, "pop_revive_replica_stuck", [], "bool", Process,
         "At a slave: 1 while its log cannot go on from its master's, which waiting does not mend";
     UNCONFIRMED: Gauge, "pop_revive_unconfirmed_seconds", [], "s", Process,
-        "Where a record has to be on several disks: how long the oldest has waited for that, or how long the process has run without hearing the slave that it needs; 0 when none waits";
+        "Where a record has to be on several disks: how long the oldest has waited for that, or the process for the first word \
+         of the slave that it needs; 0 when none waits";
     ACTS: Gauge, "pop_revive_acts", [], "bool", Process,
         "At a slave that may act for its master: 1 from when it takes it for away until the master has merged what was done";
     ACTING_TERM: Gauge, "pop_revive_acting_term", [], "term", Process,

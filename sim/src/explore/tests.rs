@@ -89,7 +89,10 @@ fn no_changed_scenario_puts_a_slave_s_old_disk_back() {
 #[test]
 fn of_a_master_and_its_slave_one_keeps_its_disk() {
     let loses = |scenario: &Scenario, whose: &str| {
-        let is_it = |what: &FaultKind| matches!(what, FaultKind::Replace { node, volume: VolumeSpec::Lost | VolumeSpec::AsOf(_), .. } if node == whose);
+        let is_it = |what: &FaultKind| match what {
+            FaultKind::Replace { node, volume, .. } => node == whose && !matches!(volume, VolumeSpec::Kept),
+            _ => false,
+        };
         scenario.faults.iter().any(|fault| is_it(&fault.what))
     };
     let drawn: Vec<Scenario> = (0..4_000).map(draw).collect();

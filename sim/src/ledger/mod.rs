@@ -82,8 +82,8 @@ pub struct Ledger<'h> {
     pub merges: Vec<Merged<'h>>,
     /// Whether some master's log was cut back.
     pub has_taken_back: bool,
-    /// Entries that a master had until it lost its disk, and nobody else: from when, until when, node and term.
-    pub lost: Vec<(usize, usize, &'h str, u64)>,
+    /// Entries of a master's log that never were: from when until when it had them, node and term.
+    pub taken_back: Vec<(usize, usize, &'h str, u64)>,
     /// Records that are not understood: position, node, what.
     pub unknown: Vec<(usize, &'h str, &'h str)>,
     /// What was set aside: position and node.
@@ -142,7 +142,7 @@ impl<'h> Ledger<'h> {
             seals: Vec::new(),
             merges: Vec::new(),
             has_taken_back: false,
-            lost: Vec::new(),
+            taken_back: Vec::new(),
             unknown: Vec::new(),
             set_aside: Vec::new(),
             sends: Vec::new(),
@@ -163,13 +163,11 @@ impl<'h> Ledger<'h> {
         };
         let taken_back = taken_back::of(history, obligations);
         ledger.has_taken_back = taken_back.by_a_later_term;
-        for (since, until) in taken_back.with_a_disk {
-            if let EventKind::Noted(Noted::Durable { node, entry, .. }) = &history.events[since].kind {
-                ledger.lost.push((since, until, node, entry.term));
-            }
-        }
         for (event, happened) in history.events.iter().enumerate() {
-            if taken_back.entries.contains(&event) {
+            if let Some(until) = taken_back.entries.get(&event) {
+                if let EventKind::Noted(Noted::Durable { node, entry, .. }) = &happened.kind {
+                    ledger.taken_back.push((event, *until, node, entry.term));
+                }
                 continue;
             }
             match &happened.kind {

@@ -19,12 +19,10 @@ use crate::{
 /// What was taken back.
 #[derive(Debug, Default)]
 pub(super) struct TakenBack {
-    /// Positions of the entries in the history.
-    pub(super) entries: FxHashSet<usize>,
+    /// Positions of the entries in the history, and of when they went.
+    pub(super) entries: FxHashMap<usize, usize>,
     /// A later term has replaced some of them.
     pub(super) by_a_later_term: bool,
-    /// Those that went with a disk, and when: positions.
-    pub(super) with_a_disk: Vec<(usize, usize)>,
 }
 
 /// What one log has, and what of its end is in doubt.
@@ -51,8 +49,8 @@ pub(super) fn of(history: &History, obligations: &Obligations) -> TakenBack {
             EventKind::Noted(Noted::Durable { node, entry, .. }) if !obligations.slaves.contains_key(node) => {
                 let log = logs.entry(node).or_default();
                 for (gone, was) in log.takes_in(event, entry) {
-                    taken_back.with_a_disk.extend(log.absent.remove(&gone).map(|went| (gone, went)));
-                    taken_back.entries.insert(gone);
+                    let went = log.absent.remove(&gone).unwrap_or(event);
+                    taken_back.entries.insert(gone, went);
                     taken_back.by_a_later_term |= was.term < entry.term;
                 }
                 found.push((event, node));
@@ -85,8 +83,7 @@ pub(super) fn of(history: &History, obligations: &Obligations) -> TakenBack {
         }
     }
     for log in logs.values() {
-        taken_back.entries.extend(log.absent.keys());
-        taken_back.with_a_disk.extend(log.absent.iter().map(|(gone, went)| (*gone, *went)));
+        taken_back.entries.extend(&log.absent);
     }
     taken_back
 }
@@ -163,8 +160,8 @@ mod tests {
     fn taken_back(kinds: Vec<EventKind>) -> (Vec<usize>, bool) {
         let events = kinds.into_iter().map(|kind| Event { at_ms: 0, kind }).collect();
         let history = History { events };
-        let TakenBack { entries, by_a_later_term, .. } = of(&history, &Obligations::default());
-        let mut positions: Vec<usize> = entries.into_iter().collect();
+        let TakenBack { entries, by_a_later_term } = of(&history, &Obligations::default());
+        let mut positions: Vec<usize> = entries.into_keys().collect();
         positions.sort_unstable();
         (positions, by_a_later_term)
     }

@@ -100,10 +100,9 @@ impl Progress {
         (settled && self.behind().next().is_none()).then_some(self.last_ms)
     }
 
-    /// Slaves that lack something of their master's log.
+    /// Slaves that lack something of their master's log, or give it what that lacks.
     fn behind(&self) -> impl Iterator<Item = &NodeName> {
         let last = |node: &str| self.last_index.get(node).copied().unwrap_or(0);
-        // A master that has less than its slave gets it back.
         self.slaves.iter().filter(move |(slave, master)| last(slave) != last(master)).map(|(slave, _)| slave)
     }
 
@@ -131,7 +130,9 @@ impl Progress {
                 format!("{group} has not popped all of {topic}/{queue} at {node}")
             }),
         );
-        left.extend(self.behind().map(|slave| format!("{slave} lacks something of its master's log")));
+        left.extend(
+            self.behind().map(|slave| format!("the logs of {slave} and its master are not as long as each other")),
+        );
         left.extend(self.busy.iter().take(3).map(|client| format!("{client} is not done")));
         let at = |node: &&NodeName| self.left.timers.iter().filter(|(at, ..)| at == *node).count();
         let nodes: BTreeSet<&NodeName> = self.left.timers.iter().map(|(node, ..)| node).collect();

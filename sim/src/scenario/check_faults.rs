@@ -290,17 +290,12 @@ impl Entry<'_, '_, '_> {
         Some(FaultKind::CrashLoop { node, when, times: times?, up: up?, down, loses_power })
     }
 
-    /// Of what a master's disk has lost it gets back what its slave must have: where that acts for it, and it confirms nothing
-    /// alone.
+    /// What a slave's disk has lost its master has. What a master's has lost its slave has, if that acts for it, if it confirms
+    /// nothing alone, and if nothing of it expires.
     fn only_replaceable(&mut self) {
         let Names { nodes, replaceable, .. } = self.names;
         if let Some(node) = self.raw.node.as_ref().filter(|node| nodes.contains(node.get())) {
-            self.f.known(
-                "fault.node",
-                "slave, or master that keeps all and whose slave acts at degree 2,",
-                node,
-                replaceable,
-            );
+            self.f.known("fault.node", "replaceable node", node, replaceable);
         }
     }
 

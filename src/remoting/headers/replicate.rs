@@ -24,7 +24,7 @@ header! {
         caught_up: Option<bool> = "caughtUp",
         /// The mark of the last answer that the follower has heard, 0 for none, where the master has its lease of that.
         heard: Option<i64> = "heard",
-        /// How a log ends after which the entries come that the body has.
+        /// The entry after which those come that the body has.
         gives_after: Option<LogEnd> = "givesAfter",
         /// How long the master may hold the request while there is nothing new, ms.
         suspend_timeout_millis: i64 = "suspendTimeoutMillis",
@@ -49,8 +49,8 @@ header! {
         diverged: bool = "diverged" or false,
         /// Set when the follower has less than it had: it forgets that it had all of it, and asks again.
         has_less: bool = "hasLess" or false,
-        /// Set when the follower has more than the master, whose disk is an older one: how the master's log ends. The
-        /// follower gives what comes after that.
+        /// Set when the follower has something that the master lacks, whose disk is an older one: the last entry that the
+        /// master knows to be confirmed. The follower gives what comes after that.
         lacks_after: Option<LogEnd> = "lacksAfter",
         /// Set when what comes next has left the master's log: the next entry that it still has.
         next_index: Option<i64> = "nextIndex",

@@ -4,7 +4,10 @@ use super::{
     operator::{acted, health, until_it_forgets},
     *,
 };
-use crate::{metrics::Labels, store::LogPart};
+use crate::{
+    metrics::{Health, Labels},
+    store::LogPart,
+};
 
 impl Group {
     /// The master goes, and comes back with what was on its disk when `disk` was copied.
@@ -64,6 +67,7 @@ async fn a_master_that_lost_its_disk_gets_everything_and_then_what_its_slave_has
 async fn a_master_that_has_not_heard_its_slave_answers_nobody_and_writes_nothing() {
     let mut group = Group::new().await;
     group.send("one").await;
+    assert_eq!(bodies(&group.pop_some(MASTER).await), ["one"]);
     group.stop_slave().await;
     group.stop_master().await;
     group.start_master().await;
@@ -76,6 +80,8 @@ async fn a_master_that_has_not_heard_its_slave_answers_nobody_and_writes_nothing
     assert_eq!(refused, [response::SERVICE_NOT_AVAILABLE; 3]);
     tokio::time::sleep(Duration::from_secs(11)).await;
     assert!(!health(group.master()).confirms, "nobody was heard who could");
+    let health_now = || Health::of(&group.master().shared.readings(), 0, 1_000);
+    assert!(health_now().live, "what is overdue is not for it to revive, and to start it anew would not help");
     assert_eq!(group.master().shared.store.durable().unwrap().log_end().unwrap(), before);
     group.start_slave().await;
     until(async || health(group.master()).confirms).await;
