@@ -6,6 +6,11 @@
 //! last entry that is known here to be confirmed, as it is on its disk. What this log has beyond that was never confirmed, unless
 //! it comes again. Where the slave does not have that entry, nobody but an operator can tell which of the two logs is right.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
 use bytes::Bytes;
 
 use super::{refusal::Refusal, replicate::signed, shared::Shared};
@@ -16,14 +21,38 @@ use crate::{
         headers::ReplicateResponseHeader,
     },
     sabotage, sometimes,
-    store::{Follow, LogEnd, LogPart, Tables as _},
+    store::{Follow, LogEnd, LogPart, StoreError, Tables as _},
 };
+
+/// What a master has heard of its slaves since its process began.
+#[derive(Debug)]
+pub struct CatchingUp {
+    /// Whether its log was empty then.
+    was_empty: bool,
+    /// The slaves that have nothing which it lacks.
+    have_told_all: Mutex<BTreeSet<u64>>,
+}
+
+impl CatchingUp {
+    /// Of a master whose log is empty, or is not.
+    pub(super) const fn new(was_empty: bool) -> Self {
+        Self { was_empty, have_told_all: Mutex::new(BTreeSet::new()) }
+    }
+
+    /// This slave has nothing that the master lacks; gives of how many that is known.
+    fn has_told_all(&self, slave: u64) -> usize {
+        let mut slaves = self.have_told_all.lock().unwrap_or_else(PoisonError::into_inner);
+        slaves.insert(slave);
+        slaves.len()
+    }
+}
 
 impl Shared {
     /// Takes what a slave gives whose log ends so, `given` being entries and after which they come. What the slave is told if it
     /// has more, or something else; `None` once it has not.
     pub(super) async fn catch_up(
         &self,
+        slave: u64,
         end: LogEnd,
         given: Option<(LogEnd, Bytes)>,
     ) -> Result<Option<Command>, Refusal> {
@@ -40,8 +69,7 @@ impl Shared {
         };
         if !matches!(part, LogPart::Diverged(_)) {
             // Whether the slave may follow is another question: it has nothing that is not here.
-            self.goes_on_from_here()?;
-            return Ok(None);
+            return self.has_heard(slave).await;
         }
         let confirmed = self.store.view()?.log_end()?;
         sometimes!("master-lacks");
@@ -54,7 +82,29 @@ impl Shared {
             lacks_after: Some(confirmed),
             ..ReplicateResponseHeader::default()
         };
-        Ok(Some(Command::response(response::SUCCESS).with_header(&fields)))
+        // Of two slaves the other one may be away for long: this is no sign of a master that serves.
+        let code = if self.config.is_of_three() { response::PULL_OFFSET_MOVED } else { response::SUCCESS };
+        Ok(Some(Command::response(code).with_header(&fields)))
+    }
+
+    /// Goes on if this log has all that was confirmed, which a slave that has nothing else may not have known: of three members it
+    /// is on two disks, one of which may have been this one.
+    async fn has_heard(&self, slave: u64) -> Result<Option<Command>, Refusal> {
+        let heard = self.catching_up.has_told_all(slave);
+        if self.config.is_of_three() && self.catching_up.was_empty && !sabotage!("hears-one-of-two") {
+            if heard < 2 {
+                return sometimes!("other-slave-to-be-heard", Err(Refusal::Store(StoreError::MayLack)));
+            }
+            // What was done meanwhile may have been merged in the log that is lost, so that both slaves go on from there.
+            let target = self.config.acting_to.clone().unwrap_or_default();
+            if self.store.durable()?.last_index()? > 0
+                && let Some(refused) = self.merge_what_was_done(&target, self.store.term()).await?
+            {
+                return Ok(Some(refused));
+            }
+        }
+        self.goes_on_from_here()?;
+        Ok(None)
     }
 
     /// This log has all that was confirmed. Before anything is written to it the clock is where its last entry has it, and

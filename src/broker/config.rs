@@ -34,9 +34,12 @@ pub struct BrokerConfig {
     #[serde(default)]
     pub escape_to: Option<String>,
     /// The group that keeps what a slave does in the place of its absent master; without it slaves do nothing in its
-    /// place. The same for every member of the group, which has two.
+    /// place. The same for every member of the group.
     #[serde(default)]
     pub acting_to: Option<String>,
+    /// How many slaves the group has, if they act for their master: 1, or 2 at `degree` 2.
+    #[serde(default = "default_acting_slaves")]
+    pub acting_slaves: u64,
     /// How long a slave does not hear of its master before it acts for it, ms.
     #[serde(default = "default_acting_after")]
     pub acting_after_ms: u64,
@@ -126,6 +129,9 @@ fn default_recent_rows() -> usize {
 const fn default_acting_after() -> u64 {
     30_000
 }
+const fn default_acting_slaves() -> u64 {
+    1
+}
 /// What is wrong on the way from a disk is put right as a rule within that time, or not at all.
 const fn default_begins_anew_after() -> u64 {
     120_000
@@ -176,6 +182,7 @@ impl BrokerConfig {
             name_servers,
             escape_to: None,
             acting_to: None,
+            acting_slaves: default_acting_slaves(),
             acting_after_ms: default_acting_after(),
             begins_anew_after_ms: default_begins_anew_after(),
             salvages_after_ms: default_salvages_after(),
@@ -239,15 +246,16 @@ impl BrokerConfig {
         }
     }
 
-    /// A slave may act for its master only if the master confirms nothing without it, or without a lease, and if no other
-    /// slave can help the master to do so.
+    /// A slave may act for its master only if the master confirms nothing without it, or without a lease; or if it can have the
+    /// other slave's word that it does not help the master meanwhile.
     fn check_acting(&self) -> Result<(), ConfigError> {
         let Some(to) = &self.acting_to else { return Ok(()) };
         if *to == self.name {
             return Err(ConfigError::ActingToItself { name: self.name.clone() });
         }
-        if !(1..=2).contains(&self.degree) || self.id > 1 {
-            return Err(ConfigError::ActingDegree { degree: self.degree, id: self.id });
+        let (degree, slaves) = (self.degree, self.acting_slaves);
+        if !matches!((degree, slaves), (1 | 2, 1) | (2, 2)) || self.id > slaves {
+            return Err(ConfigError::ActingDegree { degree, slaves, id: self.id });
         }
         if self.escape_to.is_some() {
             return Err(ConfigError::ActingAndEscaping);
@@ -288,6 +296,22 @@ impl BrokerConfig {
     #[must_use]
     pub const fn may_lack(&self) -> bool {
         self.acting_to.is_some() && self.degree > 1 && !self.is_slave()
+    }
+
+    /// The other slave of this slave's group, if they act and there is one: neither acts without its word.
+    #[must_use]
+    pub const fn other_slave(&self) -> Option<u64> {
+        match (self.acting_to.is_some(), self.acting_slaves, self.id) {
+            (true, 2, 1) => Some(2),
+            (true, 2, 2) => Some(1),
+            _ => None,
+        }
+    }
+
+    /// Whether this group has two slaves, one of which acts for their master while the other lets it.
+    #[must_use]
+    pub const fn is_of_three(&self) -> bool {
+        self.acting_to.is_some() && self.acting_slaves == 2
     }
 
     /// The longest that one attempt can take: a route look-up and the call itself.
@@ -342,10 +366,15 @@ pub enum ConfigError {
         name: String,
     },
     /// The master could go on while a slave acts.
-    #[error("`acting_to` is set, `degree` is {degree} and `id` is {id}: expected `degree` 1 or 2 and `id` 0 or 1")]
+    #[error(
+        "`acting_to` is set, `degree` is {degree}, `acting_slaves` is {slaves} and `id` is {id}: expected `acting_slaves` 1 \
+         at `degree` 1 or 2, or 2 at `degree` 2, and an `id` of 0 to that"
+    )]
     ActingDegree {
         /// The degree.
         degree: u32,
+        /// The number of slaves.
+        slaves: u64,
         /// The member.
         id: u64,
     },

@@ -51,6 +51,7 @@ impl Handler for Shared {
             request::REPLICATE => self.replicate(&request).await,
             request::SEAL => self.seal(&request).await,
             request::LEASE => self.lease(&request).await,
+            request::VOTE => self.vote(&request).await,
             request::LIST_ACTED => self.list_acted(&request),
             request::MERGED => self.merged_by_master(&request).await,
             request::TAKE_TIMERS => self.take_timers(&request).await,
@@ -78,6 +79,7 @@ const fn is_served_by_slaves(code: i32) -> bool {
             | request::LIST_PARKED
             | request::LIST_SET_ASIDE
             | request::UNREGISTER_CLIENT
+            | request::VOTE
     )
 }
 

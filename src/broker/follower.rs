@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
@@ -50,6 +50,10 @@ pub struct Following {
     heard: AtomicI64,
     /// It cannot go on from the master's log, and waiting does not help.
     stuck: AtomicBool,
+    /// Held by whoever appends to the log, or says that nothing will be.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    /// When its master was there last, as long as it follows; `None` while it does not.
+    hears_since: Mutex<Option<Instant>>,
 }
 
 /// Why the master's log was not followed.
@@ -75,6 +79,8 @@ pub(super) enum Failed {
         "the master has not merged what was done under term {acted}, although it said so: its next entry is of term {term}"
     )]
     NotMerged { acted: u64, term: u64 },
+    #[error("this slave has voted for another one to act")]
+    Voted,
     #[error(
         "the master's disk is an older one, and what comes after entry {after}, all it knows, is not to be had here"
     )]
@@ -97,6 +103,7 @@ impl Failed {
             | Self::Cut { .. }
             | Self::MasterLacks { .. }
             | Self::NotMerged { .. }
+            | Self::Voted
             | Self::WhileGiving(_)
             | Self::NotTaken { .. } => true,
         }
@@ -114,22 +121,34 @@ impl Following {
         let behind = self.master_last.load(Ordering::SeqCst).saturating_sub(last_index);
         FollowingReadings { behind, stuck: self.stuck.load(Ordering::SeqCst) }
     }
+
+    /// Whether it follows, and its master was there not longer ago than that.
+    pub(super) fn hears_master(&self, within: Duration) -> bool {
+        self.hears_since.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < within)
+    }
+
+    fn follows_since(&self, heard: Option<Instant>) {
+        *self.hears_since.lock().unwrap_or_else(PoisonError::into_inner) = heard;
+    }
 }
 
 /// Follows until the broker stops; acts while the master is away, if it is set up so.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut heard = Instant::now();
-    if shared.store.acts().is_some_and(|acted| acted > 0 && is_merged_here(&shared, acted)) {
-        acting::forget(&shared).await; // an earlier process got the merge, and no further
+    let acts = shared.store.acts();
+    if acts.is_some_and(|acted| acted > 0 && is_merged_here(&shared, acted)) {
+        acting::forget(&shared, acts).await; // an earlier process got the merge, and no further
     }
     // The term under which it acted, once the master says that this is merged: the merge is what comes next.
     let mut merged = None;
     while !shared.stop.is_cancelled() {
         if shared.store.acts().is_some_and(|acted| merged != Some(acted)) {
+            shared.following.follows_since(None);
             merged = acting::run(&shared).await;
             heard = Instant::now();
             continue;
         }
+        shared.following.follows_since(Some(heard));
         let outcome = tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
@@ -148,6 +167,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         }
         if is_time_to_act(&shared, &failed, heard.elapsed()) {
             merged = None;
+            let _turn = shared.following.turn.lock().await;
             let acts = shared.store.acts().or(Some(0));
             if let Err(error) = shared.store.set_acts(acts).await {
                 tracing::error!(broker = %shared.config.name, %error, "does not act: it could not be stored");
@@ -183,7 +203,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 async fn has_merge(shared: &Shared, merged: Option<u64>) -> Option<u64> {
     let acted = merged?;
     if is_merged_here(shared, acted) || sabotage!("follows-without-merge") {
-        acting::forget(shared).await;
+        acting::forget(shared, Some(acted)).await;
         return None;
     }
     let last_index = shared.store.durable().and_then(|view| view.last_index()).unwrap_or(0);
@@ -324,7 +344,9 @@ async fn follow(shared: &Shared, merged: Option<u64>) -> Result<(), Failed> {
         return Ok(shared.store.set_caught_up(false).await?);
     }
     let entries = Follow::read(answer.body)?;
-    let is_next = shared.config.grants().is_none() && !sabotage!("follows-without-merge");
+    // Of three members one may lack what the other acted upon: that comes before the merge.
+    let config = &shared.config;
+    let is_next = config.grants().is_none() && !config.is_of_three() && !sabotage!("follows-without-merge");
     let term = entries.first().map_or(u64::MAX, |first| first.term);
     if let Some(acted) = merged.filter(|acted| term <= *acted && is_next) {
         return sometimes!("merge-is-not-next", Err(Failed::NotMerged { acted, term }));
@@ -333,6 +355,10 @@ async fn follow(shared: &Shared, merged: Option<u64>) -> Result<(), Failed> {
     let confirmed_index = u64::try_from(fields.confirmed_index.unwrap_or(fields.last_index)).unwrap_or(0);
     shared.store.confirm(confirmed_index);
     let (confirmed, rest) = entries.split(confirmed_index);
+    let _turn = shared.following.turn.lock().await;
+    if shared.store.acts() != merged && !sabotage!("vote-ignored") {
+        return sometimes!("voted-meanwhile", Err(Failed::Voted));
+    }
     for entries in [confirmed, rest] {
         if !entries.is_empty() {
             shared.store.submit_here(entries).await??;

@@ -56,6 +56,7 @@ pub use self::{
 use self::{
     acting::Acting,
     arrivals::Arrivals,
+    catch_up::CatchingUp,
     follower::Following,
     in_sync::InSync,
     lease::Leasing,
@@ -321,6 +322,7 @@ fn assemble(
         master_clock,
         acting: Acting::default(),
         taking_back: TakingBack::new(has_log),
+        catching_up: CatchingUp::new(!has_log),
         leasing,
         granted,
         merged: woken.merged.clone(),

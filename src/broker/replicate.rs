@@ -33,7 +33,7 @@ impl Shared {
         let (follower, end) = (self.follower_of(&header)?, end_of(&header)?);
         if self.store.may_lack() {
             let given = header.gives_after.map(|after| (after, request.body.clone()));
-            if let Some(lacks) = self.catch_up(end, given).await? {
+            if let Some(lacks) = self.catch_up(follower, end, given).await? {
                 return Ok(lacks);
             }
         }
@@ -106,8 +106,9 @@ impl Shared {
 
     /// Whether a follower whose log ends so has an older disk than it had, and may not know any more what it did.
     fn has_less_than_it_had(&self, follower: u64, end: LogEnd) -> bool {
-        // A master that confirms alone knows of nothing that its slave must have.
-        let least = if self.leasing.is_some() { 0 } else { self.store.confirmed_index() };
+        // A master that confirms alone, or with either of two slaves, knows of nothing that this one must have.
+        let has_all = self.leasing.is_none() && !self.config.is_of_three();
+        let least = if has_all { self.store.confirmed_index() } else { 0 };
         let had = self.in_sync.end_of(follower).unwrap_or(least);
         end.position.index < had && self.config.acting_to.is_some() && !sabotage!("older-disk-unnoticed")
     }
@@ -130,15 +131,20 @@ impl Shared {
         Ok(Command::response(response::SUCCESS).with_header(&fields))
     }
 
-    /// Who asks: another member than the master, which counts itself. Where one acts for the master, no other may help
-    /// the master to go on meanwhile.
+    /// Who asks: another member than the master, which counts itself. Where one acts for the master, no member of which that
+    /// one does not know may help the master to go on meanwhile.
     fn follower_of(&self, header: &ReplicateHeader) -> Result<u64, Refusal> {
-        let last = if self.config.acting_to.is_some() { 1 } else { u64::MAX };
+        let last = if self.config.acting_to.is_some() { self.config.acting_slaves } else { u64::MAX };
         let id = u64::try_from(header.broker_id).ok().filter(|id| (1..=last).contains(id));
         id.ok_or_else(|| Refusal::Field {
             field: "brokerId",
             found: header.broker_id.to_string(),
-            expected: if last == 1 { "1, the one slave of this group" } else { "the id of a slave, 1 or more" }.into(),
+            expected: match last {
+                1 => "1, the one slave of this group",
+                2 => "1 or 2, the slaves of this group",
+                _ => "the id of a slave, 1 or more",
+            }
+            .into(),
         })
     }
 

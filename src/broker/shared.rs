@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BrokerConfig, acting::Acting, arrivals::Arrivals, follower::Following, in_sync::InSync, lease::Leasing,
-    master_clock::MasterClock, pop_step::EscapePlan, refusal::Refusal, registration::Registration,
+    BrokerConfig, acting::Acting, arrivals::Arrivals, catch_up::CatchingUp, follower::Following, in_sync::InSync,
+    lease::Leasing, master_clock::MasterClock, pop_step::EscapePlan, refusal::Refusal, registration::Registration,
     take_back::TakingBack, turns::Turns,
 };
 use crate::{
@@ -60,6 +60,8 @@ pub struct Shared {
     pub acting: Acting,
     /// Where it stands with what its slave did in its place, if it is a master.
     pub taking_back: TakingBack,
+    /// What it has heard of its slaves before it serves, if it is a master.
+    pub catching_up: CatchingUp,
     /// What it knows of its lease, if it is a master that needs one.
     pub leasing: Option<Leasing>,
     /// The leases that it has granted to masters of other groups.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{lease::lease_of, refusal::Refusal, shared::Shared};
 use crate::{
     model::cause::{Cause, ReadFailure},
-    remote::acting::{Acted, NotSealed},
+    remote::acting::{Acted, NotSealed, TermClaim},
     remoting::{
         Command,
         code::response,
@@ -135,8 +135,15 @@ impl Shared {
         // Under term 0 nothing was done. Under a lower one than this log's, what was done is merged already.
         if acted > 0 && self.store.term() <= acted && !sabotage!("follows-without-merge") {
             let target = self.config.acting_to.clone().ok_or_else(no_target)?;
-            let facts = self.facts(&target, acted.max(self.store.term())).await?;
-            self.merge(end, target, facts).await?;
+            if self.config.is_of_three() {
+                // Whoever tells may be the one that did not act, and lack some of what the other acted upon.
+                if let Some(refused) = self.merge_what_was_done(&target, acted.max(self.store.term())).await? {
+                    return Ok(refused);
+                }
+            } else {
+                let facts = self.facts(&target, acted.max(self.store.term())).await?;
+                self.merge(end, target, facts).await?;
+            }
             sometimes!("take-back-merged");
         }
         self.taking_back.ended();
@@ -151,8 +158,9 @@ impl Shared {
             let view = self.store.durable()?;
             view.log_after(end, 1)?
         };
-        // A slave that lacks what was confirmed has lost its disk: it cannot tell what is to be taken back.
-        let lacks_some = self.leasing.is_none() && end.position.index < self.store.confirmed_index();
+        // An only slave that lacks what was confirmed has lost its disk: it cannot tell what is to be taken back.
+        let has_all = self.leasing.is_none() && !self.config.is_of_three();
+        let lacks_some = has_all && end.position.index < self.store.confirmed_index();
         let part = if lacks_some { LogPart::Diverged(end) } else { part };
         if let LogPart::Diverged(_) | LogPart::Cut { .. } = part {
             sometimes!("take-back-not-possible");
@@ -165,11 +173,12 @@ impl Shared {
     pub(super) async fn facts(&self, target: &str, above: u64) -> Result<Facts, Refusal> {
         // From here on the slave can hand nothing over: what the target lists is all there will be.
         let asked = self.leasing.as_ref().map(|leasing| leasing.lease.passed());
-        let sealed = self.neighbours.seal(target, above, None, self.config.grants()).await;
+        let claim = TermClaim { above, ..TermClaim::default() };
+        let sealed = self.neighbours.seal(target, claim, self.config.grants()).await;
         let term = sealed.map_err(|not_sealed| match not_sealed {
             NotSealed::Failed(failure) => self.cannot_merge(failure),
             // Nobody tells a master so: the lease would be its own.
-            NotSealed::Leased { .. } => self.cannot_merge(malformed(target)),
+            NotSealed::Leased { .. } | NotSealed::Outrun => self.cannot_merge(malformed(target)),
         })?;
         if let (Some(leasing), Some(asked), true) = (&self.leasing, asked, sabotage!("leased-before-merge")) {
             leasing.lease.extend(asked.saturating_add(leasing.lasts()));
@@ -217,17 +226,20 @@ impl Shared {
         let group = self.other_group(header.group_name)?;
         let member = natural("memberId", header.member_id)?;
         let above = natural("above", header.above)?;
+        let agreed = header.agreed_term.map(|term| natural("agreedTerm", term)).transpose()?;
         let end = header.log_end;
         let lease = header.lease_ms.map(lease_of).transpose()?.map(|lease| (lease, self.granted.clone()));
-        let fields = match self.store.submit(Seal { group: group.clone(), member, above, end, lease }).await? {
+        let fields = match self.store.submit(Seal { group: group.clone(), member, above, agreed, end, lease }).await? {
             Sealed::Term(term) => {
-                self.neighbours.acts(&group, member != 0);
-                SealResponseHeader { term: signed(term), leased_ms: None }
+                self.neighbours.acts(&group, member);
+                let agreed = agreed.map(|_| true);
+                SealResponseHeader { term: signed(term), agreed, ..SealResponseHeader::default() }
             }
             Sealed::Leased(left) => {
                 let leased_ms = Some(i64::try_from(left.as_millis()).unwrap_or(i64::MAX));
-                SealResponseHeader { term: 0, leased_ms }
+                SealResponseHeader { leased_ms, ..SealResponseHeader::default() }
             }
+            Sealed::Outrun => SealResponseHeader { agreed: Some(false), ..SealResponseHeader::default() },
         };
         Ok(Command::response(response::SUCCESS).with_header(&fields))
     }

@@ -66,10 +66,13 @@ struct BrokerArgs {
     /// The group that keeps the checkpoints and acks of pops made here.
     #[arg(long)]
     escape_to: Option<String>,
-    /// The group that keeps what a slave does in the place of its absent master. The same at master and slave, which are
-    /// 0 and 1 and have --degree 2; by default no slave acts.
+    /// The group that keeps what a slave does in the place of its absent master. The same at all members; by default no slave
+    /// acts.
     #[arg(long)]
     acting_to: Option<String>,
+    /// How many slaves the group has that may act: 1, or 2 with --degree 2. The same at all members.
+    #[arg(long, default_value_t = 1)]
+    acting_slaves: u64,
     /// How long a slave does not hear of its master before it acts for it.
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     acting_after: std::time::Duration,
@@ -132,6 +135,7 @@ impl BrokerArgs {
         config.advertise.clone_from(&self.advertise);
         config.escape_to.clone_from(&self.escape_to);
         config.acting_to.clone_from(&self.acting_to);
+        config.acting_slaves = self.acting_slaves;
         config.acting_after_ms = millis(&self.acting_after);
         config.begins_anew_after_ms = millis(&self.begins_anew_after);
         config.salvages_after_ms = millis(&self.salvages_after);
@@ -297,6 +301,9 @@ mod tests {
             (given.acting_to.as_deref(), given.acting_after_ms, given.check()),
             (Some("broker-b"), 45_000, Ok(()))
         );
+        assert_eq!((given.acting_slaves, given.other_slave()), (1, None));
+        let of_three = config("--acting-slaves 2");
+        assert_eq!((of_three.other_slave(), of_three.check()), (Some(2), Ok(())));
         let usual = BrokerConfig::new("a", "l", vec![]);
         assert_eq!(config("").acting_after_ms, usual.acting_after_ms);
         assert_eq!(config("").begins_anew_after_ms, usual.begins_anew_after_ms);

@@ -140,7 +140,8 @@ catalogue! {
         "Where a record has to be on several disks: how long the oldest has waited for that, or the process for the first word \
          of the slave that it needs; 0 when none waits";
     ACTS: Gauge, "pop_revive_acts", [], "bool", Process,
-        "At a slave that may act for its master: 1 from when it takes it for away until the master has merged what was done";
+        "At a slave that may act for its master: 1 from when it takes it for away, or has voted for the other slave to act, \
+         until the master has merged what was done";
     ACTING_TERM: Gauge, "pop_revive_acting_term", [], "term", Process,
         "At a slave that may act for its master: the term under which it does; 0 while it has none, and so does nothing";
     MERGED_TERM: Gauge, "pop_revive_merged_term", [], "term", Tables,

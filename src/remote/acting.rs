@@ -44,6 +44,17 @@ pub struct Acted {
     pub timers: Vec<TakenTimer>,
 }
 
+/// What a member asks for that takes a term.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TermClaim {
+    /// The term is higher than this one, which the member knows of.
+    pub above: u64,
+    /// The term upon which this slave and the other one agreed, where this one goes on in the place of that one.
+    pub agreed: Option<u64>,
+    /// How the member's log ends, if it is to act.
+    pub end: Option<LogEnd>,
+}
+
 /// What the group that keeps the chains says to a master that asks for a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leased {
@@ -62,6 +73,9 @@ pub enum NotSealed {
         /// How much of it may be left.
         left: Duration,
     },
+    /// What this slave and the other one agreed upon may be over: it has to ask that one.
+    #[error("the master has taken a term since the slaves agreed, or the lost one acted upon more than is here")]
+    Outrun,
     /// It may have been taken all the same: then nobody ever uses it.
     #[error("{0}")]
     Failed(ReadFailure),
@@ -78,22 +92,18 @@ impl Acted {
 }
 
 impl Neighbours {
-    /// Takes the next term at `to` for this member, whose log ends so if it is to act: higher than `above`. Where masters
-    /// need a lease, which lasts `lease`, a slave gets none while there is one, and to the master it is one.
+    /// Takes the next term at `to` for this member. Where masters need a lease, which lasts `lease`, a slave gets none while
+    /// there is one, and to the master it is one.
     ///
     /// # Errors
     /// Why it has none.
-    pub async fn seal(
-        &self,
-        to: &str,
-        above: u64,
-        end: Option<LogEnd>,
-        lease: Option<Duration>,
-    ) -> Result<u64, NotSealed> {
+    pub async fn seal(&self, to: &str, claim: TermClaim, lease: Option<Duration>) -> Result<u64, NotSealed> {
+        let TermClaim { above, agreed, end } = claim;
         let header = SealHeader {
             group_name: self.config.own_broker.clone(),
             member_id: i64::try_from(self.config.own_id).unwrap_or(i64::MAX),
             above: i64::try_from(above).unwrap_or(i64::MAX),
+            agreed_term: agreed.map(|agreed| i64::try_from(agreed).unwrap_or(i64::MAX)),
             log_end: end,
             lease_ms: lease.map(millis),
         };
@@ -103,6 +113,9 @@ impl Neighbours {
         let told: SealResponseHeader = answer.header().map_err(|_| malformed())?;
         if let Some(left) = told.leased_ms.filter(|_| lease.is_some()) {
             return Err(NotSealed::Leased { left: Duration::from_millis(left.unsigned_abs()) });
+        }
+        if agreed.is_some() && told.agreed != Some(true) {
+            return Err(NotSealed::Outrun); // also where the other group does not know the question
         }
         u64::try_from(told.term).ok().filter(|term| *term > above).ok_or_else(malformed)
     }

@@ -8,6 +8,7 @@ pub mod hand_over;
 pub mod neighbours;
 pub mod read;
 pub mod routes;
+pub mod voting;
 
 pub use breaker::{BreakerConfig, BreakerState, BudgetError};
 pub use breakers::PeerState;

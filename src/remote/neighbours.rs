@@ -66,9 +66,9 @@ impl Neighbours {
         self.breakers.refusal(peer)
     }
 
-    /// A slave acts for this group's master, or does no longer: its messages are read where they can be.
-    pub fn acts(&self, broker: &str, acts: bool) {
-        self.routes.acts(broker, acts);
+    /// This slave acts for its group's master, or none does any longer, where it is 0: messages are read where they can be.
+    pub fn acts(&self, broker: &str, member: u64) {
+        self.routes.acts(broker, i64::try_from(member).unwrap_or(i64::MAX));
     }
 
     /// The group under which this broker reads from others.

@@ -63,8 +63,8 @@ struct Known {
     members: BTreeMap<String, BTreeMap<i64, String>>,
     /// Address → since when it is avoided, and for how long.
     avoided: BTreeMap<String, (Instant, Duration)>,
-    /// Groups for whose master a slave acts, as far as this broker was told.
-    acted_for: BTreeSet<String>,
+    /// Groups for whose master a slave acts, and which one, as far as this broker was told.
+    acted_for: BTreeMap<String, i64>,
 }
 
 impl Routes {
@@ -85,8 +85,19 @@ impl Routes {
         master(&self.known())
     }
 
+    /// A certain member of a group. `None` when no name server knows it.
+    pub async fn member(&self, broker: &str, id: i64) -> Option<Member> {
+        let is_it = |member: &Member| member.id == id;
+        let found = self.known().members(broker).find(is_it);
+        if found.is_some() {
+            return found;
+        }
+        self.refresh(|known| known.has_fresh(broker, is_it)).await;
+        self.known().members(broker).find(is_it)
+    }
+
     /// The member of a group to read from: of those that have not just failed, or of all if all have, the first, and the
-    /// master last while a slave acts for it. `None` when no name server knows one.
+    /// master last while a slave acts for it, which comes first. `None` when no name server knows one.
     pub async fn holder(&self, broker: &str) -> Option<Member> {
         let found = self.known().holder(broker);
         if found.is_some() {
@@ -110,12 +121,13 @@ impl Routes {
         known.avoided.insert(member.address.clone(), (Instant::now(), span));
     }
 
-    /// A slave acts for this group's master, or does no longer. Nobody need find out first that the master does not answer.
-    pub fn acts(&self, broker: &str, acts: bool) {
+    /// This slave acts for its group's master, or none does any longer, where it is 0. Nobody need find out first that the
+    /// master does not answer.
+    pub fn acts(&self, broker: &str, member: i64) {
         let mut known = self.known();
-        match acts {
-            true => known.acted_for.insert(broker.to_owned()),
-            false => known.acted_for.remove(broker),
+        match member {
+            MASTER_ID => known.acted_for.remove(broker),
+            slave => known.acted_for.insert(broker.to_owned(), slave),
         };
     }
 
@@ -178,8 +190,10 @@ impl Known {
 
     fn holder(&self, broker: &str) -> Option<Member> {
         let is_avoided = |member: &Member| self.is_avoided(member);
-        let is_away = |member: &Member| member.is_master() && self.acted_for.contains(broker);
-        let chosen = self.members(broker).min_by_key(|member| (is_avoided(member), is_away(member)))?;
+        let acting = self.acted_for.get(broker);
+        let rank =
+            |member: &Member| acting.map_or(0, |slave| i32::from(member.id != *slave) + i32::from(member.is_master()));
+        let chosen = self.members(broker).min_by_key(|member| (is_avoided(member), rank(member)))?;
         let others = || self.members(broker).filter(|member| member.id != chosen.id);
         if others().next().is_some() && is_avoided(&chosen) {
             sometimes!("holder-all-avoided");
@@ -252,7 +266,7 @@ mod tests {
             Vec::new(),
         );
         *routes.known() = known();
-        routes.acts("a", true);
+        routes.acts("a", 1);
         let slave = routes.holder("a").await.unwrap();
         assert_eq!(slave.id, 1);
         assert!(routes.master("a").await.unwrap().is_master(), "what changes something goes to no other");
@@ -260,7 +274,7 @@ mod tests {
         routes.known().members = known().members;
         assert!(routes.holder("a").await.unwrap().is_master(), "the slave has failed");
         routes.answered(&slave);
-        routes.acts("a", false);
+        routes.acts("a", 0);
         assert!(routes.holder("a").await.unwrap().is_master());
     }
 }

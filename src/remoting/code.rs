@@ -139,6 +139,8 @@ pub mod request {
         LIST_TAKEN_TIMERS = 900_009,
         /// Ours: the master of another group asks that its slave takes no term for a while.
         LEASE = 900_010,
+        /// Ours: a slave asks the other slave of its group to follow nobody while it acts for their master.
+        VOTE = 900_011,
     }
 }
 

@@ -35,6 +35,11 @@ pub(super) fn sealed_term(tables: &(impl Tables + ?Sized), group: &str) -> Resul
     term(tables, Table::Sealed, group)
 }
 
+/// The last term that the group's master has taken here; 0 if it has taken none.
+pub(super) fn master_sealed(tables: &(impl Tables + ?Sized), group: &str) -> Result<u64, StoreError> {
+    term(tables, Table::MasterSealed, group)
+}
+
 /// How the log ended of the group's last member that took a term here to act.
 pub(super) fn acted_end(tables: &(impl Tables + ?Sized), group: &str) -> Result<Option<LogEnd>, StoreError> {
     let row = tables.rows().get(Table::ActedEnds, &Key::of(Table::ActedEnds).text(group))?;
@@ -143,8 +148,17 @@ impl Txn<'_, '_> {
 
 impl Draft<'_> {
     /// Lets the tables follow [`Record::Sealed`].
-    pub(super) fn apply_sealed(&mut self, group: &str, term: u64, end: Option<LogEnd>) -> Result<(), StoreError> {
+    pub(super) fn apply_sealed(
+        &mut self,
+        group: &str,
+        term: u64,
+        member: u64,
+        end: Option<LogEnd>,
+    ) -> Result<(), StoreError> {
         self.put(Key::of(Table::Sealed).text(group), Row::Number(term.cast_signed()));
+        if member == 0 {
+            self.put(Key::of(Table::MasterSealed).text(group), Row::Number(term.cast_signed()));
+        }
         // A request that comes late names an end from before the slave followed on: no slave's log ever gets shorter, unless
         // it begins anew, and then it has all of this before it acts.
         let known = acted_end(self, group)?.map(|end| end.position);

@@ -16,7 +16,7 @@ use crate::{
 };
 
 fn seal(member: u64, above: u64) -> Seal {
-    Seal { group: OTHER.into(), member, above, end: None, lease: None }
+    Seal { group: OTHER.into(), member, above, agreed: None, end: None, lease: None }
 }
 
 fn taken(sealed: Sealed) -> u64 {
@@ -164,7 +164,9 @@ fn where_the_log_of_who_acts_ends_is_known_until_another_log_goes_further() {
 fn groups_are_counted_whatever_their_names_begin_with() {
     let mut store = Direct::new();
     for (offset, group) in ["a", "ab", "a-b", "b"].into_iter().enumerate() {
-        let term = taken(store.run(0, Seal { group: group.into(), member: 1, above: 0, end: None, lease: None }));
+        let term = taken(
+            store.run(0, Seal { group: group.into(), member: 1, above: 0, agreed: None, end: None, lease: None }),
+        );
         for number in 0..3 {
             let acting = ActingTerm { group: group.into(), term };
             let mut chain = Chain { acted_for: Some(acting.clone()), ..chain(OTHER) };

@@ -295,7 +295,17 @@ async fn that_a_member_acts_survives_a_restart_and_is_not_in_its_log() {
     for acts in [Some(0), Some(5), None] {
         stage.store.set_acts(acts).await.unwrap();
         stage.restart().await;
-        assert_eq!(stage.store.acts(), acts);
+        assert_eq!((stage.store.acts(), stage.store.agreed()), (acts, None));
     }
+    stage.store.agree(7).await.unwrap();
+    stage.restart().await;
+    assert_eq!((stage.store.acts(), stage.store.agreed()), (Some(7), Some(7)));
+    stage.store.set_acts(None).await.unwrap();
+    stage.restart().await;
+    assert_eq!(
+        (stage.store.acts(), stage.store.agreed()),
+        (None, Some(7)),
+        "what they agreed upon is for others to end"
+    );
     assert_eq!(stage.store.durable().unwrap().log_end().unwrap().position.index, 0);
 }

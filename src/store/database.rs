@@ -46,6 +46,8 @@ const CONFIRMED_KEY: &str = "confirmed";
 
 /// The term under which this member, a slave, acts for its master; 0 before it has one. Missing while it does not act.
 const ACTS_KEY: &str = "acts";
+/// The last term upon which the two slaves of a group agreed that one of them acts.
+const AGREED_KEY: &str = "agreed";
 
 /// Whether this member, a slave, once had all that its master had: since then nothing was confirmed that is not here.
 const CAUGHT_UP_KEY: &str = "caught-up";
@@ -156,6 +158,19 @@ pub(super) fn set_acts(database: &Marked, acts: Option<u64>) -> Result<(), Store
     database.change(|meta| match acts {
         Some(term) => meta.insert(ACTS_KEY, term).map(drop),
         None => meta.remove(ACTS_KEY).map(drop),
+    })
+}
+
+/// The last term upon which this member and the other slave of its group agreed that one of them acts; 0 if there is none.
+pub(super) fn agreed(database: &Database) -> Result<u64, StoreError> {
+    Ok(database.begin_read()?.open_table(META)?.get(AGREED_KEY)?.map_or(0, |row| row.value()))
+}
+
+/// Remembers that this member follows nobody who has not merged a later term than that, nor does the other slave.
+pub(super) fn agree(database: &Marked, term: u64) -> Result<(), StoreError> {
+    database.change(|meta| {
+        meta.insert(ACTS_KEY, term)?;
+        meta.insert(AGREED_KEY, term).map(drop)
     })
 }
 

@@ -181,7 +181,7 @@ impl<'t> Draft<'t> {
                 self.drop_expired_sends(at_ms)?;
             }
             Record::Expired { broker, before, bytes, .. } => self.apply_expired(place.0, broker, *before, *bytes)?,
-            Record::Sealed { group, term, end, .. } => self.apply_sealed(group, *term, *end)?,
+            Record::Sealed { group, term, member, end } => self.apply_sealed(group, *term, *member, *end)?,
             Record::Merged { group, term } => self.apply_merged(group, *term)?,
             Record::Forgotten { chains } => self.apply_forgotten(chains)?,
         }

@@ -142,6 +142,7 @@ impl Store {
         let (steps, waiting) = mpsc::channel(config.waiting_limit);
         let durable = Arc::new(writer::Durable::default());
         *durable.acts.lock().unwrap_or_else(PoisonError::into_inner) = database::acts(&opened.database)?;
+        durable.agreed.store(database::agreed(&opened.database)?, std::sync::atomic::Ordering::SeqCst);
         let caught_up = database::has_caught_up(&opened.database)?;
         durable.caught_up.store(caught_up, std::sync::atomic::Ordering::SeqCst);
         let confirmation = Arc::new(Confirmation::new(config.confirms, listener, opened.confirmed.clone()));
@@ -249,6 +250,21 @@ impl Store {
     #[must_use]
     pub fn acts(&self) -> Option<u64> {
         *self.durable.acts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers that this member and the other slave of its group follow nobody who has not merged a later term than that,
+    /// while one of them acts.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn agree(&self, term: u64) -> Result<(), StoreError> {
+        self.enqueue_with(step::Nothing, Told::Here, Order::Agree(term)).await
+    }
+
+    /// The last term upon which the two agreed; `None` if they never have.
+    #[must_use]
+    pub fn agreed(&self) -> Option<u64> {
+        Some(self.durable.agreed.load(std::sync::atomic::Ordering::SeqCst)).filter(|term| *term > 0)
     }
 
     /// Remembers whether this member, a slave, has had all that its master had.

@@ -68,11 +68,13 @@ pub(super) enum Table {
     /// Group, due, log index, record (a [`TimerId`](crate::model::timer::TimerId)): the delayed messages that an acting member
     /// of a group has handed over since its master last merged → the term under which it was.
     TakenTimers = 25,
+    /// Group → the last term that its master has taken here.
+    MasterSealed = 26,
 }
 
 impl Table {
     /// All of them.
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::Topics,
         Self::Groups,
         Self::Bounds,
@@ -98,6 +100,7 @@ impl Table {
         Self::Merged,
         Self::ActedEnds,
         Self::TakenTimers,
+        Self::MasterSealed,
     ];
 
     /// Its name in error messages.
@@ -128,6 +131,7 @@ impl Table {
             Self::Merged => "merged",
             Self::ActedEnds => "acted-ends",
             Self::TakenTimers => "taken-timers",
+            Self::MasterSealed => "master-sealed",
         }
     }
 }
@@ -213,7 +217,8 @@ impl Row {
             | Table::Forgotten
             | Table::Sealed
             | Table::Merged
-            | Table::TakenTimers => Self::Number(read(table, key, bytes)?),
+            | Table::TakenTimers
+            | Table::MasterSealed => Self::Number(read(table, key, bytes)?),
             Table::Chains => Self::Chain(Arc::new(read(table, key, bytes)?)),
             Table::SetAside => Self::SetAside(Arc::new(read(table, key, bytes)?)),
             Table::Sends => Self::Sent(Arc::new(read(table, key, bytes)?)),

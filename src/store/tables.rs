@@ -377,6 +377,14 @@ pub trait Tables: Source {
         super::acting::sealed_term(self, group)
     }
 
+    /// The last term that another group's master has taken here to take back what was done for it; 0 if it has taken none.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn master_sealed(&self, group: &str) -> Result<u64, StoreError> {
+        super::acting::master_sealed(self, group)
+    }
+
     /// How the log ended of the last member of a group that took a term here to act for its master, if it said so.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ pub(super) enum Order {
     GoOn(u64),
     /// Remember whether, and under which term, this member acts for its master.
     Act(Option<u64>),
+    /// Remember that this member and another one agreed upon that term.
+    Agree(u64),
     /// Remember whether this member has had all that its master had.
     CaughtUp(bool),
     /// Remember how far the master's clock is ahead of the wall clock, ms.

@@ -70,6 +70,8 @@ pub(super) struct Durable {
     pub(super) acts: Mutex<Option<u64>>,
     /// Whether it has ever had all that its master had.
     pub(super) caught_up: AtomicBool,
+    /// The last term upon which the slaves of this group agreed.
+    pub(super) agreed: AtomicU64,
     /// How far its master's clock was ahead of its wall clock, as stored, ms.
     pub(super) master_ahead_ms: AtomicI64,
     pub(super) grown: Notify,
@@ -166,6 +168,13 @@ impl Writer {
             Order::Act(acts) => {
                 let set = self.blocking(move || database::set_acts(&database, acts)).await;
                 set.map(|()| *self.durable.acts.lock().unwrap_or_else(PoisonError::into_inner) = acts)
+            }
+            Order::Agree(term) => {
+                let set = self.blocking(move || database::agree(&database, term)).await;
+                set.map(|()| {
+                    self.durable.agreed.store(term, Ordering::SeqCst);
+                    *self.durable.acts.lock().unwrap_or_else(PoisonError::into_inner) = Some(term);
+                })
             }
             Order::CaughtUp(has_caught_up) => {
                 let set = self.blocking(move || database::set_caught_up(&database, has_caught_up)).await;

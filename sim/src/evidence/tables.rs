@@ -41,7 +41,7 @@ enum Part {
 use Part::{Index, Number, Text};
 
 /// The number that keys begin with, the table's name, and what follows.
-const FORMS: [(u8, &str, &[Part]); 25] = [
+const FORMS: [(u8, &str, &[Part]); 26] = [
     (1, "topics", &[Text]),
     (2, "groups", &[Text]),
     (3, "bounds", &[Text, Number]),
@@ -67,6 +67,7 @@ const FORMS: [(u8, &str, &[Part]); 25] = [
     (23, "merged", &[Text]),
     (24, "acted-ends", &[Text]),
     (25, "taken-timers", &[Text, Number, Index, Index]),
+    (26, "master-sealed", &[Text]),
 ];
 
 /// Rows whose table nobody knows.

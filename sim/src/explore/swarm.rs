@@ -86,7 +86,7 @@ fn brokers<R: Rng>(dice: &mut Dice<R>) -> Vec<Broker> {
         let share = if slaves == 0 { 0.15 } else { 0.0 };
         let age_ms = dice.maybe(share, |dice| dice.span(2 * MINUTE..=20 * MINUTE));
         let retention = Retention { age_ms, bytes: None };
-        let may_act = slaves == 1 && degree == 2 && escapes_to.is_none() && !others.is_empty();
+        let may_act = slaves > 0 && degree == 2 && escapes_to.is_none() && !others.is_empty();
         let acting_to = if may_act { dice.maybe(0.7, |dice| (*dice.one(&others)).clone()) } else { None };
         Broker { name: name.clone(), slaves, escapes_to, acting_to, degree, retention, chain_window_ms: DAY }
     };
@@ -95,7 +95,7 @@ fn brokers<R: Rng>(dice: &mut Dice<R>) -> Vec<Broker> {
 
 /// Has some masters confirm alone whose slaves may act for them.
 fn confirm_alone<R: Rng>(dice: &mut Dice<R>, scenario: &mut Scenario) {
-    for broker in scenario.brokers.iter_mut().filter(|broker| broker.acting_to.is_some()) {
+    for broker in scenario.brokers.iter_mut().filter(|broker| broker.acting_to.is_some() && broker.slaves == 1) {
         broker.degree = if dice.likely(0.5) { 1 } else { 2 };
     }
 }

@@ -61,6 +61,13 @@ impl<'h> Ledger<'h> {
         since < event && self.confirmed(broker, index, since).is_some_and(|confirmed| confirmed < event)
     }
 
+    /// The first index that had not left a broker's log by retention before `event`.
+    #[must_use]
+    pub fn cut(&self, broker: &str, event: usize) -> u64 {
+        let expiries = self.expiries.iter().filter(|expiry| expiry.node == broker && expiry.event < event);
+        expiries.map(|expiry| expiry.before).max().unwrap_or(1)
+    }
+
     /// The last state of a chain that was confirmed before `event`.
     #[must_use]
     pub fn confirmed_before(&self, life: &ChainLife<'h>, event: usize) -> Option<&'h ChainFact> {

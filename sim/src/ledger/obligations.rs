@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{plan::NodeName, scenario::Retention};
+use crate::{
+    plan::NodeName,
+    scenario::{Retention, slave_name},
+};
 
 /// What a run is judged against, besides its history.
 #[derive(Debug, Clone, Default)]
@@ -93,6 +96,13 @@ impl Obligations {
         let disks = std::iter::once(node).chain(confirming);
         let syncs_ms: u64 = disks.filter_map(|disk| self.slow_syncs_ms.get(disk)).sum();
         syncs_ms.saturating_mul(2 * SYNCS_PER_COMMIT)
+    }
+
+    /// The slave of a broker that has this id; `None` if there is none.
+    #[must_use]
+    pub fn slave<'a>(&'a self, broker: &str, id: u64) -> Option<&'a str> {
+        let name = slave_name(broker, u32::try_from(id).ok()?);
+        self.slaves.get_key_value(&name).map(|(node, _)| node.as_str())
     }
 
     /// The slaves of a broker.

@@ -72,6 +72,8 @@ pub enum Order {
         member: u64,
         /// A term that it knows of.
         above: u64,
+        /// The term upon which it agreed with another member, and whether the answer says that this still holds.
+        agreed: Option<(u64, bool)>,
         /// The term that the answer gives.
         told: Option<u64>,
         /// It gives none, for the master may have a lease.
@@ -146,6 +148,7 @@ impl Order {
                 group: text("groupName")?,
                 member: read.number("memberId")?,
                 above: read.number("above")?,
+                agreed: read.number("agreedTerm").map(|term| (term, false)),
                 told: None,
                 leased: false,
             },
@@ -165,7 +168,12 @@ impl Order {
                 told.extend(read.get("offsets").into_iter().flat_map(|all| all.split(';')).filter_map(pair));
             }
             Self::Resume { told, .. } => *told = read.number("count"),
-            Self::Seal { told, leased, .. } => (*told, *leased) = (read.number("term"), read.get("leasedMs").is_some()),
+            Self::Seal { told, leased, agreed, .. } => {
+                (*told, *leased) = (read.number("term"), read.get("leasedMs").is_some());
+                if let Some((_, holds)) = agreed {
+                    *holds = read.get("agreed") == Some("true");
+                }
+            }
             Self::Topic { .. }
             | Self::NoTopic { .. }
             | Self::Group { .. }

@@ -187,9 +187,7 @@ impl TableFold {
             Fact::Sealed { group, member, .. } => {
                 add(&mut self.rows, "sealed", group);
                 // A slave that is to act says where its log ends.
-                if *member != 0 {
-                    add(&mut self.rows, "acted-ends", group);
-                }
+                add(&mut self.rows, if *member == 0 { "master-sealed" } else { "acted-ends" }, group);
             }
             Fact::Merged { group, term } => self.merge(group, *term),
             Fact::Unknown(_) => {}

@@ -46,7 +46,7 @@ pub(super) fn charge(ledger: &Ledger<'_>, violations: Vec<Violation>) -> (Vec<Vi
 fn unshared(ledger: &Ledger<'_>) -> BTreeMap<LedgerId, Unshared> {
     let mut unshared = BTreeMap::new();
     for seal in ledger.seals.iter().filter(|seal| seal.member != 0 && ledger.obligations.needs_lease(seal.group)) {
-        let Some(slave) = ledger.obligations.slaves_of(seal.group).next() else { continue };
+        let Some(slave) = ledger.obligations.slave(seal.group, seal.member) else { continue };
         let log = ledger.replicas.log(slave);
         let had = log[..log.partition_point(|step| step.event < seal.event)].last().map_or(0, |step| step.entry.index);
         let lacks = |index, event| index > had && is_before(ledger, seal, event);

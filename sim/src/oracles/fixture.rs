@@ -191,7 +191,12 @@ impl Story {
 
     /// The slave has this entry, whatever `a` has.
     pub(crate) fn slave_has(&mut self, entry: DurableEntry) -> &mut Self {
-        self.event(EventKind::Noted(Noted::Durable { node: SLAVE.into(), sync: entry.index, entry: Arc::new(entry) }))
+        self.member_has(SLAVE, entry)
+    }
+
+    /// This slave has this entry, whatever `a` has.
+    pub(crate) fn member_has(&mut self, slave: &str, entry: DurableEntry) -> &mut Self {
+        self.event(EventKind::Noted(Noted::Durable { node: slave.into(), sync: entry.index, entry: Arc::new(entry) }))
     }
 
     /// One request; its number.

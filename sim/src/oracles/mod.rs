@@ -28,6 +28,7 @@ mod p4_reads;
 mod p4_renewed;
 mod p4_silent_connections;
 mod p4_taken_up;
+mod p5_acting;
 pub mod p5_beginning;
 mod p5_progress_is_safe;
 mod p5_replicas;

@@ -5,12 +5,13 @@
 //! broker hands its chains over, already on its target's disk; when a client keeps its own checkpoints, on any), or went
 //! because it was past its retention, or such a checkpoint tells it as acked. Each broker's log has the indexes 1, 2, 3...
 //! without a gap, terms and times never fall, no place in it was ever durable with two contents, and every record in it is
-//! understood. A slave's log is a prefix of its master's (see `p5_replicas`). What a later term has replaced is no part of a
+//! understood. A slave's log is a prefix of its master's (see `p5_replicas`),
+//! and has all that was confirmed when it acts (see `p5_acting`). What a later term has replaced is no part of a
 //! log: it may not have been confirmed, so that no slave has it.
 
 use std::ops::RangeInclusive;
 
-use super::{Findings, Reads, p5_beginning, p5_replicas, p5_resets};
+use super::{Findings, Reads, p5_acting, p5_beginning, p5_replicas, p5_resets};
 use crate::ledger::{GroupSpec, Ledger, LogStep, OffsetMove, Place};
 
 /// More than any run stores in a queue: an offset that moves further was made up.
@@ -30,6 +31,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
         log(ledger, node, entries, found);
     }
     p5_replicas::check(ledger, found);
+    p5_acting::check(ledger, found);
     p5_resets::check(ledger, found);
     for (event, node, what) in &ledger.unknown {
         found.broken(ledger.at_ms(*event), node, format!("a durable record is not understood: {what}"));

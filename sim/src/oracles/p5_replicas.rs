@@ -48,7 +48,7 @@ fn gapless(ledger: &Ledger<'_>, node: &str, broker: &str, log: &[ReplicaStep<'_>
         let index = entry.index;
         // Beginning anew leaves out what comes before.
         let missing = if index > last { last + 1..index } else { 1..index };
-        if missing.start.max(cut(ledger, broker, *event)) < missing.end {
+        if missing.start.max(ledger.cut(broker, *event)) < missing.end {
             let was = if index > last { format!("from index {last} to {index}") } else { format!("back to {index}") };
             found.broken(*at_ms, node, format!("its log goes {was}, and the log of {broker} was not cut there"));
         }
@@ -56,15 +56,9 @@ fn gapless(ledger: &Ledger<'_>, node: &str, broker: &str, log: &[ReplicaStep<'_>
     }
 }
 
-/// The first index that had not left a broker's log by retention before `event`.
-fn cut(ledger: &Ledger<'_>, broker: &str, event: usize) -> u64 {
-    let expiries = ledger.expiries.iter().filter(|expiry| expiry.node == broker && expiry.event < event);
-    expiries.map(|expiry| expiry.before).max().unwrap_or(1)
-}
-
 fn complete(ledger: &Ledger<'_>, node: &str, broker: &str, masters: &[LogStep<'_>], found: &mut Findings<'_>) {
     let Some(end) = ledger.history.events.len().checked_sub(1) else { return };
-    let (end_ms, cut) = (ledger.at_ms(end), cut(ledger, broker, end));
+    let (end_ms, cut) = (ledger.at_ms(end), ledger.cut(broker, end));
     let has: FxHashSet<u64> = ledger.replicas.held(node).iter().map(|step| step.entry.index).collect();
     let is_missing = |step: &&LogStep<'_>| {
         let is_old = ledger.at_ms(step.event).saturating_add(CATCH_UP_MS) <= end_ms;

@@ -1,7 +1,10 @@
 //! Part of P6: a slave does not begin to act for a master that it hears.
 //!
 //! Rule: before a slave takes a term it has had no answer of its master for as long as its configuration says. It takes
-//! another one, after a restart, for the same absence; it has ended when the slave has appended something of its master's.
+//! another one, after a restart or after the other slave of the group, for the same absence; that has ended when the slave has
+//! appended something of its master's.
+
+use std::collections::BTreeSet;
 
 use super::Findings;
 use crate::{
@@ -15,23 +18,26 @@ use crate::{
 const HEARD_MS: SimMs = 19_000;
 
 pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
-    for slave in ledger.obligations.slaves.keys() {
+    let groups: BTreeSet<&String> = ledger.obligations.slaves.values().collect();
+    for group in groups {
         let mut acts_since = None;
-        for (event, at_ms) in terms_asked_for(ledger, slave) {
+        for (event, at_ms, slave) in terms_asked_for(ledger, group) {
             let has_followed = acts_since.is_none_or(|since| ledger.replicas.has_grown(slave, since..event));
             if has_followed && let Some(silence) = too_short(ledger, slave, event) {
                 let detail = format!("it takes a term {silence} ms after an answer of its master");
-                found.broken(at_ms, slave.clone(), detail);
+                found.broken(at_ms, slave, detail);
             }
             acts_since = Some(event);
         }
     }
 }
 
-fn terms_asked_for<'l>(ledger: &'l Ledger<'_>, slave: &'l str) -> impl Iterator<Item = (usize, SimMs)> + 'l {
+/// When the slaves of a group ask for terms, and which one.
+fn terms_asked_for<'l>(ledger: &'l Ledger<'_>, group: &'l str) -> impl Iterator<Item = (usize, SimMs, &'l str)> {
+    let is_its = move |node: &str| ledger.obligations.slaves.get(node).is_some_and(|master| master == group);
     ledger.history.events.iter().enumerate().filter_map(move |(number, event)| match &event.kind {
-        EventKind::Request(frame) if frame.request_code == code::SEAL && &*frame.from == slave => {
-            Some((number, event.at_ms))
+        EventKind::Request(frame) if frame.request_code == code::SEAL && is_its(&frame.from) => {
+            Some((number, event.at_ms, &*frame.from))
         }
         _ => None,
     })
@@ -101,6 +107,9 @@ mod tests {
         story.response(("a", "a-s1", poll), (code::REPLICATE, 0), &[], b"").wait(1_000);
         story.request("a-s1", "b", code::SEAL, &[], b"");
         assert!(!story.is_blamed("P6", WORDS), "it has not followed");
+        story.obligations.slaves.insert("a-s2".into(), "a".into());
+        story.request("a-s2", "b", code::SEAL, &[], b"");
+        assert!(!story.is_blamed("P6", WORDS), "nor has the other one, for the same absence");
         story.send(1, 0).catch_up(1).wait(1_000).request("a-s1", "b", code::SEAL, &[], b"");
         assert!(story.is_blamed("P6", WORDS));
     }

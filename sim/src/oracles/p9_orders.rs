@@ -65,8 +65,11 @@ impl Answered<'_> {
             Order::Resume { chain, told } => return self.resumed(chain.as_deref(), *told),
             // A slave waits for its master's lease to be over.
             Order::Seal { member: 1.., leased: true, .. } => true,
-            Order::Seal { group, member, above, told, .. } => {
+            // A slave may have to ask the other one after all.
+            Order::Seal { agreed: Some((_, false)), .. } => true,
+            Order::Seal { group, member, above, agreed, told, .. } => {
                 told.is_some_and(|term| term > *above)
+                    && agreed.is_none_or(|(agreed, _)| self.is_unended(group, agreed, *told))
                     && self.since(|fact| {
                         matches!(fact, Fact::Sealed { group: of, term, member: by }
                             if (of, by, Some(*term)) == (group, member, *told))
@@ -92,6 +95,18 @@ impl Answered<'_> {
     fn took(&self, group: &str, asked: TimerId) -> bool {
         let is_it = |fact: &Fact| matches!(fact, Fact::TimerTaken { group: of, timer, .. } if (&**of, *timer) == (group, asked));
         self.confirmed(is_it).next().is_some()
+    }
+
+    /// Whether the group's master had taken no term since its slaves agreed, when a slave took that one.
+    fn is_unended(&self, group: &str, agreed: u64, told: Option<u64>) -> bool {
+        let seals = |fact: &Fact| match fact {
+            Fact::Sealed { group: of, term, member } if of == group => Some((*term, *member)),
+            _ => None,
+        };
+        let log = self.ledger.logs.get(self.ordered.call.to).into_iter().flatten();
+        let all = log.flat_map(|step| step.entry.facts.iter().filter_map(seals));
+        let mut before = all.take_while(|(term, _)| Some(*term) != told);
+        !before.any(|(term, member)| member == 0 && term >= agreed)
     }
 
     /// Whether one of them came after the order was given.
@@ -266,6 +281,21 @@ mod tests {
         assert!(!seal(Some((5, 1)), "5"));
         assert!(seal(None, "5") && seal(Some((5, 0)), "5") && seal(Some((5, 1)), "6"));
         assert!(seal(Some((4, 1)), "4"), "it is not above the one that was known");
+    }
+
+    #[test]
+    fn what_slaves_agreed_upon_holds_until_their_master_takes_a_term() {
+        let seal = |sealed: &[(u64, u64)], told: &[(&str, &str)]| {
+            let mut story = Story::new();
+            let fact = |&(term, member)| Fact::Sealed { group: "x".into(), term, member };
+            let asked = [("groupName", "x"), ("memberId", "2"), ("above", "4"), ("agreedTerm", "4")];
+            order(&mut story, (code::SEAL, &asked), sealed.iter().map(fact).collect(), told);
+            is_blamed(&mut story)
+        };
+        let given = [("term", "7"), ("agreed", "true")];
+        assert!(!seal(&[(7, 2)], &given) && !seal(&[(5, 1), (7, 2)], &given) && !seal(&[(3, 0), (7, 2)], &given));
+        assert!(seal(&[(5, 0), (7, 2)], &given), "the master has taken one since");
+        assert!(!seal(&[], &[("term", "0"), ("agreed", "false")]), "it has to ask the other slave");
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl<'l> Takeover<'l> {
         if before.is_some_and(|before| before.member != 0) {
             return None;
         }
-        let slave = ledger.obligations.slaves_of(seal.group).next()?;
+        let slave = ledger.obligations.slave(seal.group, seal.member)?;
         let acts_ms = ledger.at_ms(seal.event);
         let answers = ledger.replicas.polls(slave).iter().filter_map(|poll| poll.answer?.arrived_ms);
         let heard_ms = answers.filter(|at_ms| *at_ms <= acts_ms).max()?;

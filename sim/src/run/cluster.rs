@@ -161,6 +161,9 @@ fn config(scenario: &Scenario, member: &Member<'_>, streams: &Streams, addresses
     // A slave keeps nobody's chains and hands none over.
     config.escape_to = broker.escapes_to.clone().filter(|_| *id == 0);
     config.acting_to.clone_from(&broker.acting_to);
+    if broker.acting_to.is_some() {
+        config.acting_slaves = u64::from(broker.slaves);
+    }
     config.degree = broker.degree;
     config.chain_window_ms = broker.chain_window_ms;
     config.retention = RetentionConfig { age_ms: broker.retention.age_ms, bytes: broker.retention.bytes };

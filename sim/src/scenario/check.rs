@@ -41,6 +41,8 @@ pub(super) struct Names {
     pub(super) mendable: Vec<String>,
     /// Those whose disk may be lost: slaves, and masters whose slave has all that was ever confirmed.
     pub(super) replaceable: Vec<String>,
+    /// Those of them whose disk may be put back to what it was.
+    pub(super) restorable: Vec<String>,
     pub(super) nodes: Vec<String>,
     topics: Vec<String>,
     groups: Vec<String>,
@@ -84,15 +86,20 @@ impl Names {
         let is_backed = |broker: &&BrokerEntry| {
             broker.acting_to.is_some() && broker.degree.as_ref().is_some_and(|degree| *degree.get() > 1)
         };
-        let backed = file.broker.iter().filter(is_backed).filter(keeps_all).map(|broker| broker.name.get().clone());
-        let replaceable = slaves(file).map(|(name, _)| name).chain(backed).collect();
+        // A master that is not empty goes on with the first of two slaves that it hears.
+        let has_one = |broker: &&BrokerEntry| broker.slaves.as_ref().is_some_and(|count| *count.get() == 1);
+        let backed = || file.broker.iter().filter(is_backed).filter(keeps_all);
+        let masters = backed().map(|broker| broker.name.get().clone());
+        let replaceable = slaves(file).map(|(name, _)| name).chain(masters).collect();
+        let masters = backed().filter(has_one).map(|broker| broker.name.get().clone());
+        let restorable = slaves(file).map(|(name, _)| name).chain(masters).collect();
         let clients = parts.producer.iter().map(|producer| &producer.name);
         let clients = clients.chain(parts.consumer.iter().map(|consumer| &consumer.name));
         let nodes = members.iter().cloned().chain(name_servers(file));
         let nodes = nodes.chain(clients.map(|name| name.get().clone())).collect();
         let topics = file.topic.iter().map(|topic| topic.name.get().clone()).collect();
         let groups = file.group.iter().map(|group| group.name.get().clone()).collect();
-        Self { brokers, members, mendable, replaceable, nodes, topics, groups }
+        Self { brokers, members, mendable, replaceable, restorable, nodes, topics, groups }
     }
 }
 
@@ -225,7 +232,8 @@ fn broker(f: &mut Findings, entry: &BrokerEntry, names: &Names, shortest_window_
     let window_ms = CHAIN_WINDOW_MS.max(shortest_window_ms);
     let chain_window_ms = f.time_or("broker.chain_window", entry.chain_window.as_ref(), window_ms, Zero::Refused);
     let acting_to = entry.acting_to.as_ref().map(|raw| {
-        if *raw.get() == name || slaves != 1 || escapes_to.is_some() {
+        let may_act = matches!((slaves, degree), (1, 1 | 2) | (2, 2));
+        if *raw.get() == name || !may_act || escapes_to.is_some() {
             f.report("broker.acting_to", raw.span(), Problem::CannotAct(name.clone()));
         }
         f.known("broker.acting_to", "broker", raw, &names.brokers)

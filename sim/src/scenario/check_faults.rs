@@ -290,12 +290,13 @@ impl Entry<'_, '_, '_> {
         Some(FaultKind::CrashLoop { node, when, times: times?, up: up?, down, loses_power })
     }
 
-    /// What a slave's disk has lost its master has. What a master's has lost its slave has, if that acts for it, if it confirms
-    /// nothing alone, and if nothing of it expires.
-    fn only_replaceable(&mut self) {
-        let Names { nodes, replaceable, .. } = self.names;
+    /// What a slave's disk has lost its master has. What a master's has lost its slaves have, if they act for it, if it confirms
+    /// nothing alone, and if nothing of it expires; what an older one lacks an only slave has.
+    fn only_replaceable(&mut self, volume: &VolumeSpec) {
+        let Names { nodes, replaceable, restorable, .. } = self.names;
+        let able = if matches!(volume, VolumeSpec::AsOf(_)) { restorable } else { replaceable };
         if let Some(node) = self.raw.node.as_ref().filter(|node| nodes.contains(node.get())) {
-            self.f.known("fault.node", "replaceable node", node, replaceable);
+            self.f.known("fault.node", "replaceable node", node, able);
         }
     }
 
@@ -313,12 +314,12 @@ impl Entry<'_, '_, '_> {
                 VolumeSpec::AsOf(self.f.time_draw("fault.disk_as_of", at, Zero::Refused))
             }
         };
-        match (volume, &raw.node) {
+        match (&volume, &raw.node) {
             (VolumeSpec::Kept, Some(node)) if self.names.nodes.contains(node.get()) => {
                 self.f.known("fault.node", "broker", node, &self.names.members);
             }
             (VolumeSpec::Kept, _) => {}
-            (VolumeSpec::Lost | VolumeSpec::AsOf(_), _) => self.only_replaceable(),
+            (VolumeSpec::Lost | VolumeSpec::AsOf(_), _) => self.only_replaceable(&volume),
         }
         let (node, when, down) = process?;
         Some(FaultKind::Replace { node, when, down, volume })

@@ -221,7 +221,9 @@ pub enum Problem {
     #[error("broker \"{0}\" escapes to itself; accepted: another broker")]
     EscapesToItself(String),
     /// A broker whose slave cannot act for it.
-    #[error("no slave can act for broker \"{0}\"; accepted: another broker, one slave, and no `escapes_to`")]
+    #[error(
+        "no slave can act for broker \"{0}\"; accepted: another broker, one slave, or two at degree 2, and no `escapes_to`"
+    )]
     CannotAct(String),
     /// A consumer that cannot pop through a slave of Apache's.
     #[error("{why}; accepted: {accepted}")]

@@ -86,7 +86,7 @@ pub(super) struct BrokerEntry {
     pub(super) slaves: Option<Located<i64>>,
     /// Checkpoints and acks of pops served here are kept by this broker, as those of an acting slave would be.
     pub(super) escapes_to: Option<Located<String>>,
-    /// While the master is away its slave acts for it, and this broker keeps what that does; for a broker with one slave.
+    /// While the master is away its slave acts for it, and this broker keeps what that does; for a broker with one slave, or two at degree 2.
     pub(super) acting_to: Option<Located<String>>,
     /// Disks that must have synced a record before it is confirmed; default 1.
     pub(super) degree: Option<Located<i64>>,

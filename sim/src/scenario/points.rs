@@ -244,6 +244,34 @@ pub const POINTS: &[(&str, &str)] = &[
     ("nothing-to-be-got", "a slave acted no more, and had done nothing, or nothing that it knew of"),
     ("merge-is-not-next", "a slave that had acted got something else than the merge that its master had told it of"),
     ("merge-is-missing", "a slave that had acted got nothing, although its master had told it of a merge"),
+    // Groups of three (`broker::acting::vote`, `remote::voting`).
+    ("stands-with-vote", "a slave would have the other slave's vote, and went for a term"),
+    ("wins", "a slave had the other slave's vote for the term that it had taken"),
+    ("wins-not", "a slave did not get the other slave's vote for the term that it had taken"),
+    ("wins-unheard", "a slave did not hear whether it has the other slave's vote for the term that it had taken"),
+    ("stands-for-lost", "a slave needed no vote, for it goes on where the lost one had acted"),
+    ("stands-and-lacks", "a slave that wants to act got what it lacked from the other slave"),
+    ("stands-beside-acting", "a slave heard that the other one acts"),
+    ("stands-refused", "a slave did not get the other slave's vote"),
+    ("stands-unheard", "a slave that wants to act did not hear of the other slave"),
+    ("stands-after-vote", "a slave that wants to act let the other one go first, for which it had voted"),
+    ("stands-and-voted", "a slave voted for the other one while it wanted to act itself"),
+    ("votes-when-asked", "a slave would give the other one its vote"),
+    ("votes", "a slave gave the other one its vote"),
+    ("votes-not-for-earlier", "a slave gave no vote for an earlier term than it is bound by"),
+    ("votes-acting-no-more", "a slave that acts gave way to the other one"),
+    ("votes-after-giving", "a slave gave the other one what that lacked, instead of its vote"),
+    ("votes-not-acting-itself", "a slave that acts gave no vote"),
+    ("votes-not-caught-up", "a slave that has never had all that its master had gave no vote"),
+    ("votes-not-master-heard", "a slave that hears its master gave no vote"),
+    ("vote-granted", "a slave heard that it has the other one's vote"),
+    ("vote-gives-entries", "a slave heard what it lacks of what the other one has"),
+    ("vote-other-acts", "a slave asked one for its vote that acts"),
+    ("vote-refused", "a slave was told that it does not get the other one's vote"),
+    ("vote-not-served", "a slave asked a member for its vote that serves no such thing"),
+    ("voted-meanwhile", "a slave had voted while its master's answer was under way, and appended nothing of that"),
+    ("seal-outrun", "a slave got no term without asking the other one, for what they agreed upon may be over"),
+    ("other-slave-to-be-heard", "a master that lost its disk waited for the second of its slaves"),
     // The lease of a master that confirms alone (`broker::lease`, `revive::steps::{grant, seal}`).
     ("lease-of-the-slave", "a slave had heard its master's last answer, which is a lease"),
     ("lease-of-the-target", "the group that would keep a master's chains gave it a lease"),
@@ -296,6 +324,7 @@ pub const POINTS: &[(&str, &str)] = &[
 
 /// Points that no scenario has to get to, and why: none can, or it takes luck. Tests beside the code get to each of them.
 pub const NOT_REACHED: &[(&str, &str)] = &[
+    ("stands-and-voted", "a vote has to be asked for between a slave's vote for itself and the other one's answer"),
     (
         "acting-renewal-unshared",
         "what was popped last before the master died has to be renewed at its slave; some seeds of leased-master get here",

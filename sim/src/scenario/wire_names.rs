@@ -23,6 +23,7 @@ pub const REQUESTS: &[(&str, i32)] = &[
     ("TAKE_TIMERS", 900_008),
     ("LIST_TAKEN_TIMERS", 900_009),
     ("LEASE", 900_010),
+    ("VOTE", 900_011),
 ];
 
 /// Response codes by name; SUCCESS is a success with an empty body.

@@ -26,7 +26,11 @@ pub(super) async fn drive(shared: &Shared) -> Infallible {
             None => match take_term(shared).await {
                 Ok(term) => term,
                 Err(failed) => {
-                    tracing::warn!(broker = %shared.config.name, %failed, "cannot act yet; trying again");
+                    let broker = &shared.config.name;
+                    match failed {
+                        Failed::OtherActs => tracing::debug!(%broker, %failed, "need not act"),
+                        failed => tracing::warn!(%broker, %failed, "cannot act yet; trying again"),
+                    }
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }

@@ -11,6 +11,7 @@ mod pop;
 mod proofs;
 mod settle;
 mod timers;
+mod vote;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use self::due::drive;
+use self::{due::drive, vote::Other};
 use super::{
     follower::{Merged, ask_whether_merged},
     refusal::Refusal,
@@ -32,12 +33,12 @@ use crate::{
         timer::TimerId,
     },
     remote::{
-        acting::{Acted, NotSealed},
+        acting::{Acted, NotSealed, TermClaim},
         hand_over::NotTaken,
     },
     remoting::{Command, code::request},
     sabotage, sometimes,
-    store::StoreError,
+    store::{FollowError, StoreError},
 };
 
 /// How long to wait before asking the master, or the target, once more.
@@ -49,6 +50,8 @@ const FIRST_QUESTION: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub struct Acting {
     term: Mutex<Option<Arc<Term>>>,
+    /// The other slave of the group, if there is one.
+    other: Other,
 }
 
 /// One term of acting: all that is known of it is known to the target too.
@@ -77,8 +80,8 @@ struct Known {
 enum Over {
     /// The master says that it has merged what was done under this term, 0 if nothing was.
     Merged(u64),
-    /// This slave has an older disk than it had, and does not know what it did.
-    NotToBeTold,
+    /// This slave has an older disk than it had, and does not know what it did: under this term or a later one.
+    NotToBeTold(u64),
 }
 
 /// Why a slave did not act.
@@ -88,6 +91,16 @@ enum Failed {
     Target(ReadFailure),
     #[error(transparent)]
     NotSealed(#[from] NotSealed),
+    #[error("the other slave of this group was not heard: {0}")]
+    Other(ReadFailure),
+    #[error("the other slave of this group acts")]
+    OtherActs,
+    #[error("the other slave of this group hears the master, or does not know what it lacks")]
+    NoVote,
+    #[error("this slave has voted for the other one of its group")]
+    Voted,
+    #[error("what the other slave of this group gave does not follow")]
+    Given(#[from] FollowError),
     #[error("the store failed")]
     Store(#[from] StoreError),
 }
@@ -188,16 +201,21 @@ pub(super) async fn run(shared: &Shared) -> Option<u64> {
         Over::Merged(acted @ 1..) if !sabotage!("acting-forgotten-at-once") => {
             sometimes!("merge-to-be-got", Some(acted))
         }
-        // Under term 0 nothing was done.
-        Over::Merged(_) | Over::NotToBeTold => {
-            forget(shared).await;
+        // Under term 0 nothing was done. What was asked about is forgotten, and not what this slave has voted for since.
+        Over::Merged(acted) | Over::NotToBeTold(acted) => {
+            forget(shared, Some(acted)).await;
             sometimes!("nothing-to-be-got", None)
         }
     }
 }
 
-/// Forgets that it acts: what it did is in its log, or is not its to tell.
-pub(super) async fn forget(shared: &Shared) {
+/// Forgets that it acts or lets another slave act, under that term: what was done is in its log, or is not its to tell. It may
+/// have voted for a later one meanwhile.
+pub(super) async fn forget(shared: &Shared, acted: Option<u64>) {
+    let _turn = shared.following.turn.lock().await;
+    if shared.store.acts() != acted {
+        return; // it has voted since
+    }
     match shared.store.set_acts(None).await {
         Ok(()) => tracing::warn!(broker = %shared.config.name, "the master is back: this slave follows it again"),
         Err(error) => tracing::error!(broker = %shared.config.name, %error, "acts on: it could not be stored"),
@@ -242,7 +260,7 @@ async fn is_over(shared: &Shared) -> Option<Over> {
         }
         Ok(Merged::NotByThis) => {
             sometimes!("acts-on-an-older-disk");
-            return has_forgotten(shared).await.then_some(Over::NotToBeTold);
+            return has_forgotten(shared).await.then_some(Over::NotToBeTold(acted));
         }
         Ok(_) => sometimes!("master-has-not-merged"),
         Err(failed) if failed.is_stuck() => {
@@ -269,15 +287,24 @@ async fn has_forgotten(shared: &Shared) -> bool {
 /// Takes a term at the target, and learns what is there.
 async fn take_term(shared: &Shared) -> Result<Arc<Term>, Failed> {
     let target = shared.config.acting_to.clone().unwrap_or_default();
+    let mandate = match shared.config.other_slave() {
+        Some(other) => Some((other, vote::stand(shared, other).await?)),
+        None => None,
+    };
     let view = shared.store.durable()?;
     let end = view.log_end()?;
     let before = end.position;
     // What is on this disk is on its master's too, and so it is confirmed.
     shared.store.confirm(before.index);
     let above = before.term.max(shared.store.acts().unwrap_or(0));
-    let term = shared.neighbours.seal(&target, above, Some(end), shared.config.grants()).await?;
+    let agreed = mandate.and_then(|(_, mandate)| mandate.agreed());
+    let claim = TermClaim { above, agreed, end: Some(end) };
+    let term = shared.neighbours.seal(&target, claim, shared.config.grants()).await?;
     // Before anything is done under it: whoever follows again has to have it merged first.
-    shared.store.set_acts(Some(term)).await?;
+    match mandate {
+        Some((other, mandate)) => vote::win(shared, other, mandate, term, end).await?,
+        None => shared.store.set_acts(Some(term)).await?,
+    }
     let acted = shared.neighbours.acted(&target).await.map_err(Failed::Target)?;
     let acting = ActingTerm { group: shared.config.name.clone(), term };
     let term = Arc::new(Term::new(target, acting, before.term, &acted));

@@ -4,9 +4,11 @@ mod lease;
 mod lost_slave;
 mod older_master;
 mod operator;
+mod second_slave;
 mod timers;
 
 use super::{world::*, *};
+use crate::remote::acting::TermClaim;
 
 const SLAVE: &str = "10.0.0.11:10911";
 
@@ -88,23 +90,27 @@ impl Group {
         until(async || self.slave().shared.store.acts().is_none()).await;
     }
 
-    /// Pops at a broker until there is something.
     async fn pop_some(&self, address: &str) -> Vec<Delivered> {
-        let mut popped = Vec::new();
-        let wait = async {
-            while popped.is_empty() {
-                let header = PopMessageHeader { poll_time: 100, invisible_time: 3_000, ..popping("t") };
-                let ask = Command::request(request::POP_MESSAGE).with_header(&header);
-                let answer = self.world.ask(address, ask).await;
-                if answer.code == response::SUCCESS {
-                    popped = delivered(&header, &answer);
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(LIMIT, wait).await.unwrap();
-        popped
+        pop_some(&self.world, address, popping("t")).await
     }
+}
+
+/// Pops at a broker until there is something.
+async fn pop_some(world: &World, address: &str, asked: PopMessageHeader) -> Vec<Delivered> {
+    let mut popped = Vec::new();
+    let wait = async {
+        while popped.is_empty() {
+            let header = PopMessageHeader { poll_time: 100, invisible_time: 3_000, ..asked.clone() };
+            let ask = Command::request(request::POP_MESSAGE).with_header(&header);
+            let answer = world.ask(address, ask).await;
+            if answer.code == response::SUCCESS {
+                popped = delivered(&header, &answer);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, wait).await.unwrap();
+    popped
 }
 
 async fn until(mut is_so: impl AsyncFnMut() -> bool) {
@@ -198,7 +204,7 @@ async fn a_term_that_another_has_taken_since_counts_no_more() {
     };
     group.until_it_acts().await;
     let term = group.slave().shared.acting.term().unwrap();
-    let later = group.slave().shared.neighbours.seal("broker-b", 0, None, None).await.unwrap();
+    let later = group.slave().shared.neighbours.seal("broker-b", TermClaim::default(), None).await.unwrap();
     let pop = Command::request(request::POP_MESSAGE).with_header(&PopMessageHeader { poll_time: 0, ..popping("t") });
     let refused = group.world.ask(SLAVE, pop).await;
     assert_eq!(refused.code, response::SERVICE_NOT_AVAILABLE, "{refused:?}");

@@ -12,6 +12,9 @@ header! {
         member_id: i64 = "memberId",
         /// A term that it knows of: the next one is higher.
         above: i64 = "above",
+        /// The term upon which both slaves agreed that one of them acts, where the caller goes on in the place of the other one:
+        /// it gets none if the master has taken one since, or if its log does not end as the other's.
+        agreed_term: Option<i64> = "agreedTerm",
         /// How the log of a slave ends that is to act. It stays so until its master has merged what is done under the term.
         log_end: Option<LogEnd> = "logEnd",
         /// Of a group whose master confirms alone while it has a lease: how long one lasts, ms. To the master the answer is
@@ -27,6 +30,34 @@ header! {
         term: i64 = "term",
         /// How long the master's lease may last, ms, if that is why there is none.
         leased_ms: Option<i64> = "leasedMs",
+        /// Whether what the slaves agreed upon still holds, if that was asked.
+        agreed: Option<bool> = "agreed",
+    }
+}
+
+header! {
+    /// VOTE, between the slaves of one group: I want to act for our master, and my log ends so.
+    pub struct VoteHeader {
+        /// The group.
+        group_name: String = "groupName",
+        /// The caller's id in it.
+        member_id: i64 = "memberId",
+        /// The term under which it will act, which it has; 0 to ask whether it would have the vote.
+        term: i64 = "term",
+        /// How its log ends.
+        log_end: LogEnd = "logEnd",
+    }
+}
+
+header! {
+    /// Answer to VOTE. The body has log entries, as they are on disk, that the caller lacks.
+    pub struct VoteResponseHeader {
+        /// Whether the answering member follows no master any more, until one has merged a later term; or would.
+        granted: bool = "granted",
+        /// Whether the answering member acts itself.
+        acts: bool = "acts",
+        /// How the answering member's log ends.
+        log_end: LogEnd = "logEnd",
     }
 }
 

@@ -21,7 +21,8 @@ use std::collections::BTreeMap;
 pub use ack::{AckMessageHeader, ChangeInvisibleHeader, ChangeInvisibleResponseHeader};
 pub use acting::{
     LeaseHeader, LeaseResponseHeader, ListActedHeader, ListActedResponseHeader, ListTakenTimersHeader,
-    ListTakenTimersResponseHeader, MergedHeader, SealHeader, SealResponseHeader, TakeTimersHeader,
+    ListTakenTimersResponseHeader, MergedHeader, SealHeader, SealResponseHeader, TakeTimersHeader, VoteHeader,
+    VoteResponseHeader,
 };
 pub use consumer::{
     GetConsumerListByGroupHeader, HeartbeatResponseHeader, NotifyConsumerIdsChangedHeader, UnregisterClientHeader,

@@ -115,10 +115,10 @@ impl Deed {
             Self::Seal { by, above, end } => {
                 let member = if *by == Member::Master { 0 } else { 1 };
                 let end = end.as_ref().map(|log| log.end);
-                let seal = Seal { group: OWN.into(), member, above: *above, end, lease: None };
+                let seal = Seal { group: OWN.into(), member, above: *above, agreed: None, end, lease: None };
                 on.run(NOW_MS, seal, |sealed| match sealed {
                     Sealed::Term(term) => Reply::Sealed(term),
-                    Sealed::Leased(_) => unreachable!("nobody has a lease here"),
+                    Sealed::Leased(_) | Sealed::Outrun => unreachable!("nobody has a lease here, or a vote"),
                 })
             }
             Self::Adopt { chain, term, is_checked } => {

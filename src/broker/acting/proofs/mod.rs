@@ -10,4 +10,5 @@ mod exploration;
 mod logs;
 mod mutants;
 mod steps;
+mod three;
 mod world;

@@ -70,7 +70,8 @@ async fn a_master_that_reaches_neither_writes_nothing_until_it_reaches_one() {
 /// What a slave of `broker-a` hears from `target` when it asks for a term, if a lease lasts so long.
 async fn sealed(target: &Broker, lease: Duration) -> Sealed {
     let granted = target.shared.granted.clone();
-    let seal = Seal { group: "broker-a".into(), member: 1, above: 1, end: None, lease: Some((lease, granted)) };
+    let seal =
+        Seal { group: "broker-a".into(), member: 1, above: 1, agreed: None, end: None, lease: Some((lease, granted)) };
     target.shared.store.submit(seal).await.unwrap()
 }
 
@@ -96,7 +97,8 @@ async fn a_slave_that_is_told_of_a_lease_has_no_term() {
     let lease = Duration::from_secs(3_600);
     let neighbours = &group.slave().shared.neighbours;
     neighbours.lease("broker-b", 1, lease).await.unwrap();
-    let refused = neighbours.seal("broker-b", 1, None, Some(Duration::from_secs(1))).await;
+    let refused =
+        neighbours.seal("broker-b", TermClaim { above: 1, ..TermClaim::default() }, Some(Duration::from_secs(1))).await;
     assert!(matches!(refused, Err(NotSealed::Leased { left }) if left > Duration::from_secs(3_000)), "{refused:?}");
 }
 

@@ -10,6 +10,7 @@ use crate::{
         checkpoint::ActingTerm,
         record::LogEnd,
     },
+    remote::acting::TermClaim,
     remoting::headers::ReplicateResponseHeader,
     store::{LogPart, View},
 };
@@ -36,7 +37,8 @@ impl Group {
     /// so, it says.
     async fn hands_over(&self, end: Option<LogEnd>) -> Chain {
         let neighbours = &self.slave().shared.neighbours;
-        let term = neighbours.seal("broker-b", 1, end, None).await.unwrap();
+        let term =
+            neighbours.seal("broker-b", TermClaim { above: 1, end, ..TermClaim::default() }, None).await.unwrap();
         let (_, key) = self.durable().due_keys(1).unwrap().remove(0);
         let chain = self.durable().chain_by_key(&key).unwrap().unwrap();
         let due_ms = chain.due_ms().unwrap();
@@ -158,7 +160,13 @@ async fn a_term_that_nobody_used_takes_nothing_back() {
     let mut group = Group::new().await;
     let popped = group.popped("one").await;
     let old = group.end();
-    let unused = group.slave().shared.neighbours.seal("broker-b", 1, Some(old), None).await.unwrap();
+    let unused = group
+        .slave()
+        .shared
+        .neighbours
+        .seal("broker-b", TermClaim { above: 1, end: Some(old), ..TermClaim::default() }, None)
+        .await
+        .unwrap();
     group.send("two").await;
     let before = group.end();
     group.stop_master().await;

@@ -110,7 +110,7 @@ async fn what_is_given_again_changes_nothing() {
         panic!("it goes on from the older log");
     };
     let given = bytes::Bytes::from(entries.concat());
-    let gives = || master.catch_up(end, Some((own, given.clone())));
+    let gives = || master.catch_up(1, end, Some((own, given.clone())));
     let (at_once, twice) = tokio::join!(gives(), gives());
     for answer in [at_once, twice, gives().await] {
         assert!(answer.unwrap().is_none(), "it lacks nothing more");

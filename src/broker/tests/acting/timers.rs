@@ -89,7 +89,7 @@ async fn a_delayed_message_is_taken_once_however_often_it_is_handed_over() {
     let neighbours = &group.slave().shared.neighbours;
     let timers = [due("one", &["g"])];
     for _ in 0..2 {
-        let term = neighbours.seal("broker-b", 0, None, None).await.unwrap();
+        let term = neighbours.seal("broker-b", TermClaim::default(), None).await.unwrap();
         let acting = ActingTerm { group: "broker-a".into(), term };
         for _ in 0..2 {
             neighbours.hand_timers_over("broker-b", &timers, &acting).await.unwrap();
@@ -105,8 +105,8 @@ async fn under_a_term_that_another_has_taken_since_nothing_is_delivered() {
     let group = Group::new().await;
     let neighbours = &group.slave().shared.neighbours;
     let timers = [due("one", &[])];
-    let term = neighbours.seal("broker-b", 0, None, None).await.unwrap();
-    neighbours.seal("broker-b", 0, None, None).await.unwrap();
+    let term = neighbours.seal("broker-b", TermClaim::default(), None).await.unwrap();
+    neighbours.seal("broker-b", TermClaim::default(), None).await.unwrap();
     let acting = ActingTerm { group: "broker-a".into(), term };
     let refused = neighbours.hand_timers_over("broker-b", &timers, &acting).await.unwrap_err();
     assert!(matches!(refused, NotTaken::Sealed { .. }), "{refused}");
