@@ -67,11 +67,19 @@ pub(super) fn check(ledger: &Ledger<'_>, found: &mut Findings<'_>) {
 }
 
 /// Whether it could have fired long before: nothing follows from an entry that is not confirmed, and nothing is written
-/// beside it.
+/// beside it, nor while others that came before its time are not confirmed.
 fn lay_ready(ledger: &Ledger<'_>, timer: &TimerStep<'_>, fired: &FiredStep<'_>) -> bool {
-    let told_ms = ledger.told_ms(timer.node, timer.entry.index, timer.event);
     let fired_ms = ledger.at_ms(fired.event);
-    told_ms.is_some_and(|told_ms| told_ms.saturating_add(LATE_MS.unsigned_abs()) < fired_ms)
+    let late_ms = u64::try_from(fired.entry.at_ms.saturating_sub(timer.due_ms)).unwrap_or(0);
+    let due_ms = fired_ms.saturating_sub(late_ms);
+    let log = ledger.logs.get(fired.node).map_or(&[][..], Vec::as_slice);
+    let last = log.iter().rev().find(|step| ledger.at_ms(step.event) <= due_ms);
+    let before = last.map(|step| (step.entry.index, step.event));
+    let is_confirmed_by =
+        |(index, event), by_ms| ledger.told_ms(timer.node, index, event).is_some_and(|told_ms| told_ms < by_ms);
+    let by_ms = fired_ms.saturating_sub(LATE_MS.unsigned_abs());
+    is_confirmed_by((timer.entry.index, timer.event), by_ms)
+        && before.is_none_or(|before| is_confirmed_by(before, by_ms))
 }
 
 #[cfg(test)]
@@ -160,6 +168,25 @@ mod tests {
             let index = story.last_entry_of("a").index;
             story.wait(slave_away_ms).catch_up(1).request("a-s1", "a", code::REPLICATE, &[], b"");
             story.wait(40_000 - slave_away_ms);
+            let fired = Fact::TimerFired { due_ms, index, record: 0 };
+            story.durable("a", vec![fired, Fact::Message(message("t", 0, 1, 0))]);
+            assert_eq!(story.is_blamed("P6", "a delayed message fired"), noticed, "{slave_away_ms}");
+        }
+    }
+
+    #[test]
+    fn while_what_came_before_is_not_confirmed_nothing_fires() {
+        for (slave_away_ms, noticed) in [(1, true), (40_000, false)] {
+            let mut story = Story::with_slave();
+            story.obligations.degrees.insert("a".into(), 2);
+            let due_ms = at(story.now_ms + 1_000);
+            story.durable("a", vec![Fact::Timer { due_ms, message: message("t", 0, 1, 0) }]);
+            let index = story.last_entry_of("a").index;
+            story.catch_up(1).request("a-s1", "a", code::REPLICATE, &[], b"");
+            story.wait(10).durable("a", vec![]);
+            let next = story.last_entry_of("a").index;
+            story.wait(slave_away_ms).catch_up(next).request("a-s1", "a", code::REPLICATE, &[], b"");
+            story.wait(41_000 - slave_away_ms);
             let fired = Fact::TimerFired { due_ms, index, record: 0 };
             story.durable("a", vec![fired, Fact::Message(message("t", 0, 1, 0))]);
             assert_eq!(story.is_blamed("P6", "a delayed message fired"), noticed, "{slave_away_ms}");
