@@ -334,6 +334,18 @@ pub const SABOTAGES: &[Sabotage] = &[
         scenario: "second-slave-behind",
     },
     Sabotage {
+        name: "votes-beside-master",
+        breaks: "a slave votes for the other one although it hears their master",
+        promise: "P6",
+        scenario: "second-slave",
+    },
+    Sabotage {
+        name: "cuts-where-told",
+        breaks: "a master cuts its log back to where that of the slave ends which tells it that another acted",
+        promise: "P5",
+        scenario: "second-slave-behind",
+    },
+    Sabotage {
         name: "hears-one-of-two",
         breaks: "a master that has lost its disk goes on with what the first of its two slaves has",
         promise: "P5",

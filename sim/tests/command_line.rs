@@ -184,7 +184,7 @@ fn the_summary_judges_expectations_of_large_sweeps_only() {
 fn unusable_input_exits_2_and_tells_what_is_accepted() {
     let cases: [(&[&str], &str); 17] = [
         (&["run", "calmm"], "did you mean \"calm\"?"),
-        (&["run", "no-such-thing"], "accepted: absent-home, both-down, broker-outage, calm"),
+        (&["run", "no-such-thing"], "accepted: absent-home, agreement-ended, both-down"),
         (&["run", "no/such/file.toml"], "no/such/file.toml"),
         (&["run", "calm", "--seeds", "9..9"], "a half-open range such as 5..10"),
         (&["run", "calm", "--jobs", "0"], "1 to 1024"),

@@ -91,30 +91,30 @@ impl Shared {
     /// is on two disks, one of which may have been this one.
     async fn has_heard(&self, slave: u64) -> Result<Option<Command>, Refusal> {
         let heard = self.catching_up.has_told_all(slave);
-        if self.config.is_of_three() && self.catching_up.was_empty && !sabotage!("hears-one-of-two") {
-            if heard < 2 {
-                return sometimes!("other-slave-to-be-heard", Err(Refusal::Store(StoreError::MayLack)));
-            }
-            // What was done meanwhile may have been merged in the log that is lost, so that both slaves go on from there.
-            let target = self.config.acting_to.clone().unwrap_or_default();
-            if self.store.durable()?.last_index()? > 0
-                && let Some(refused) = self.merge_what_was_done(&target, self.store.term()).await?
-            {
-                return Ok(Some(refused));
-            }
+        let needs_both = self.config.is_of_three() && self.catching_up.was_empty && !sabotage!("hears-one-of-two");
+        if needs_both && heard < 2 {
+            return sometimes!("other-slave-to-be-heard", Err(Refusal::Store(StoreError::MayLack)));
         }
-        self.goes_on_from_here()?;
+        self.clock_goes_on()?;
+        // What was done meanwhile may have been merged in the log that is lost, so that both slaves go on from there.
+        let target = self.config.acting_to.clone().unwrap_or_default();
+        if needs_both
+            && self.store.durable()?.last_index()? > 0
+            && let Some(refused) = self.merge_what_was_done(&target, self.store.term()).await?
+        {
+            return Ok(Some(refused));
+        }
+        self.store.lacks_nothing();
         Ok(None)
     }
 
     /// This log has all that was confirmed. Before anything is written to it the clock is where its last entry has it, and
     /// what is overdue by now is no stall of this process.
-    fn goes_on_from_here(&self) -> Result<(), Refusal> {
+    fn clock_goes_on(&self) -> Result<(), Refusal> {
         if !sabotage!("clock-begins-anew") {
             self.steady.not_before(self.store.durable()?.last_at_ms()?);
         }
         self.metrics.recovery.began(self.host.clock.now_ms());
-        self.store.lacks_nothing();
         Ok(())
     }
 

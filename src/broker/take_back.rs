@@ -135,7 +135,7 @@ impl Shared {
         // Under term 0 nothing was done. Under a lower one than this log's, what was done is merged already.
         if acted > 0 && self.store.term() <= acted && !sabotage!("follows-without-merge") {
             let target = self.config.acting_to.clone().ok_or_else(no_target)?;
-            if self.config.is_of_three() {
+            if self.config.is_of_three() && !sabotage!("cuts-where-told") {
                 // Whoever tells may be the one that did not act, and lack some of what the other acted upon.
                 if let Some(refused) = self.merge_what_was_done(&target, acted.max(self.store.term())).await? {
                     return Ok(refused);

@@ -44,6 +44,22 @@ fn each_term_is_higher_than_any_before_and_than_what_its_taker_knows() {
     assert_eq!(taken(store.run(0, seal(1, 0))), 10, "after a restart too");
 }
 
+#[test]
+fn a_slave_goes_on_for_the_other_one_until_their_master_has_taken_a_term_and_with_the_same_log_only() {
+    let mut store = Direct::new();
+    let end = |index| Some(LogEnd { position: LogPosition { term: 1, index }, checksum: 7 });
+    let slave = |member, index, agreed| Seal { end: end(index), agreed, ..seal(member, 0) };
+    let agreed = Some(taken(store.run(0, slave(1, 5, None))));
+    assert_eq!(store.run(0, slave(2, 4, agreed)), Sealed::Outrun, "it lacks what the other one acted upon");
+    let next = store.run(0, slave(2, 5, agreed));
+    assert_eq!(next, Sealed::Term(2));
+    assert_eq!(store.run(0, slave(2, 5, agreed)), Sealed::Term(3), "its answer was lost");
+    store.reopen();
+    taken(store.run(0, seal(0, 0)));
+    assert_eq!(store.run(0, slave(2, 5, agreed)), Sealed::Outrun);
+    assert_eq!(store.run(0, slave(1, 5, None)), Sealed::Term(5), "with the other one's vote");
+}
+
 /// Known defect A62.
 #[test]
 fn what_is_handed_over_under_a_term_that_is_not_the_last_is_not_adopted() {

@@ -22,6 +22,8 @@ pub mod code {
     pub const MERGED: i32 = 900_007;
     /// TAKE_TIMERS: how a slave that acts hands delayed messages over. RocketMQ has no such request.
     pub const TAKE_TIMERS: i32 = 900_008;
+    /// VOTE: how a slave that wants to act asks the other one. RocketMQ has no such request.
+    pub const VOTE: i32 = 900_011;
     /// RESUME_PARKED: how an operator has parked chains go on. RocketMQ has no such request.
     pub const RESUME_PARKED: i32 = 900_002;
     /// UPDATE_AND_CREATE_TOPIC.

@@ -40,6 +40,7 @@ pub mod p6_exclusive;
 mod p6_lease;
 mod p6_moved;
 mod p6_renewed;
+mod p6_votes;
 pub mod p7_identity;
 mod p7_message_ids;
 mod p8_absent_home;

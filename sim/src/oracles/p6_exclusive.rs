@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Findings, Reads, p6_acting, p6_delayed, p6_delayed_acting, p6_lease, p6_moved, p6_renewed};
+use super::{Findings, Reads, p6_acting, p6_delayed, p6_delayed_acting, p6_lease, p6_moved, p6_renewed, p6_votes};
 use crate::{
     evidence::{ChainId, ChainState, Outcome},
     history::EventKind,
@@ -41,6 +41,7 @@ pub(super) fn check(ledger: &Ledger<'_>, _: &Reads<'_>, found: &mut Findings<'_>
     p6_delayed::check(ledger, found);
     p6_delayed_acting::check(ledger, found);
     p6_acting::check(ledger, found);
+    p6_votes::check(ledger, found);
     p6_lease::check(ledger, found);
     p6_renewed::check(ledger, found);
     p6_moved::check(ledger, &opened, found);

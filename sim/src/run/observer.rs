@@ -34,7 +34,7 @@ struct Books {
 }
 
 /// Requests whose frames oracles read; of all others only the header is kept.
-const READ_BY_ORACLES: [i32; 19] = [
+const READ_BY_ORACLES: [i32; 20] = [
     request::SEND_MESSAGE,
     request::SEND_MESSAGE_V2,
     request::PULL_MESSAGE,
@@ -54,6 +54,7 @@ const READ_BY_ORACLES: [i32; 19] = [
     request::SEAL,
     request::MERGED,
     request::TAKE_TIMERS,
+    request::VOTE,
 ];
 
 impl Books {

@@ -180,7 +180,8 @@ impl Shared {
         if acts && self.config.id < candidate {
             return sometimes!("votes-not-acting-itself", Ok(answered(&answer(false), Bytes::new())));
         }
-        if self.following.hears_master(Duration::from_millis(self.config.acting_after_ms)) {
+        let after = Duration::from_millis(self.config.acting_after_ms);
+        if self.following.hears_master(after) && !sabotage!("votes-beside-master") {
             return sometimes!("votes-not-master-heard", Ok(answered(&answer(false), Bytes::new())));
         }
         if term == 0 {
