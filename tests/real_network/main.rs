@@ -190,6 +190,64 @@ async fn a_master_is_away_and_back(loses_disk: bool) {
 }
 
 #[tokio::test]
+async fn the_second_slave_goes_on_when_the_master_and_the_first_slave_are_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let name_server = Node::name_server(folder.path());
+    let b = Node::broker(folder.path(), "broker-b", "127.0.0.1:0", &name_server, &WAITS);
+    let acting = ["--acting-to", "broker-b", "--acting-slaves", "2", "--acting-after", "2s", "--degree", "2"];
+    let acting = [&acting[..], &WAITS].concat();
+    let mut a = Node::broker(folder.path(), "broker-a", "127.0.0.1:0", &name_server, &acting);
+    let slave = |id| Node::slave_of(folder.path(), ("broker-a", id), &name_server, &acting);
+    let (mut first, second) = (slave(1), slave(2));
+    let consumer = Consumer::new();
+    consumer.create_topic(&a.address).await;
+    consumer.send(&a.address, "zero").await;
+    assert_eq!(consumer.take_at_least(1, &a.address, "broker-a").await, ["zero"], "the consumer group is known now");
+    let mut expected: Vec<String> = (0..2 * MESSAGES).map(|number| format!("left {number}")).collect();
+    for body in &expected {
+        consumer.send(&a.address, body).await;
+    }
+    // One that has never had all that its master had neither acts nor votes.
+    let log_of = |node: &Node| node.metric("pop_revive_log_bytes", "");
+    until("both slaves have everything", async || {
+        [&first, &second].into_iter().all(|slave| log_of(slave) == log_of(&a)).then_some(())
+    })
+    .await;
+    let address = a.address.clone();
+    a.kill();
+
+    let take = async |at: &Node| {
+        let popped = consumer.try_to_pop(&at.address, "broker-a", 60_000, 200).await.unwrap_or_default();
+        for delivered in &popped {
+            consumer.ack(&at.address, delivered).await;
+        }
+        popped.into_iter().map(|delivered| delivered.body).collect::<Vec<_>>()
+    };
+    // One pop takes no more than 32.
+    let acts = async || Some(take(&first).await).filter(|taken| !taken.is_empty());
+    let mut left = until("the first slave acts", acts).await;
+    first.kill();
+    until("the second slave hands out the rest", async || {
+        left.extend(take(&second).await);
+        (left.len() >= expected.len()).then_some(())
+    })
+    .await;
+    left.sort();
+    expected.sort();
+    assert_eq!(left, expected, "the second slave's log:\n{}", second.log_text());
+
+    let (a, _first) = (Node::broker(folder.path(), "broker-a", &address, &name_server, &acting), slave(1));
+    until("the master has taken back what its slaves did", async || {
+        let answer = consumer.try_to_create_topic(&a.address, "another").await;
+        (answer.code == response::SUCCESS).then_some(())
+    })
+    .await;
+    consumer.send(&a.address, "new").await;
+    assert_eq!(consumer.take_at_least(1, &a.address, "broker-a").await, ["new"], "its log:\n{}", a.log_text());
+    assert!(consumer.pop(&b.address, "broker-b", 60_000, 1_500).await.is_empty(), "its log:\n{}", b.log_text());
+}
+
+#[tokio::test]
 async fn an_operator_sees_a_revive_and_an_outage() {
     let folder = tempfile::tempdir().unwrap();
     let mut name_server = Node::name_server(folder.path());

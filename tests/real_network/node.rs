@@ -49,11 +49,16 @@ impl Node {
         Self::start(folder, name, &[&given, more].concat())
     }
 
-    /// A slave of the broker of that name.
+    /// The slave of the broker of that name, of which it has one.
     pub fn slave(folder: &Path, broker: &str, name_server: &Self, more: &[&str]) -> Self {
-        let name = format!("{broker}-slave");
+        Self::slave_of(folder, (broker, 1), name_server, more)
+    }
+
+    /// The slave of that broker that has this id.
+    pub fn slave_of(folder: &Path, (broker, id): (&str, u8), name_server: &Self, more: &[&str]) -> Self {
+        let (name, id) = (format!("{broker}-slave-{id}"), id.to_string());
         let data = folder.join(&name);
-        let given = ["broker", "--name", broker, "--id", "1", "--listen", "127.0.0.1:0", "--namesrv"];
+        let given = ["broker", "--name", broker, "--id", &id, "--listen", "127.0.0.1:0", "--namesrv"];
         let there = [&name_server.address, "--data", data.to_str().unwrap(), "--metrics-listen", "127.0.0.1:0"];
         Self::start(folder, &name, &[&given[..], &there, more].concat())
     }
