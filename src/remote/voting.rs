@@ -28,8 +28,11 @@ pub enum Vote {
     Acts,
     /// It has more of their master's log: these entries come next.
     Lacks(Bytes),
-    /// It hears their master, or does not know what its log lacks.
-    Refused,
+    /// It hears their master, has never had all of its log, or cannot give what the caller lacks.
+    Refused {
+        /// Index of its last entry; 0 if it did not say.
+        last_index: u64,
+    },
 }
 
 impl Neighbours {
@@ -56,7 +59,7 @@ impl Neighbours {
             failure(&peer, cause_of_call(&error), millis(began.elapsed()))
         })?;
         if answer.code != response::SUCCESS {
-            return sometimes!("vote-not-served", Ok(Vote::Refused));
+            return sometimes!("vote-not-served", Ok(Vote::Refused { last_index: 0 }));
         }
         let malformed = |_| failure(&peer, Cause::MalformedAnswer, millis(began.elapsed()));
         let told: VoteResponseHeader = answer.header().map_err(malformed)?;
@@ -64,7 +67,7 @@ impl Neighbours {
             (true, _) => sometimes!("vote-granted", Vote::Granted),
             (false, false) => sometimes!("vote-gives-entries", Vote::Lacks(answer.body)),
             (false, true) if told.acts => sometimes!("vote-other-acts", Vote::Acts),
-            (false, true) => sometimes!("vote-refused", Vote::Refused),
+            (false, true) => sometimes!("vote-refused", Vote::Refused { last_index: told.log_end.position.index }),
         })
     }
 }

@@ -95,8 +95,13 @@ enum Failed {
     Other(ReadFailure),
     #[error("the other slave of this group acts")]
     OtherActs,
-    #[error("the other slave of this group hears the master, or does not know what it lacks")]
-    NoVote,
+    #[error(
+        "the other slave of this group, whose log ends at {last_index}, gives no vote: it hears the master, has never had all \
+         of its log, or cannot give what is missing here"
+    )]
+    NoVote { last_index: u64 },
+    #[error("the other slave of this group does not give the vote any more that it would have given")]
+    NotWon,
     #[error("this slave has voted for the other one of its group")]
     Voted,
     #[error("what the other slave of this group gave does not follow")]

@@ -98,7 +98,9 @@ pub(super) async fn stand(shared: &Shared, other: u64) -> Result<Mandate, Failed
             Ok(Vote::Granted) => return sometimes!("stands-with-vote", Ok(Mandate::Vote)),
             Ok(Vote::Lacks(entries)) => sometimes!("stands-and-lacks", shared.take_given_by_other(entries).await?),
             Ok(Vote::Acts) => return sometimes!("stands-beside-acting", Err(Failed::OtherActs)),
-            Ok(Vote::Refused) => return sometimes!("stands-refused", Err(Failed::NoVote)),
+            Ok(Vote::Refused { last_index }) => {
+                return sometimes!("stands-refused", Err(Failed::NoVote { last_index }));
+            }
             Err(failure) => {
                 let after = Duration::from_millis(shared.config.acting_after_ms);
                 let is_silent = shared.acting.other.is_silent_for(shared.began) >= after;
@@ -121,7 +123,7 @@ pub(super) async fn win(shared: &Shared, other: u64, mandate: Mandate, term: u64
     }
     match ask(shared, other, term, end).await {
         Ok(Vote::Granted) => sometimes!("wins", shared.bind(term, end, true).await),
-        Ok(_) => sometimes!("wins-not", Err(Failed::NoVote)),
+        Ok(_) => sometimes!("wins-not", Err(Failed::NotWon)),
         Err(failure) => sometimes!("wins-unheard", Err(Failed::Other(failure))),
     }
 }
